@@ -1,0 +1,67 @@
+# Everything a user or a developer does with this project, by name: `make` prints the list.
+# The work itself is done by cargo and by the small scripts named below.
+
+MODULE   = target/release/libmod_wsgi_rs.so
+DESTDIR ?=
+export DESTDIR
+# Where tests, demo and benchmark keep their virtual environments; and the module they load.
+export TEST_CACHE ?= /var/tmp/mod_wsgi_rs-tests
+export MODULE_SO  ?= $(CURDIR)/$(MODULE)
+# Apache's programs are in /usr/sbin, rustup's in ~/.cargo/bin: neither is on every PATH.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+
+.PHONY: help setup build demo test check live bench install uninstall clean
+
+help:
+	@echo 'make build       the release module, $(MODULE)'
+	@echo 'make demo        three Django sites, each on a Python of its own, under a private Apache; Ctrl-C ends it'
+	@echo '                 (DEMO_ONCE=1: check them and exit)'
+	@echo 'make test        format, lints, unit tests, documentation, then the live tests against a real Apache'
+	@echo 'make bench       requests/s and CPU per request beside mod_wsgi and a C handler (BENCH_ROUNDS, BENCH_SECONDS)'
+	@echo 'make install     puts the module where Apache looks for modules (DESTDIR is respected)'
+	@echo 'make uninstall   takes it away again'
+	@echo 'make setup       installs what building and testing need; demo, test and bench do this themselves'
+	@echo 'make clean       removes target/ and $(TEST_CACHE)'
+
+setup:
+	@sh tests/setup.sh build
+
+build:
+	cargo build --release $(CARGO_FLAGS)
+
+demo: setup
+	$(MAKE) --no-print-directory build
+	@python3 tests/demo/demo.py
+
+test:
+	@sh tests/setup.sh build test
+	$(MAKE) --no-print-directory check
+	$(MAKE) --no-print-directory live
+
+# What needs no Apache.
+check:
+	cargo fmt --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	cargo test $(CARGO_FLAGS)
+	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
+
+# What is installed, against a real Apache.
+live: build
+	@sh tests/venv.sh
+	$(TEST_CACHE)/venv/bin/python -m pytest $(PYTEST_FLAGS) tests/live tests/packaging
+
+bench:
+	@sh tests/setup.sh build bench
+	$(MAKE) --no-print-directory build
+	@python3 tests/bench/bench.py
+
+# Builds only what is missing, so that `sudo make install` after `make build` compiles nothing as root.
+install:
+	@test -f $(MODULE) || $(MAKE) --no-print-directory build
+	@sh apache-conf/install.sh install $(MODULE)
+
+uninstall:
+	@sh apache-conf/install.sh uninstall
+
+clean:
+	rm -rf target $(TEST_CACHE)

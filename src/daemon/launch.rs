@@ -1,0 +1,151 @@
+//! What a daemon is told before it serves: the first message on its control socket.
+//!
+//! Written by the supervisor (`daemon::spawn`), read by the daemon (`daemon::serve`).
+
+use crate::wire::codec::{Decoder, Encoder, Malformed};
+
+/// Descriptor numbers that an exec'ed daemon finds open beside 0, 1 and 2.
+pub const CONTROL_FD: i32 = 3;
+pub const LISTENER_FD: i32 = 4;
+pub const STATUS_FD: i32 = 5;
+
+/// A script to load before the daemon reports ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preload {
+    pub script: String,
+    /// Empty for the main interpreter.
+    pub application_group: String,
+    /// None for `WSGIImportScript`, which is only executed.
+    pub callable: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Launch {
+    pub group: String,
+    /// Slot of this process in the group's status page.
+    pub slot: u32,
+    pub generation: u64,
+    pub processes: u32,
+    pub threads: u32,
+    /// Zero means the system's default.
+    pub stack_size: u64,
+    /// Only peers with this uid (or root) may send requests.
+    pub httpd_uid: u32,
+    pub httpd_version: [u32; 3],
+    /// Title shown by `ps`.
+    pub display_name: String,
+    /// First on `sys.path`, without `.pth` processing; empty when not given.
+    pub home: String,
+    /// Site directories, `.pth` files processed, moved to the front of `sys.path`.
+    pub python_path: Vec<String>,
+    /// Seconds; not positive when not given.
+    pub switch_interval: f64,
+    pub shutdown_timeout_ms: u64,
+    pub graceful_timeout_ms: u64,
+    pub socket_timeout_ms: u64,
+    pub preload: Vec<Preload>,
+}
+
+impl Launch {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut e = Encoder::new(&mut out);
+        e.bytes(self.group.as_bytes());
+        e.u32(self.slot);
+        e.u64(self.generation);
+        e.u32(self.processes);
+        e.u32(self.threads);
+        e.u64(self.stack_size);
+        e.u32(self.httpd_uid);
+        for part in self.httpd_version {
+            e.u32(part);
+        }
+        e.bytes(self.display_name.as_bytes());
+        e.bytes(self.home.as_bytes());
+        e.u32(self.python_path.len() as u32);
+        for directory in &self.python_path {
+            e.bytes(directory.as_bytes());
+        }
+        e.u64(self.switch_interval.to_bits());
+        e.u64(self.shutdown_timeout_ms);
+        e.u64(self.graceful_timeout_ms);
+        e.u64(self.socket_timeout_ms);
+        e.u32(self.preload.len() as u32);
+        for preload in &self.preload {
+            e.bytes(preload.script.as_bytes());
+            e.bytes(preload.application_group.as_bytes());
+            e.option_bytes(preload.callable.as_deref().map(str::as_bytes));
+        }
+        out
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Launch, Malformed> {
+        let mut d = Decoder::new(bytes);
+        Ok(Launch {
+            group: d.string()?,
+            slot: d.u32()?,
+            generation: d.u64()?,
+            processes: d.u32()?,
+            threads: d.u32()?,
+            stack_size: d.u64()?,
+            httpd_uid: d.u32()?,
+            httpd_version: [d.u32()?, d.u32()?, d.u32()?],
+            display_name: d.string()?,
+            home: d.string()?,
+            python_path: list(&mut d, Decoder::string)?,
+            switch_interval: f64::from_bits(d.u64()?),
+            shutdown_timeout_ms: d.u64()?,
+            graceful_timeout_ms: d.u64()?,
+            socket_timeout_ms: d.u64()?,
+            preload: list(&mut d, |d| {
+                Ok(Preload {
+                    script: d.string()?,
+                    application_group: d.string()?,
+                    callable: d
+                        .option_bytes()?
+                        .map(|bytes| String::from_utf8(bytes.to_vec()).map_err(|_| Malformed))
+                        .transpose()?,
+                })
+            })?,
+        })
+    }
+}
+
+fn list<'a, T>(
+    d: &mut Decoder<'a>,
+    item: impl Fn(&mut Decoder<'a>) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Malformed> {
+    (0..d.u32()?).map(|_| item(d)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launch_survives_the_wire() {
+        let launch = Launch {
+            group: "blog".into(),
+            slot: 1,
+            generation: 3,
+            processes: 2,
+            threads: 4,
+            stack_size: 0,
+            httpd_uid: 33,
+            httpd_version: [2, 4, 57],
+            display_name: "(wsgi:blog)".into(),
+            home: String::new(),
+            python_path: vec!["/srv/blog".into(), "/srv/lib".into()],
+            switch_interval: 0.01,
+            shutdown_timeout_ms: 5_000,
+            graceful_timeout_ms: 15_000,
+            socket_timeout_ms: 60_000,
+            preload: vec![Preload {
+                script: "/srv/blog/wsgi.py".into(),
+                application_group: String::new(),
+                callable: Some("application".into()),
+            }],
+        };
+        assert_eq!(Launch::decode(&launch.encode()), Ok(launch));
+    }
+}

@@ -1,0 +1,350 @@
+"""A private Apache for one test or one test file: generated configuration, loopback only, nothing left behind.
+
+Made by the fixtures of conftest.py. The configuration given by a test may use these words:
+@ROOT@ scratch folder, @APPS@ copy of apps/, @PORT@ @PORT2@ @TLS@ ports, @USER@ the account daemons run as.
+The environment chooses what is tested: MODULE_SO the module, MPM event, worker or prefork, HTTPD the
+server's program, REFERENCE=1 the pip-installed mod_wsgi 6.1.1 in place of our module, for comparison.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+
+import processes
+import pythons
+from processes import Process
+from waiting import wait_for
+
+HERE = Path(__file__).resolve().parent
+REFERENCE = bool(os.environ.get("REFERENCE"))
+MPM = os.environ.get("MPM", "event")
+IS_ROOT = os.geteuid() == 0
+
+USUAL_MODULES = (
+    "authz_core", "authz_host", "authn_core", "authn_file", "authz_user", "auth_basic", "alias", "dir", "env",
+    "mime", "setenvif", "headers", "rewrite", "filter", "socache_shmcb", "ssl", "http2",
+)  # fmt: skip
+
+
+class Httpd:
+    """One Apache parent with all that belongs to it."""
+
+    def __init__(self, configuration: str, *, mpm: str = MPM, environment: dict[str, str] | None = None):
+        self.root = Path(tempfile.mkdtemp(prefix="live-", dir="/tmp"))
+        self.root.chmod(0o755)
+        self.mpm = mpm
+        self.ports = dict(zip(("PORT", "PORT2", "TLS"), free_ports(3)))
+        self.environment = environment or {}
+        self.parent: subprocess.Popen | None = None
+        self._seen: set[Process] = set()
+        for name in ("run", "htdocs"):
+            (self.root / name).mkdir()
+        shutil.copytree(HERE / "apps", self.root / "apps", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(_module_under_test(), self.root / "mod_wsgi.so")
+        subprocess.run(["chmod", "-R", "a+rX", self.root], check=True)
+        _make_certificate(self.root)
+        self.write_configuration(configuration)
+
+    # Configuration
+
+    def write_configuration(self, configuration: str) -> None:
+        self.configuration_file.write_text(self.fill_in(self._frame() + configuration + "\n"))
+
+    def fill_in(self, text: str) -> str:
+        words = {"ROOT": self.root, "APPS": self.root / "apps", "USER": daemon_account(), **self.ports}
+        for word, value in words.items():
+            text = text.replace(f"@{word}@", str(value))
+        return text
+
+    @property
+    def configuration_file(self) -> Path:
+        return self.root / "httpd.conf"
+
+    def first_line_of(self, text: str) -> int:
+        """The number of the configuration file's first line that holds this text."""
+        lines = self.configuration_file.read_text().splitlines()
+        return next(number for number, line in enumerate(lines, 1) if text in line)
+
+    def configtest(self) -> tuple[int, str]:
+        done = subprocess.run(self._command("-t"), capture_output=True, text=True, timeout=60, env=self._environment())
+        return done.returncode, done.stderr
+
+    def _frame(self) -> str:
+        modules = "".join(f"LoadModule {name}_module {libexec()}/mod_{name}.so\n" for name in self._modules())
+        return FRAME.replace("@MODULES@", modules)
+
+    def _modules(self) -> list[str]:
+        built_in = subprocess.run([program(), "-l"], capture_output=True, text=True).stdout
+        wanted = (f"mpm_{self.mpm}", *USUAL_MODULES)
+        return [name for name in wanted if f"mod_{name}.c" not in built_in and (libexec() / f"mod_{name}.so").exists()]
+
+    # Life
+
+    def start(self) -> Httpd:
+        with open(self.root / "output.log", "ab") as output:
+            self.parent = subprocess.Popen(
+                self._command("-DFOREGROUND"), stdout=output, stderr=output, stdin=subprocess.DEVNULL,
+                cwd="/", env=self._environment(), start_new_session=True,
+            )  # fmt: skip
+        wait_for(self._answers, "httpd listens", timeout=20)
+        self.note_processes()
+        return self
+
+    def _answers(self) -> bool:
+        if self.parent.poll() is not None:
+            raise AssertionError(f"httpd did not start ({self.parent.returncode}):\n{self.output()}{self.error_log()}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ports["PORT"]), 1):
+            return True
+        return False
+
+    def graceful(self) -> None:
+        """Send the signal of `apachectl graceful` and wait until the parent has begun the new generation."""
+        self._restart(signal.SIGUSR1, "Graceful restart requested")
+
+    def restart(self) -> None:
+        self._restart(signal.SIGHUP, "SIGHUP received")
+
+    def _restart(self, number: int, announcement: str) -> None:
+        self.note_processes()
+        before = self.error_log().count("resuming normal operations")
+        self.parent.send_signal(number)
+        wait_for(
+            lambda: self.error_log().count("resuming normal operations") > before,
+            f"resuming normal operations after: {announcement}", timeout=20,
+        )  # fmt: skip
+        self.note_processes()
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End the parent and check that no process, socket file or listening port of it is left."""
+        if self.parent is None:
+            return
+        self.note_processes()
+        self.parent.send_signal(number)
+        try:
+            self.parent.wait(timeout=30)
+        finally:
+            self._end_what_is_left()
+            self.parent = None
+
+    def _end_what_is_left(self) -> None:
+        try:
+            wait_for(lambda: not self.remains(), "everything of this httpd gone", timeout=15)
+        except AssertionError as error:
+            left = [f"{process.pid} {process.title} [{process.executable}]" for process in self._remaining_processes()]
+            remains = self.remains()
+            for process in self._remaining_processes():
+                process.kill()
+            raise AssertionError(f"left behind: {remains} {left}\n{self.error_log()[-3000:]}") from error
+
+    def remains(self) -> list[str]:
+        sockets = [str(path) for path in self.root.rglob("*") if stat.S_ISSOCK(path.lstat().st_mode)]
+        bound = re.findall(re.escape(str(self.root)) + r"\S+", Path("/proc/net/unix").read_text())
+        ports = [str(port) for port in self.ports.values() if port in listening_ports()]
+        return [str(process.pid) for process in self._remaining_processes()] + sockets + bound + ports
+
+    def _remaining_processes(self) -> list[Process]:
+        return [p for p in {*self._seen, *processes.naming(self.root)} if p.alive and p.pid != os.getpid()]
+
+    def close(self) -> None:
+        """Stop, check, and remove the scratch folder (kept with KEEP=1)."""
+        try:
+            self.stop()
+        finally:
+            if os.environ.get("KEEP"):
+                print(f"kept: {self.root}", file=sys.stderr)
+            else:
+                shutil.rmtree(self.root, ignore_errors=True)
+
+    # Processes
+
+    def note_processes(self) -> list[Process]:
+        """All processes of this httpd now; remembered for the check at the end."""
+        found = [Process.of(self.parent.pid), *processes.descendants(self.parent.pid)]
+        self._seen.update(process for process in found if process)
+        return [process for process in found if process]
+
+    def daemons(self, group: str | None = None) -> list[Process]:
+        wanted = "(wsgi:" if group is None else f"(wsgi:{group})"
+        return [p for p in self.note_processes() if p.title.startswith(wanted) and not _is_supervisor(p)]
+
+    def supervisors(self) -> list[Process]:
+        return [process for process in self.note_processes() if _is_supervisor(process)]
+
+    def children(self) -> list[Process]:
+        """The processes that speak HTTP."""
+        of_parent = [p for p in self.note_processes() if p.parent == self.parent.pid]
+        return [p for p in of_parent if not p.title.startswith("(wsgi:")]
+
+    def wait_for_daemons(self, count: int, group: str | None = None, timeout: float = 15) -> list[Process]:
+        what = f"{count} daemons of {group or 'all groups'}"
+        return wait_for(lambda: len(found := self.daemons(group)) == count and found, what, timeout)
+
+    # Requests
+
+    def url(self, path: str = "/", *, port: str = "PORT") -> str:
+        return f"{'https' if port == 'TLS' else 'http'}://localhost:{self.ports[port]}{path}"
+
+    def client(self, *, port: str = "PORT", **options) -> httpx.Client:
+        options.setdefault("timeout", 30)
+        if port == "TLS":
+            options.setdefault("verify", _trusting(self.root / "localhost.crt"))
+        transport_options = {key: options.pop(key) for key in ("http1", "http2", "verify") if key in options}
+        transport = httpx.HTTPTransport(**transport_options)
+        return httpx.Client(base_url=self.url("", port=port), transport=transport, trust_env=False, **options)
+
+    def request(self, method: str, path: str, *, port: str = "PORT", **options) -> httpx.Response:
+        with self.client(port=port) as client:
+            return client.request(method, path, **options)
+
+    def get(self, path: str, **options) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options) -> httpx.Response:
+        return self.request("POST", path, **options)
+
+    # Logs
+
+    def error_log(self, name: str = "error.log") -> str:
+        path = self.root / name
+        return path.read_text("utf-8", "replace") if path.exists() else ""
+
+    def output(self) -> str:
+        return self.error_log("output.log")
+
+    def wait_for_log(self, pattern: str, *, name: str = "error.log", timeout: float = 10, start: int = 0) -> str:
+        """The first line of the error log, from this position on, in which the pattern is found."""
+
+        def line() -> str | None:
+            lines = self.error_log(name)[start:].splitlines()
+            return next((text for text in lines if re.search(pattern, text)), None)
+
+        try:
+            return wait_for(line, f"{pattern!r} in {name}", timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the log:\n{self.error_log(name)[start:][-3000:]}") from None
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [str(program()), "-f", str(self.configuration_file), *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **self.environment}
+
+
+FRAME = """\
+ServerRoot "@ROOT@"
+DefaultRuntimeDir "@ROOT@/run"
+PidFile "@ROOT@/run/httpd.pid"
+@MODULES@
+@LOAD@
+ServerName localhost:@PORT@
+Listen 127.0.0.1:@PORT@
+@ACCOUNT@
+DocumentRoot "@ROOT@/htdocs"
+TypesConfig /dev/null
+ErrorLog "@ROOT@/error.log"
+LogLevel info ssl:warn http2:warn
+Timeout 20
+KeepAliveTimeout 5
+StartServers 1
+Protocols h2 h2c http/1.1
+<IfModule ssl_module>
+SSLCertificateFile "@ROOT@/localhost.crt"
+SSLCertificateKeyFile "@ROOT@/localhost.key"
+SSLSessionCache none
+</IfModule>
+<Directory />
+AllowOverride None
+Require all granted
+</Directory>
+"""
+
+
+def daemon_account() -> str:
+    return "www-data" if IS_ROOT else _own_name()
+
+
+def program() -> Path:
+    found = os.environ.get("HTTPD") or shutil.which("apache2", path="/usr/sbin:/usr/bin") or shutil.which("httpd")
+    if not found:
+        raise RuntimeError("no Apache: `apt-get install apache2 apache2-dev` or `dnf install httpd httpd-devel`")
+    return Path(found)
+
+
+@functools.cache
+def libexec() -> Path:
+    return Path(subprocess.run(["apxs", "-q", "LIBEXECDIR"], check=True, capture_output=True, text=True).stdout.strip())
+
+
+_given_out: set[int] = set()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody listens on and that this run has not given out before."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in _given_out:
+            _given_out.add(port)
+            found.append(port)
+    return found
+
+
+def listening_ports() -> set[int]:
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {int(fields[1].partition(":")[2], 16) for fields in lines if fields[3] == "0A"}
+
+
+def _is_supervisor(process: Process) -> bool:
+    return process.title.startswith("(wsgi:supervisor)")
+
+
+def _own_name() -> str:
+    import pwd
+
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _module_under_test() -> Path:
+    if REFERENCE:
+        return pythons.reference_library()[0]
+    path = Path(os.environ.get("MODULE_SO", HERE.parents[1] / "target/release/libmod_wsgi_rs.so"))
+    if not path.exists():
+        raise RuntimeError(f"{path} is missing: run `cargo build --release` or set MODULE_SO")
+    return path
+
+
+def _make_certificate(root: Path) -> None:
+    """A self-signed certificate for localhost, made once a test run."""
+    for name, content in _certificate().items():
+        (root / name).write_bytes(content)
+    (root / "localhost.key").chmod(0o600)
+
+
+@functools.cache
+def _certificate() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = f"{folder}/localhost.key", f"{folder}/localhost.crt"
+        command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        return {Path(path).name: Path(path).read_bytes() for path in (key, certificate)}
+
+
+def _trusting(certificate: Path):
+    import ssl
+
+    return ssl.create_default_context(cafile=str(certificate))

@@ -1,0 +1,148 @@
+"""What /proc says about the processes of a private httpd: who they are, what they map, hold and use.
+
+Used by httpd.py for the check that nothing is left behind, and by the tests that look into daemons.
+A process is known by pid and start time together, so that a reused pid is not mistaken for the old one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Process:
+    pid: int
+    started: str
+
+    @classmethod
+    def of(cls, pid: int) -> Process | None:
+        fields = _stat(pid)
+        return cls(pid, fields[19]) if fields and fields[0] not in "ZX" else None
+
+    @property
+    def alive(self) -> bool:
+        return Process.of(self.pid) == self
+
+    @property
+    def parent(self) -> int:
+        return int((_stat(self.pid) or ["?", "0"])[1])
+
+    @property
+    def title(self) -> str:
+        """The command line as ps shows it, or the short name where the command line does not say it."""
+        line = _read(self.pid, "cmdline").replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        name = _read(self.pid, "comm").decode("utf-8", "replace").strip()
+        return name if name.startswith("(wsgi:") and not line.startswith("(wsgi:") else line
+
+    @property
+    def executable(self) -> str:
+        with contextlib.suppress(OSError):
+            return os.readlink(f"/proc/{self.pid}/exe")
+        return ""
+
+    @property
+    def maps(self) -> str:
+        return _read(self.pid, "maps").decode("utf-8", "replace")
+
+    @property
+    def user(self) -> str:
+        return pwd.getpwuid(int(self._status("Uid").split()[1])).pw_name
+
+    @property
+    def resident(self) -> int:
+        """Resident memory in KiB."""
+        return int(self._status("VmRSS").split()[0])
+
+    @property
+    def descriptors(self) -> list[str]:
+        """What its open descriptors lead to."""
+        found = []
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(f"/proc/{self.pid}/fd"):
+                with contextlib.suppress(OSError):
+                    found.append(os.readlink(entry.path))
+        return found
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def holds(self, needles: list[bytes]) -> bool:
+        """Whether one of these byte strings is in its writable memory."""
+        longest = max(map(len, needles))
+        with open(f"/proc/{self.pid}/mem", "rb", buffering=0) as memory:
+            for start, end in self._writable_ranges():
+                tail, position = b"", start
+                while position < end:
+                    try:
+                        memory.seek(position)
+                        block = memory.read(min(1 << 22, end - position))
+                    except OSError:
+                        break
+                    if not block:
+                        break
+                    text = tail + block
+                    if any(needle in text for needle in needles):
+                        return True
+                    tail, position = text[-longest:], position + len(block)
+        return False
+
+    def _writable_ranges(self) -> list[tuple[int, int]]:
+        lines = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) rw", self.maps, re.M)
+        return [(int(start, 16), int(end, 16)) for start, end in lines]
+
+    def _status(self, field: str) -> str:
+        text = _read(self.pid, "status").decode()
+        found = re.search(rf"^{field}:\s*(.*)$", text, re.M)
+        return found[1] if found else "0 0"
+
+
+def every_process() -> list[Process]:
+    found = (Process.of(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return [process for process in found if process]
+
+
+def descendants(pid: int) -> list[Process]:
+    """All living children, grandchildren … of this process."""
+    children: dict[int, list[Process]] = {}
+    for process in every_process():
+        children.setdefault(process.parent, []).append(process)
+    found, todo = [], [pid]
+    while todo:
+        for child in children.get(todo.pop(), []):
+            found.append(child)
+            todo.append(child.pid)
+    return found
+
+
+def naming(folder: Path) -> list[Process]:
+    """Every process, save this one, whose command line, working directory or open files name the folder."""
+    text = str(folder)
+
+    def names_it(process: Process) -> bool:
+        places = [_read(process.pid, "cmdline").decode("utf-8", "replace"), *process.descriptors]
+        with contextlib.suppress(OSError):
+            places.append(os.readlink(f"/proc/{process.pid}/cwd"))
+        return any(text in place for place in places)
+
+    return [process for process in every_process() if process.pid != os.getpid() and names_it(process)]
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat after the name: state first, then the parent."""
+    text = _read(pid, "stat").decode("utf-8", "replace")
+    return text.rpartition(")")[2].split() if text else None
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
