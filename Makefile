@@ -4,8 +4,8 @@
 MODULE   = target/release/libmod_wsgi_rs.so
 DESTDIR ?=
 export DESTDIR
-# Where tests, demo and benchmark keep their virtual environments; and the module they load.
-export TEST_CACHE ?= /var/tmp/mod_wsgi_rs-tests
+# Where tests and benchmark keep their virtual environments, a folder for each user; and the module that is tested.
+export TEST_CACHE ?= /var/tmp/mod_wsgi_rs-tests$(shell id -u | sed 's/^0$$//; s/^[1-9]/-&/')
 export MODULE_SO  ?= $(CURDIR)/$(MODULE)
 # Apache's programs are in /usr/sbin, rustup's in ~/.cargo/bin: neither is on every PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -21,7 +21,7 @@ help:
 	@echo 'make install     puts the module where Apache looks for modules (DESTDIR is respected)'
 	@echo 'make uninstall   takes it away again'
 	@echo 'make setup       installs what building and testing need; demo, test and bench do this themselves'
-	@echo 'make clean       removes target/ and $(TEST_CACHE)'
+	@echo 'make clean       removes target/'
 
 setup:
 	@sh tests/setup.sh build
@@ -64,4 +64,5 @@ uninstall:
 	@sh apache-conf/install.sh uninstall
 
 clean:
-	rm -rf target $(TEST_CACHE)
+	rm -rf target
+	@echo 'The environments of tests and benchmark are still in $(TEST_CACHE)'

@@ -73,3 +73,4 @@ echo "Installing:$debs"
 $as_root apt-get update -q
 # shellcheck disable=SC2086 # a list of words
 $as_root $line || { echo "This did not work. As root: $line" >&2; exit 1; }
+cargo_is_new_enough || { echo "The first cargo on PATH is too old: $(command -v cargo)" >&2; exit 1; }

@@ -3,7 +3,8 @@
 //! Made in the httpd parent while it reads its configuration (`config::options`), read by the
 //! supervisor that starts the group's processes and by the children that send them requests.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The place of a directive, for messages: `/etc/apache2/sites-enabled/blog.conf:12`.
@@ -11,6 +12,12 @@ use std::time::Duration;
 pub struct Origin {
     pub file: String,
     pub line: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
 }
 
 /// Who a daemon runs as; the numbers were looked up when the directive was read.
@@ -68,4 +75,141 @@ pub struct ProcessGroup {
     pub cpu_priority: Option<i32>,
     pub memory_limit: Option<u64>,
     pub virtual_memory_limit: Option<u64>,
+    /// What is read and checked, but acted on by nobody yet.
+    pub pending: Pending,
+}
+
+/// Options that are accepted now and take effect with a later change; zero means off.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    pub maximum_requests: u64,
+    pub startup_timeout: Duration,
+    pub deadlock_timeout: Duration,
+    pub inactivity_timeout: Duration,
+    pub request_timeout: Duration,
+    pub interrupt_timeout: Duration,
+    /// Zero means graceful-timeout.
+    pub eviction_timeout: Duration,
+    pub restart_interval: Duration,
+    pub queue_timeout: Duration,
+    pub header_buffer_size: u64,
+    pub response_buffer_size: u64,
+    /// None means socket-timeout.
+    pub response_socket_timeout: Option<Duration>,
+    pub response_flush_delay: Duration,
+    /// Owner that a script must have, as a uid or a gid.
+    pub script_user: Option<u32>,
+    pub script_group: Option<u32>,
+    pub cpu_time_limit: Duration,
+    pub server_metrics: bool,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Pending {
+            maximum_requests: 0,
+            startup_timeout: Duration::ZERO,
+            deadlock_timeout: Duration::from_secs(300),
+            inactivity_timeout: Duration::ZERO,
+            request_timeout: Duration::ZERO,
+            interrupt_timeout: Duration::ZERO,
+            eviction_timeout: Duration::ZERO,
+            restart_interval: Duration::ZERO,
+            queue_timeout: Duration::ZERO,
+            header_buffer_size: 32 * 1024,
+            response_buffer_size: 8 * 1024 * 1024,
+            response_socket_timeout: None,
+            response_flush_delay: Duration::from_millis(5),
+            script_user: None,
+            script_group: None,
+            cpu_time_limit: Duration::ZERO,
+            server_metrics: false,
+        }
+    }
+}
+
+impl ProcessGroup {
+    /// A group with every option at its default.
+    pub fn new(name: &str, origin: Origin) -> Self {
+        ProcessGroup {
+            name: name.to_string(),
+            origin,
+            server_name: None,
+            processes: 1,
+            threads: 15,
+            identity: None,
+            umask: None,
+            chroot: None,
+            home: None,
+            lang: None,
+            locale: None,
+            env: Vec::new(),
+            python_home: None,
+            python: None,
+            python_path: Vec::new(),
+            python_eggs: None,
+            switch_interval: None,
+            display_name: format!("(wsgi:{name})"),
+            stack_size: None,
+            listen_backlog: 100,
+            connect_timeout: Duration::from_secs(15),
+            socket_timeout: None,
+            shutdown_timeout: Duration::from_secs(5),
+            graceful_timeout: Duration::from_secs(15),
+            send_buffer_size: None,
+            receive_buffer_size: None,
+            socket_user: None,
+            cpu_priority: None,
+            memory_limit: None,
+            virtual_memory_limit: None,
+            pending: Pending::default(),
+        }
+    }
+
+    /// The interpreters to try, in order, as the daemon sees them (inside `chroot=`); empty when
+    /// neither `python=` nor a python-home was given.
+    pub fn interpreters(&self) -> Vec<PathBuf> {
+        match (&self.python, &self.python_home) {
+            (Some(python), _) => vec![python.clone()],
+            (None, Some(home)) => vec![home.join("bin/python"), home.join("bin/python3")],
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// Where a path of the daemon is for httpd, which is outside of `chroot=`.
+    pub fn seen_from_outside(&self, path: &Path) -> PathBuf {
+        match &self.chroot {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+            None => path.to_path_buf(),
+        }
+    }
+
+    /// Whether requests of the virtual host `server_name` may be served by this group: a group
+    /// that was defined in a virtual host belongs to the hosts of the same name.
+    pub fn open_to(&self, server_name: &str) -> bool {
+        match &self.server_name {
+            Some(owner) => owner.eq_ignore_ascii_case(server_name),
+            None => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_hosts_of_a_group() {
+        let mut group = ProcessGroup::new("blog", Origin::default());
+        assert!(group.interpreters().is_empty());
+        group.python_home = Some("/venv".into());
+        assert_eq!(group.interpreters()[0], PathBuf::from("/venv/bin/python"));
+        group.python = Some("/usr/bin/python3.13".into());
+        assert_eq!(group.interpreters(), vec![PathBuf::from("/usr/bin/python3.13")]);
+        group.chroot = Some("/jail".into());
+        assert_eq!(group.seen_from_outside(Path::new("/venv")), PathBuf::from("/jail/venv"));
+        assert!(group.open_to("any.example"));
+        group.server_name = Some("Blog.example".to_string());
+        assert!(group.open_to("blog.example") && !group.open_to("shop.example"));
+    }
 }

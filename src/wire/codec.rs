@@ -73,8 +73,9 @@ impl<'a> Decoder<'a> {
         Decoder { rest: bytes }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+    /// What has not been taken yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     pub fn u8(&mut self) -> Result<u8, Malformed> {
@@ -143,7 +144,7 @@ mod tests {
         assert_eq!(decoder.bytes(), Ok(&b"name"[..]));
         assert_eq!(decoder.option_bytes(), Ok(None));
         assert_eq!(decoder.option_bytes(), Ok(Some(&b""[..])));
-        assert!(decoder.is_empty());
+        assert!(decoder.rest().is_empty());
     }
 
     #[test]

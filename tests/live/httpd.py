@@ -1,7 +1,8 @@
 """A private Apache for one test or one test file: generated configuration, loopback only, nothing left behind.
 
 Made by the fixtures of conftest.py. The configuration given by a test may use these words:
-@ROOT@ scratch folder, @APPS@ copy of apps/, @PORT@ @PORT2@ @TLS@ ports, @USER@ the account daemons run as.
+@ROOT@ scratch folder, @APPS@ copy of apps/, @PORT@ @PORT2@ @TLS@ ports, @USER@ the account daemons run as,
+@PYTHON@ the environment of Python 3.11.
 The environment chooses what is tested: MODULE_SO the module, MPM event, worker or prefork, HTTPD the
 server's program, REFERENCE=1 the pip-installed mod_wsgi 6.1.1 in place of our module, for comparison.
 """
@@ -11,10 +12,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import pwd
 import re
 import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -65,6 +68,8 @@ class Httpd:
 
     def fill_in(self, text: str) -> str:
         words = {"ROOT": self.root, "APPS": self.root / "apps", "USER": daemon_account(), **self.ports}
+        if "@PYTHON@" in text:
+            words["PYTHON"] = pythons.environment("3.11").home
         for word, value in words.items():
             text = text.replace(f"@{word}@", str(value))
         return text
@@ -73,10 +78,10 @@ class Httpd:
     def configuration_file(self) -> Path:
         return self.root / "httpd.conf"
 
-    def first_line_of(self, text: str) -> int:
-        """The number of the configuration file's first line that holds this text."""
+    def last_line_of(self, text: str) -> int:
+        """The number of the configuration file's last line that holds this text."""
         lines = self.configuration_file.read_text().splitlines()
-        return next(number for number, line in enumerate(lines, 1) if text in line)
+        return max(number for number, line in enumerate(lines, 1) if text in line)
 
     def configtest(self) -> tuple[int, str]:
         done = subprocess.run(self._command("-t"), capture_output=True, text=True, timeout=60, env=self._environment())
@@ -84,7 +89,11 @@ class Httpd:
 
     def _frame(self) -> str:
         modules = "".join(f"LoadModule {name}_module {libexec()}/mod_{name}.so\n" for name in self._modules())
-        return FRAME.replace("@MODULES@", modules)
+        account = f"User {daemon_account()}\nGroup {daemon_account()}\n" if IS_ROOT else ""
+        load = 'LoadModule wsgi_module "@ROOT@/mod_wsgi.so"\n'
+        if REFERENCE:
+            load = f'LoadFile "{pythons.reference_library()[1]}"\n{load}WSGIPythonHome "@PYTHON@"\nWSGISocketPrefix "@ROOT@/run/wsgi"\n'
+        return FRAME.replace("@MODULES@", modules).replace("@LOAD@", load).replace("@ACCOUNT@", account)
 
     def _modules(self) -> list[str]:
         built_in = subprocess.run([program(), "-l"], capture_output=True, text=True).stdout
@@ -199,8 +208,7 @@ class Httpd:
 
     def client(self, *, port: str = "PORT", **options) -> httpx.Client:
         options.setdefault("timeout", 30)
-        if port == "TLS":
-            options.setdefault("verify", _trusting(self.root / "localhost.crt"))
+        options.setdefault("verify", _trusting(self.root / "localhost.crt") if port == "TLS" else False)
         transport_options = {key: options.pop(key) for key in ("http1", "http2", "verify") if key in options}
         transport = httpx.HTTPTransport(**transport_options)
         return httpx.Client(base_url=self.url("", port=port), transport=transport, trust_env=False, **options)
@@ -272,8 +280,13 @@ Require all granted
 """
 
 
+@functools.cache
 def daemon_account() -> str:
-    return "www-data" if IS_ROOT else _own_name()
+    """Apache's own account on Debian or Fedora, or ours when we are not root."""
+    if not IS_ROOT:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("www-data", "apache", "nobody") if name in known)
 
 
 def program() -> Path:
@@ -313,12 +326,6 @@ def _is_supervisor(process: Process) -> bool:
     return process.title.startswith("(wsgi:supervisor)")
 
 
-def _own_name() -> str:
-    import pwd
-
-    return pwd.getpwuid(os.geteuid()).pw_name
-
-
 def _module_under_test() -> Path:
     if REFERENCE:
         return pythons.reference_library()[0]
@@ -344,7 +351,5 @@ def _certificate() -> dict[str, bytes]:
         return {Path(path).name: Path(path).read_bytes() for path in (key, certificate)}
 
 
-def _trusting(certificate: Path):
-    import ssl
-
+def _trusting(certificate: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate))

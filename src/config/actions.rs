@@ -1,0 +1,320 @@
+//! What each directive does, in the order of the table in `directives`, which calls these.
+//!
+//! An action checks its words and stores values; it never asks the file system and never knows
+//! what other directives said, since their order does not matter.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::alias::{Alias, Pattern};
+use crate::config::directives::Context;
+use crate::config::global::{GroupKind, GroupUse, HashSeed, Import};
+use crate::config::group_name::GroupName;
+use crate::config::nearest::suggestion;
+use crate::config::options::{self, Reader};
+use crate::config::settings::{MapHead, Settings};
+use crate::config::values::{float_seconds, identifier, integer, on_off};
+use crate::log::{Level, Message};
+
+/// Gets the directive's name and at least as many words as its row asks for.
+pub type Action = fn(&mut Context<'_>, &'static str, &[String]) -> Result<(), String>;
+
+type Outcome = Result<(), String>;
+
+const ALIAS_OPTIONS: &[&str] =
+    &["process-group", "application-group", "callable-object", "pass-authorization"];
+
+pub fn script_alias(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    if !words[0].starts_with('/') {
+        let text = format!(
+            "{directive} at {}: the URL path '{}' does not begin with / and will never match: write '/{0}'",
+            c.origin, words[0]
+        );
+        note(c, Level::Warning, 118, text);
+    }
+    let target = (c.resolve_path)(&words[1]);
+    add_alias(c, directive, Pattern::Prefix(words[0].clone()), target, &words[2..])
+}
+
+pub fn script_alias_match(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    let text: Arc<str> = words[0].as_str().into();
+    let slot = c.global.patterns.len();
+    c.global.patterns.push(text.clone());
+    // A template may begin with a capture, which is a whole path then.
+    let target = match words[1].starts_with(['$', '&']) {
+        true => words[1].clone(),
+        false => (c.resolve_path)(&words[1]),
+    };
+    add_alias(c, directive, Pattern::Regex { text, slot }, target, &words[2..])
+}
+
+fn add_alias(
+    c: &mut Context<'_>,
+    directive: &'static str,
+    pattern: Pattern,
+    target: String,
+    options: &[String],
+) -> Outcome {
+    let options = script_options(c, directive, options, ALIAS_OPTIONS)?;
+    c.server.aliases.push(Alias { pattern, target, options, origin: c.origin.clone() });
+    Ok(())
+}
+
+/// The `option=value` words of a script directive.
+fn script_options(
+    c: &mut Context<'_>,
+    directive: &'static str,
+    words: &[String],
+    known: &[&'static str],
+) -> Result<Settings, String> {
+    let mut settings = Settings::default();
+    for word in words {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        match name {
+            _ if !known.contains(&name) || !word.contains('=') => {
+                let known_options = known.join(", ");
+                let near = suggestion(name, known.iter().copied());
+                return Err(format!(
+                    "'{word}' is no option{near}: the options are {known_options}, as option=value"
+                ));
+            }
+            "process-group" => {
+                settings.process_group = Some(used(c, directive, GroupKind::Process, value, None));
+            }
+            "application-group" => {
+                settings.application_group = Some(used(c, directive, GroupKind::Application, value, None));
+            }
+            "callable-object" => settings.callable_object = Some(callable(c, directive, value)),
+            _ => {
+                let flag = on_off(value).map_err(|error| format!("option '{name}': {error}"))?;
+                settings.pass_authorization = Some(flag);
+            }
+        }
+    }
+    Ok(settings)
+}
+
+/// Parses the name of a group and remembers who said it, for `check` and `plan`.
+fn used(
+    c: &mut Context<'_>,
+    directive: &'static str,
+    kind: GroupKind,
+    text: &str,
+    section: Option<String>,
+) -> GroupName {
+    let name = GroupName::parse(text);
+    let origin = c.origin.clone();
+    c.server.uses.push(GroupUse { kind, name: name.clone(), directive, origin, section });
+    name
+}
+
+fn callable(c: &mut Context<'_>, directive: &'static str, text: &str) -> GroupName {
+    let name = GroupName::parse(text);
+    if let GroupName::Literal(literal) = &name
+        && let Err(error) = identifier(literal)
+    {
+        let text =
+            format!("{directive} at {}: {error}; every request for it will get 500: correct it", c.origin);
+        note(c, Level::Warning, 117, text);
+    }
+    name
+}
+
+pub fn daemon_process(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    let reader = Reader { accounts: c.accounts, resolve_path: c.resolve_path };
+    let definition = options::parse(words, c.origin.clone(), &reader)?;
+    let name = definition.group.name.clone();
+    if !definition.pending.is_empty() {
+        let text = format!(
+            "process group '{name}' at {}: accepted, but not in effect yet: {}",
+            c.origin,
+            definition.pending.join(", ")
+        );
+        note(c, Level::Info, 115, text);
+    }
+    let user = definition.requested.user.as_ref();
+    if !c.accounts.running_as_root() && user.is_some_and(|user| user.uid != c.accounts.httpd_user().uid) {
+        let text = format!(
+            "process group '{name}' at {}: user= has no effect, since httpd was not started as root; the \
+             daemons run as httpd's own user: start httpd as root, or remove user=",
+            c.origin
+        );
+        note(c, Level::Warning, 116, text);
+    }
+    c.global.groups.define(definition)?;
+    c.server.defined.push(name);
+    Ok(())
+}
+
+pub fn import_script(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    let options = script_options(c, directive, &words[1..], &["process-group", "application-group"])?;
+    let fixed = |name: &Option<GroupName>, option: &str| match name.as_ref().map(GroupName::fixed) {
+        Some(Some(name)) => Ok(name.to_string()),
+        Some(None) => Err(format!(
+            "{option} depends on a request, but the script is loaded before any request: name a fixed group"
+        )),
+        None => Err(format!("{option} is missing: add {option}=name (%{{GLOBAL}} for the main one)")),
+    };
+    let process_group = fixed(&options.process_group, "process-group")?;
+    let application_group = fixed(&options.application_group, "application-group")?;
+    let (script, origin) = ((c.resolve_path)(&words[0]), c.origin.clone());
+    c.global.imports.push(Import { script, process_group, application_group, origin });
+    Ok(())
+}
+
+pub fn process_group(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    let section = c.section.clone();
+    c.settings.process_group = Some(used(c, directive, GroupKind::Process, &words[0], section));
+    Ok(())
+}
+
+pub fn application_group(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    let section = c.section.clone();
+    c.settings.application_group = Some(used(c, directive, GroupKind::Application, &words[0], section));
+    Ok(())
+}
+
+pub fn restrict_process(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    let name = |word: &String| GroupName::parse(word).fixed().unwrap_or(word).to_string();
+    c.settings.restrict_process = Some(words.iter().map(name).collect());
+    Ok(())
+}
+
+pub fn callable_object(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    c.settings.callable_object = Some(callable(c, directive, &words[0]));
+    Ok(())
+}
+
+fn set<T>(slot: &mut T, value: Result<T, String>) -> Outcome {
+    *slot = value?;
+    Ok(())
+}
+
+fn flag(words: &[String]) -> Result<Option<bool>, String> {
+    on_off(&words[0]).map(Some)
+}
+
+pub fn pass_authorization(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.settings.pass_authorization, flag(words))
+}
+
+pub fn script_reloading(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.settings.script_reloading, flag(words))
+}
+
+pub fn error_override(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.settings.error_override, flag(words))
+}
+
+pub fn chunked_request(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.settings.chunked_request, flag(words))
+}
+
+pub fn map_head_to_get(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    let map = match on_off(&words[0]) {
+        Ok(true) => MapHead::On,
+        Ok(false) => MapHead::Off,
+        Err(_) if words[0].eq_ignore_ascii_case("auto") => MapHead::Auto,
+        Err(_) => return Err(format!("expected Off, On or Auto, found '{}'", words[0])),
+    };
+    c.settings.map_head_to_get = Some(map);
+    Ok(())
+}
+
+pub fn enable_sendfile(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.settings.enable_sendfile, flag(words))
+}
+
+pub fn ignore_activity(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.settings.ignore_activity, flag(words))
+}
+
+pub fn restrict_embedded(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.global.restrict_embedded, on_off(&words[0]))
+}
+
+pub fn case_sensitivity(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.global.case_sensitive, on_off(&words[0]))
+}
+
+pub fn socket_prefix(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    c.global.socket_prefix = Some((PathBuf::from((c.resolve_path)(&words[0])), c.origin.clone()));
+    Ok(())
+}
+
+pub fn accept_mutex(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    match words[0].as_str() {
+        "default" | "flock" | "fcntl" | "sysvsem" | "posixsem" | "pthread" => {
+            no_effect(c, directive);
+            Ok(())
+        }
+        other => Err(format!(
+            "expected default, flock, fcntl, sysvsem, posixsem or pthread, found '{other}': remove the line, \
+             it is not needed"
+        )),
+    }
+}
+
+pub fn python_home(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    // "prefix:exec-prefix" names the same installation twice.
+    let home = words[0].split(':').next().unwrap_or_default();
+    c.global.python.home = Some(PathBuf::from((c.resolve_path)(home)));
+    Ok(())
+}
+
+pub fn python_path(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    c.global.python.path = options::paths(&words[0]);
+    Ok(())
+}
+
+pub fn python_eggs(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    c.global.python.eggs = Some(PathBuf::from((c.resolve_path)(&words[0])));
+    Ok(())
+}
+
+pub fn python_warnings(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    c.global.python.warnings.push(words[0].clone());
+    Ok(())
+}
+
+pub fn python_optimize(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.global.python.optimize, integer(&words[0], 0, 2))
+}
+
+pub fn python_hash_seed(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    let seed = match words[0].as_str() {
+        "random" => Ok(HashSeed::Random),
+        number => {
+            integer(number, 0, u32::MAX).map(HashSeed::Fixed).map_err(|error| format!("{error}, or random"))
+        }
+    };
+    set(&mut c.global.python.hash_seed, seed.map(Some))
+}
+
+pub fn dont_write_bytecode(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.global.python.write_bytecode, on_off(&words[0]).map(|flag| !flag))
+}
+
+pub fn switch_interval(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.global.python.switch_interval, float_seconds(&words[0]).map(Some))
+}
+
+pub fn destroy_interpreter(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.global.python.destroy_interpreter, on_off(&words[0]))
+}
+
+/// Directives of existing configurations for which there is nothing to switch here.
+pub fn flag_without_effect(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    on_off(&words[0])?;
+    no_effect(c, directive);
+    Ok(())
+}
+
+fn no_effect(c: &mut Context<'_>, directive: &'static str) {
+    let text = format!("{directive} at {} is accepted, but has no effect: remove the line", c.origin);
+    note(c, Level::Info, 114, text);
+}
+
+fn note(c: &mut Context<'_>, level: Level, code: u16, text: String) {
+    c.notes.push((level, Message::new(code, text)));
+}

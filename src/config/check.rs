@@ -1,0 +1,235 @@
+//! What a configuration asks for that is not there: the check of every start and of configtest.
+//!
+//! Called by the border in the httpd parent after `GlobalConfig::complete`. Everything found here
+//! may come right while httpd runs, or concerns one site only, and is therefore a warning that
+//! names the line and the cure; the request that meets it gets an error answer.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use crate::config::alias::Alias;
+use crate::config::global::{GlobalConfig, GroupKind, GroupUse, Note, Server};
+use crate::config::process_group::{Origin, ProcessGroup};
+use crate::log::{Level, Message};
+
+/// The file system as the httpd parent sees it.
+pub trait Files {
+    fn exists(&self, path: &Path) -> bool;
+    fn is_dir(&self, path: &Path) -> bool;
+    fn is_executable(&self, path: &Path) -> bool;
+}
+
+struct Check<'a> {
+    global: &'a GlobalConfig,
+    files: &'a dyn Files,
+    notes: Vec<Note>,
+}
+
+/// Each finding once, in the order of the configuration.
+pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -> Vec<Note> {
+    let mut check = Check { global, files, notes: Vec::new() };
+    check.socket_prefix();
+    for group in global.groups.groups() {
+        check.group(group);
+    }
+    check.unused_groups(servers);
+    for server in servers {
+        for alias in &server.config.aliases {
+            check.alias(alias);
+        }
+        for group_use in &server.config.uses {
+            check.group_use(group_use, server);
+        }
+    }
+    for import in &global.imports {
+        check.script("WSGIImportScript", &import.script, &import.origin);
+    }
+    check.embedded_python();
+    // Virtual hosts repeat what they inherit.
+    let mut seen = HashSet::new();
+    check.notes.retain(|(_, message)| seen.insert(message.text.clone()));
+    check.notes
+}
+
+impl Check<'_> {
+    fn warn(&mut self, code: u16, text: String) {
+        self.notes.push((Level::Warning, Message::new(code, text)));
+    }
+
+    fn socket_prefix(&mut self) {
+        if let Some((prefix, origin)) = &self.global.socket_prefix
+            && let Some(directory) = prefix.parent()
+            && !self.files.is_dir(directory)
+        {
+            self.warn(
+                113,
+                format!(
+                    "WSGISocketPrefix at {origin}: there is no directory {}, so no daemon can be reached: \
+                     create it, or name another",
+                    directory.display()
+                ),
+            );
+        }
+    }
+
+    fn group(&mut self, group: &ProcessGroup) {
+        let label = format!("process group '{}' at {}", group.name, group.origin);
+        self.interpreter(group, &label);
+        let named = [("home", group.home.as_slice()), ("python-path", group.python_path.as_slice())];
+        for ((option, paths), code) in named.into_iter().zip([111, 112]) {
+            for path in paths.iter().filter(|path| path.is_absolute()) {
+                if !self.files.is_dir(&group.seen_from_outside(path)) {
+                    self.warn(
+                        code,
+                        format!(
+                            "{label}: {option} {} is not a directory: create it, or correct {option}=",
+                            path.display()
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    fn interpreter(&mut self, group: &ProcessGroup, label: &str) {
+        let paths: Vec<PathBuf> =
+            group.interpreters().iter().map(|path| group.seen_from_outside(path)).collect();
+        if paths.is_empty() || paths.iter().any(|path| self.files.is_executable(path)) {
+            return;
+        }
+        match (&group.python, &group.python_home) {
+            (None, Some(home)) => self.warn(
+                109,
+                format!(
+                    "{label}: python-home {0} has no bin/python, so its daemons cannot start: create the \
+                     virtual environment (python3 -m venv {0}), or correct python-home=",
+                    home.display()
+                ),
+            ),
+            _ => self.warn(
+                110,
+                format!(
+                    "{label}: python {} is no program that can be executed, so its daemons cannot start: \
+                     correct python=",
+                    paths[0].display()
+                ),
+            ),
+        }
+    }
+
+    fn unused_groups(&mut self, servers: &[Server<'_>]) {
+        let uses =
+            || servers.iter().flat_map(|server| &server.config.uses).filter(|u| u.kind == GroupKind::Process);
+        if uses().any(|group_use| group_use.name.fixed().is_none()) {
+            return;
+        }
+        for group in self.global.groups.groups() {
+            if !uses().any(|group_use| group_use.name.fixed() == Some(&group.name)) {
+                self.warn(
+                    108,
+                    format!(
+                        "process group '{0}' at {1} serves no script: add process-group={0} to a \
+                         WSGIScriptAlias, or remove the line",
+                        group.name, group.origin
+                    ),
+                );
+            }
+        }
+    }
+
+    fn alias(&mut self, alias: &Alias) {
+        if alias.fixed_script().is_some() {
+            self.script("WSGIScriptAlias", &alias.target, &alias.origin);
+        } else if alias.is_directory()
+            && !alias.target.contains(['$', '&'])
+            && !self.files.is_dir(Path::new(&alias.target))
+        {
+            self.warn(
+                105,
+                format!(
+                    "WSGIScriptAlias at {}: {} ends with a slash, but is no directory: create the \
+                     directory of scripts, or remove the slash if it is a script",
+                    alias.origin, alias.target
+                ),
+            );
+        }
+    }
+
+    fn script(&mut self, directive: &str, script: &str, origin: &Origin) {
+        let path = Path::new(script);
+        if self.files.is_dir(path) {
+            self.warn(
+                104,
+                format!(
+                    "{directive} at {origin}: {script} is a directory: name the script in it, or for a \
+                     directory of scripts end both the URL path and the directory with a slash"
+                ),
+            );
+        } else if !self.files.exists(path) {
+            self.warn(
+                103,
+                format!(
+                    "{directive} at {origin}: there is no script {script}; requests for it get 404: create \
+                     it, or correct the path"
+                ),
+            );
+        }
+    }
+
+    fn group_use(&mut self, group_use: &GroupUse, server: &Server<'_>) {
+        let GroupUse { directive, name, origin, .. } = group_use;
+        if let Some(cure) = name.unknown_form() {
+            self.warn(102, format!("{directive} at {origin}: '{name}' is used literally as a name: {cure}"));
+            return;
+        }
+        let Some(fixed) = name.fixed() else { return };
+        if group_use.kind == GroupKind::Application || fixed.is_empty() {
+            return;
+        }
+        match self.global.groups.find(fixed) {
+            None => self.warn(
+                106,
+                format!(
+                    "{directive} at {origin}: there is no process group '{fixed}'{}; requests for it get \
+                     500: add WSGIDaemonProcess {fixed}, or correct the name",
+                    self.global.groups.suggestion(fixed)
+                ),
+            ),
+            Some((_, group)) if !group.open_to(server.name) => self.warn(
+                107,
+                format!(
+                    "{directive} at {origin}: process group '{fixed}' belongs to the virtual host {} ({}); \
+                     requests for it in {} get 500: define it outside of <VirtualHost>",
+                    group.server_name.as_deref().unwrap_or_default(),
+                    group.origin,
+                    server.name
+                ),
+            ),
+            Some(_) => {}
+        }
+    }
+
+    fn embedded_python(&mut self) {
+        let missing: Vec<PathBuf> = self
+            .global
+            .python
+            .path
+            .iter()
+            .filter(|path| path.is_absolute() && !self.files.is_dir(path))
+            .cloned()
+            .collect();
+        for path in missing {
+            self.warn(
+                112,
+                format!(
+                    "WSGIPythonPath: {} is not a directory: create it, or correct the line",
+                    path.display()
+                ),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

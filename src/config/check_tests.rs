@@ -1,0 +1,113 @@
+//! Unit tests of `check`: configurations as text against an invented file system.
+
+use super::*;
+use crate::config::directives::tests::Site;
+use crate::config::options::tests::TestAccounts;
+
+/// A virtual environment in /venv, a script, and some directories.
+struct Invented;
+
+impl Files for Invented {
+    fn exists(&self, path: &Path) -> bool {
+        self.is_dir(path) || self.is_executable(path) || path == Path::new("/srv/a.py")
+    }
+    fn is_dir(&self, path: &Path) -> bool {
+        ["/", "/srv", "/srv/", "/venv", "/run", "/jail/srv"].iter().any(|known| path == Path::new(known))
+    }
+    fn is_executable(&self, path: &Path) -> bool {
+        ["/venv/bin/python", "/jail/venv/bin/python3"].iter().any(|known| path == Path::new(known))
+    }
+}
+
+/// The findings for a main server with these lines and, inherited, one virtual host.
+fn findings(lines: &[&str]) -> Vec<Note> {
+    let (mut site, mut global) = (Site::default(), GlobalConfig::default());
+    for line in lines {
+        site.read(&mut global, line).unwrap();
+    }
+    let (config, settings) = (&site.server, &site.settings);
+    let servers = [
+        Server { name: "main.example", virtual_host: false, config, settings },
+        Server { name: "host.example", virtual_host: false, config, settings },
+    ];
+    global.complete(&servers, &TestAccounts { root: false }).unwrap();
+    check(&global, &servers, &Invented)
+}
+
+/// The only finding: its number and text.
+fn finding(lines: &[&str]) -> (u16, String) {
+    match findings(lines).as_slice() {
+        [(Level::Warning, message)] => (message.code, message.text.clone()),
+        other => panic!("one finding expected: {other:?}"),
+    }
+}
+
+const GOOD: &str = "WSGIScriptAlias / /srv/a.py process-group=blog";
+
+#[test]
+fn nothing_to_say_about_a_good_configuration() {
+    let good = [
+        "WSGIDaemonProcess blog python-home=/venv home=/srv python-path=/srv:relative",
+        GOOD,
+        "WSGIScriptAlias /s/ /srv/ process-group=%{GLOBAL} application-group=%{SERVER}",
+        "WSGIScriptAliasMatch ^/(x) /nowhere/$1.py",
+        "WSGISocketPrefix /run/wsgi",
+    ];
+    assert_eq!(findings(&good), []);
+    assert_eq!(findings(&["WSGIDaemonProcess blog chroot=/jail home=/srv python-home=/venv", GOOD]), []);
+    assert_eq!(findings(&["WSGIDaemonProcess blog", "WSGIProcessGroup %{ENV:X}"]), []);
+}
+
+#[test]
+fn scripts() {
+    let (code, text) = finding(&["WSGIScriptAlias / /srv/no.py"]);
+    assert_eq!((code, text.contains("site.conf:1") && text.contains("/srv/no.py")), (103, true), "{text}");
+    assert_eq!(finding(&["WSGIScriptAlias / /srv"]).0, 104);
+    assert_eq!(finding(&["WSGIScriptAlias / /srv/a.py/"]).0, 105);
+    assert_eq!(finding(&["WSGIScriptAlias / /nowhere/"]).0, 105);
+    let import = "WSGIImportScript /no.py process-group=%{GLOBAL} application-group=x";
+    assert_eq!(finding(&[import]).0, 103);
+}
+
+#[test]
+fn pythons_and_directories_of_groups() {
+    let of = |options: &str| finding(&[&format!("WSGIDaemonProcess blog {options}"), GOOD]);
+    let (code, text) = of("python-home=/srv");
+    assert_eq!((code, text.contains("python3 -m venv /srv")), (109, true), "{text}");
+    assert_eq!(of("python=/srv/a.py").0, 110);
+    assert_eq!(of("home=/nowhere").0, 111);
+    assert_eq!(of("python-path=/srv:/nowhere").0, 112);
+    assert_eq!(of("chroot=/jail home=/run").0, 111);
+    assert_eq!(finding(&["WSGIPythonPath /nowhere"]).0, 112);
+    assert_eq!(finding(&["WSGISocketPrefix /nowhere/wsgi"]).0, 113);
+    assert_eq!(finding(&["WSGIPythonHome /nowhere", "WSGIDaemonProcess blog", GOOD]).0, 109);
+}
+
+#[test]
+fn names_of_groups() {
+    let (code, text) = finding(&[GOOD]);
+    assert_eq!((code, text.contains("WSGIScriptAlias at site.conf:1")), (106, true), "{text}");
+    let two = findings(&["WSGIDaemonProcess blogs", GOOD]);
+    let codes: Vec<u16> = two.iter().map(|(_, message)| message.code).collect();
+    assert_eq!(codes, [108, 106]);
+    assert!(two[1].1.text.contains("did you mean 'blogs'?"));
+    let (code, text) = finding(&["WSGIApplicationGroup %{Global}"]);
+    assert_eq!((code, text.contains("did you mean '%{GLOBAL}'?")), (102, true), "{text}");
+}
+
+#[test]
+fn groups_of_other_virtual_hosts() {
+    let (mut main, mut global) = (Site::default(), GlobalConfig::default());
+    let mut host = Site { virtual_host: true, ..Site::default() };
+    host.read(&mut global, "WSGIDaemonProcess blog").unwrap();
+    main.read(&mut global, "WSGIProcessGroup blog").unwrap();
+    let servers = [
+        Server { name: "main.example", virtual_host: false, config: &main.server, settings: &main.settings },
+        Server { name: "blog.example", virtual_host: true, config: &host.server, settings: &host.settings },
+    ];
+    global.complete(&servers, &TestAccounts { root: false }).unwrap();
+    let notes = check(&global, &servers, &Invented);
+    assert_eq!(notes.len(), 1);
+    assert_eq!(notes[0].1.code, 107);
+    assert!(notes[0].1.text.contains("belongs to the virtual host blog.example (site.conf:1)"));
+}

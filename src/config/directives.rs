@@ -1,0 +1,138 @@
+//! The table of directives, and the way from httpd's argument text into a row's action.
+//!
+//! The border makes httpd's command table from `TABLE` and calls `apply` for each directive: in
+//! the httpd parent for the configuration files, in a child for `.htaccess` files (with a scratch
+//! `ServerConfig` and `GlobalConfig`, which the directives allowed there do not touch).
+
+use crate::config::actions::{self, Action};
+use crate::config::global::{GlobalConfig, Note, ServerConfig};
+use crate::config::options::Accounts;
+use crate::config::process_group::Origin;
+use crate::config::settings::Settings;
+use crate::config::words;
+use crate::log::Message;
+
+/// Where a directive may stand; each includes those before it, but for `.htaccess` files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The main server only.
+    Global,
+    Server,
+    ServerOrDirectory,
+    /// `.htaccess` too, with `AllowOverride FileInfo`.
+    FileInfo,
+    /// Sections, and `.htaccess` with `AllowOverride AuthConfig`.
+    AuthConfig,
+}
+
+pub struct Directive {
+    pub name: &'static str,
+    pub scope: Scope,
+    /// Fewest and most words.
+    pub words: (usize, usize),
+    /// What httpd shows with `-L`, and what an error about the number of words repeats.
+    pub usage: &'static str,
+    action: Action,
+}
+
+/// What a directive may read and change.
+pub struct Context<'a> {
+    /// Of the section (or server) the directive stands in.
+    pub settings: &'a mut Settings,
+    pub server: &'a mut ServerConfig,
+    pub global: &'a mut GlobalConfig,
+    pub origin: Origin,
+    /// Path of the enclosing `<Directory>`, `<Location>` or `<Files>`; None at server level.
+    pub section: Option<String>,
+    pub inside_virtual_host: bool,
+    pub accounts: &'a dyn Accounts,
+    /// Makes a path absolute, below `ServerRoot`.
+    pub resolve_path: &'a dyn Fn(&str) -> String,
+    /// Messages that do not stop httpd.
+    pub notes: &'a mut Vec<Note>,
+}
+
+const ANY: usize = usize::MAX;
+
+#[rustfmt::skip]
+pub const TABLE: &[Directive] = &[
+    row("WSGIScriptAlias", Scope::Server, (2, ANY), "url-path script-or-directory/ [process-group=name] [application-group=name] [callable-object=name] [pass-authorization=On|Off]", actions::script_alias),
+    row("WSGIScriptAliasMatch", Scope::Server, (2, ANY), "regex script-with-$1 [process-group=name] [application-group=name] [callable-object=name] [pass-authorization=On|Off]", actions::script_alias_match),
+    row("WSGIDaemonProcess", Scope::Server, (1, ANY), "name [option=value ...]", actions::daemon_process),
+    row("WSGIImportScript", Scope::Server, (1, ANY), "script process-group=name application-group=name", actions::import_script),
+    row("WSGIProcessGroup", Scope::ServerOrDirectory, (1, 1), "name|%{GLOBAL}|%{ENV:variable}|%{SERVER}|%{HOST}|%{RESOURCE}", actions::process_group),
+    row("WSGIApplicationGroup", Scope::ServerOrDirectory, (1, 1), "name|%{GLOBAL}|%{RESOURCE}|%{SERVER}|%{HOST}|%{ENV:variable}", actions::application_group),
+    row("WSGIRestrictProcess", Scope::ServerOrDirectory, (1, ANY), "name|%{GLOBAL} ...", actions::restrict_process),
+    row("WSGICallableObject", Scope::FileInfo, (1, 1), "name|%{ENV:variable}", actions::callable_object),
+    row("WSGIPassAuthorization", Scope::FileInfo, (1, 1), "On|Off", actions::pass_authorization),
+    row("WSGIScriptReloading", Scope::FileInfo, (1, 1), "On|Off", actions::script_reloading),
+    row("WSGIErrorOverride", Scope::FileInfo, (1, 1), "On|Off", actions::error_override),
+    row("WSGIChunkedRequest", Scope::FileInfo, (1, 1), "On|Off", actions::chunked_request),
+    row("WSGIMapHEADToGET", Scope::FileInfo, (1, 1), "Off|On|Auto", actions::map_head_to_get),
+    row("WSGIEnableSendfile", Scope::FileInfo, (1, 1), "On|Off", actions::enable_sendfile),
+    row("WSGIIgnoreActivity", Scope::FileInfo, (1, 1), "On|Off", actions::ignore_activity),
+    row("WSGIRestrictEmbedded", Scope::Global, (1, 1), "On|Off", actions::restrict_embedded),
+    row("WSGICaseSensitivity", Scope::Global, (1, 1), "On|Off", actions::case_sensitivity),
+    row("WSGISocketPrefix", Scope::Global, (1, 1), "path-prefix", actions::socket_prefix),
+    row("WSGISocketRotation", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
+    row("WSGIAcceptMutex", Scope::Global, (1, 1), "default|flock|fcntl|sysvsem|posixsem|pthread", actions::accept_mutex),
+    row("WSGIPythonHome", Scope::Global, (1, 1), "directory", actions::python_home),
+    row("WSGIPythonPath", Scope::Global, (1, 1), "directory[:directory...]", actions::python_path),
+    row("WSGIPythonEggs", Scope::Global, (1, 1), "directory", actions::python_eggs),
+    row("WSGIPythonWarnings", Scope::Global, (1, 1), "filter", actions::python_warnings),
+    row("WSGIPythonOptimize", Scope::Global, (1, 1), "0|1|2", actions::python_optimize),
+    row("WSGIPythonHashSeed", Scope::Global, (1, 1), "random|0...4294967295", actions::python_hash_seed),
+    row("WSGIDontWriteBytecode", Scope::Global, (1, 1), "On|Off", actions::dont_write_bytecode),
+    row("WSGISwitchInterval", Scope::Global, (1, 1), "seconds", actions::switch_interval),
+    row("WSGIDestroyInterpreter", Scope::Global, (1, 1), "On|Off", actions::destroy_interpreter),
+    row("WSGIVerboseDebugging", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
+    row("WSGILazyInitialization", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
+    row("WSGIPy3kWarningFlag", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
+    row("WSGIRestrictStdin", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
+    row("WSGIRestrictStdout", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
+    row("WSGIGroupAuthoritative", Scope::AuthConfig, (1, 1), "On|Off", actions::flag_without_effect),
+];
+
+const fn row(
+    name: &'static str,
+    scope: Scope,
+    words: (usize, usize),
+    usage: &'static str,
+    action: Action,
+) -> Directive {
+    Directive { name, scope, words, usage, action }
+}
+
+impl Directive {
+    /// Carries out one directive; the error is ready to be handed to httpd, which adds the line.
+    pub fn apply(&self, context: &mut Context<'_>, args: &str) -> Result<(), String> {
+        self.run(context, args)
+            .map_err(|error| Message::new(101, format!("{}: {error}", self.name)).to_string())
+    }
+
+    fn run(&self, context: &mut Context<'_>, args: &str) -> Result<(), String> {
+        if self.scope == Scope::Global && context.inside_virtual_host {
+            return Err("it applies to the whole server: move it out of <VirtualHost>".to_string());
+        }
+        let words = words::split(args)?;
+        let (least, most) = self.words;
+        if words.len() < least || words.len() > most {
+            let number = match (least, most) {
+                (1, 1) => "one argument".to_string(),
+                (_, ANY) => format!("at least {least} argument(s)"),
+                _ => format!("{least} to {most} arguments"),
+            };
+            return Err(format!(
+                "expected {number}, found {}: write {} {}",
+                words.len(),
+                self.name,
+                self.usage
+            ));
+        }
+        (self.action)(context, self.name, &words)
+    }
+}
+
+#[cfg(test)]
+#[path = "directives_tests.rs"]
+pub mod tests;

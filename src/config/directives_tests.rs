@@ -1,0 +1,213 @@
+//! Unit tests of `directives` and `actions`, and the way other tests read a configuration.
+
+use super::*;
+use crate::config::alias::Pattern;
+use crate::config::global::HashSeed;
+use crate::config::options::tests::TestAccounts;
+use crate::config::settings::MapHead;
+
+/// One server as directives fill it.
+#[derive(Default)]
+pub struct Site {
+    pub settings: Settings,
+    pub server: ServerConfig,
+    pub notes: Vec<Note>,
+    pub virtual_host: bool,
+    pub line: u32,
+}
+
+impl Site {
+    /// Reads one line of configuration; its result is what httpd would get.
+    pub fn read(&mut self, global: &mut GlobalConfig, text: &str) -> Result<(), String> {
+        self.read_in(global, None, text)
+    }
+
+    pub fn read_in(
+        &mut self,
+        global: &mut GlobalConfig,
+        section: Option<&str>,
+        text: &str,
+    ) -> Result<(), String> {
+        self.line += 1;
+        let mut inner = Settings::default();
+        let (name, args) = text.split_once(' ').unwrap_or((text, ""));
+        let directive = TABLE.iter().find(|row| row.name == name).expect("a known directive");
+        let mut context = Context {
+            settings: if section.is_some() { &mut inner } else { &mut self.settings },
+            server: &mut self.server,
+            global,
+            origin: Origin { file: "site.conf".to_string(), line: self.line },
+            section: section.map(str::to_string),
+            inside_virtual_host: self.virtual_host,
+            accounts: &TestAccounts { root: false },
+            resolve_path: &|path| {
+                if path.starts_with('/') { path.to_string() } else { format!("/etc/httpd/{path}") }
+            },
+            notes: &mut self.notes,
+        };
+        directive.apply(&mut context, args)
+    }
+}
+
+fn read(lines: &[&str]) -> (Site, GlobalConfig) {
+    let (mut site, mut global) = (Site::default(), GlobalConfig::default());
+    for line in lines {
+        site.read(&mut global, line).unwrap();
+    }
+    (site, global)
+}
+
+fn error(line: &str) -> String {
+    Site::default().read(&mut GlobalConfig::default(), line).unwrap_err()
+}
+
+#[test]
+fn names_are_unique_and_usages_are_given() {
+    for (index, row) in TABLE.iter().enumerate() {
+        assert!(TABLE[..index].iter().all(|other| !other.name.eq_ignore_ascii_case(row.name)));
+        assert!(!row.usage.is_empty() && row.words.0 <= row.words.1);
+    }
+}
+
+#[test]
+fn aliases_and_their_options() {
+    let (site, global) = read(&[
+        r#"WSGIScriptAlias /app "/srv/my app.wsgi" process-group=blog application-group=%{GLOBAL}"#,
+        "WSGIScriptAliasMatch ^/m/([^/]+) scripts/$1.wsgi callable-object=app pass-authorization=on",
+    ]);
+    let [first, second] = site.server.aliases.as_slice() else { panic!("two aliases") };
+    assert_eq!((first.mount(), first.target.as_str()), ("/app", "/srv/my app.wsgi"));
+    assert_eq!(first.options.process_group().fixed(), Some("blog"));
+    assert_eq!(first.options.application_group.as_ref().unwrap().fixed(), Some(""));
+    assert_eq!(second.pattern, Pattern::Regex { text: "^/m/([^/]+)".into(), slot: 0 });
+    assert_eq!(second.target, "/etc/httpd/scripts/$1.wsgi");
+    assert_eq!(second.options.pass_authorization, Some(true));
+    assert_eq!(second.origin.to_string(), "site.conf:2");
+    assert_eq!(&*global.patterns[0], "^/m/([^/]+)");
+    assert_eq!(site.server.uses.len(), 2);
+    assert!(error("WSGIScriptAlias /a /b process-grup=x").contains("did you mean 'process-group'?"));
+    assert!(error("WSGIScriptAlias /a /b process-group").contains("as option=value"));
+    assert!(error("WSGIScriptAlias /a /b pass-authorization=1").contains("expected On or Off, found '1'"));
+    let (site, _) = read(&["WSGIScriptAlias app /b callable-object=a.b"]);
+    let codes: Vec<u16> = site.notes.iter().map(|(_, message)| message.code).collect();
+    assert_eq!(codes, [118, 117]);
+}
+
+#[test]
+fn settings_of_sections() {
+    let (site, _) = read(&[
+        "WSGIProcessGroup %{ENV:SITE}",
+        "WSGIApplicationGroup %{GLOBAL}",
+        "WSGICallableObject app",
+        "WSGIRestrictProcess blog %{GLOBAL}",
+        "WSGIPassAuthorization On",
+        "WSGIScriptReloading off",
+        "WSGIErrorOverride On",
+        "WSGIChunkedRequest On",
+        "WSGIMapHEADToGET auto",
+        "WSGIEnableSendfile On",
+        "WSGIIgnoreActivity On",
+    ]);
+    let settings = &site.settings;
+    assert_eq!(settings.process_group().to_string(), "%{ENV:SITE}");
+    assert!(settings.allows_process_group("") && settings.allows_process_group("blog"));
+    assert!(!settings.allows_process_group("shop"));
+    assert!(settings.pass_authorization() && !settings.script_reloading() && settings.error_override());
+    assert!(settings.chunked_request() && settings.enable_sendfile() && settings.ignore_activity());
+    assert_eq!(settings.map_head_to_get, Some(MapHead::Auto));
+    assert!(error("WSGIMapHEADToGET maybe").contains("expected Off, On or Auto"));
+}
+
+#[test]
+fn the_whole_server() {
+    let (site, global) = read(&[
+        "WSGIPythonHome /opt/py:/opt/py64",
+        "WSGIPythonPath /a:/b",
+        "WSGIPythonEggs eggs",
+        "WSGIPythonWarnings ignore",
+        "WSGIPythonWarnings error::DeprecationWarning",
+        "WSGIPythonOptimize 2",
+        "WSGIPythonHashSeed random",
+        "WSGIDontWriteBytecode On",
+        "WSGISwitchInterval 0.02",
+        "WSGIDestroyInterpreter Off",
+        "WSGISocketPrefix run/wsgi",
+        "WSGIRestrictEmbedded On",
+        "WSGICaseSensitivity Off",
+    ]);
+    let python = &global.python;
+    assert_eq!((python.home.clone(), python.path.len()), (Some("/opt/py".into()), 2));
+    assert_eq!((python.warnings.len(), python.optimize, python.write_bytecode), (2, 2, false));
+    assert_eq!((python.hash_seed, python.destroy_interpreter), (Some(HashSeed::Random), false));
+    let (prefix, origin) = global.socket_prefix.as_ref().unwrap();
+    assert_eq!((prefix.to_str(), origin.line), (Some("/etc/httpd/run/wsgi"), 11));
+    assert!(global.restrict_embedded && !global.case_sensitive && site.notes.is_empty());
+    assert!(error("WSGIPythonHashSeed 4294967296").contains("or random"));
+    assert!(error("WSGIPythonOptimize 3").contains("from 0 to 2"));
+}
+
+#[test]
+fn the_whole_server_is_not_a_virtual_host() {
+    let mut site = Site { virtual_host: true, ..Site::default() };
+    for row in TABLE.iter().filter(|row| row.scope == Scope::Global) {
+        let error = site.read(&mut GlobalConfig::default(), &format!("{} On", row.name)).unwrap_err();
+        assert!(error.contains("move it out of <VirtualHost>"), "{error}");
+    }
+}
+
+#[test]
+fn daemon_groups_are_unique_and_remembered() {
+    let (mut site, mut global) = read(&["WSGIDaemonProcess blog threads=2 user=bob queue-timeout=5"]);
+    assert_eq!(site.server.defined, ["blog"]);
+    let codes: Vec<u16> = site.notes.iter().map(|(_, message)| message.code).collect();
+    assert_eq!(codes, [115, 116]);
+    let error = site.read(&mut global, "WSGIDaemonProcess blog").unwrap_err();
+    assert!(error.starts_with("mod_wsgi_rs: WSGI101: WSGIDaemonProcess: process group 'blog' is already"));
+    assert!(error.contains("site.conf:1"), "{error}");
+}
+
+#[test]
+fn imports_need_fixed_groups() {
+    let (_, global) = read(&["WSGIImportScript /s.py process-group=blog application-group=%{GLOBAL}"]);
+    assert_eq!((&*global.imports[0].process_group, &*global.imports[0].application_group), ("blog", ""));
+    assert!(error("WSGIImportScript /s.py process-group=x").contains("application-group is missing"));
+    let dynamic = error("WSGIImportScript /s.py process-group=%{HOST} application-group=x");
+    assert!(dynamic.contains("process-group depends on a request"), "{dynamic}");
+}
+
+#[test]
+fn dead_directives_are_accepted_with_one_line() {
+    for line in [
+        "WSGISocketRotation Off",
+        "WSGIAcceptMutex default",
+        "WSGIVerboseDebugging On",
+        "WSGILazyInitialization On",
+        "WSGIPy3kWarningFlag Off",
+        "WSGIRestrictStdin Off",
+        "WSGIRestrictStdout Off",
+        "WSGIGroupAuthoritative Off",
+    ] {
+        let (site, _) = read(&[line]);
+        let [(level, message)] = site.notes.as_slice() else { panic!("one note for {line}") };
+        assert_eq!((*level, message.code), (crate::log::Level::Info, 114));
+    }
+    assert!(error("WSGIAcceptMutex spin").contains("remove the line"));
+}
+
+#[test]
+fn the_number_of_words_is_checked() {
+    assert!(
+        error("WSGIProcessGroup a b").contains("expected one argument, found 2: write WSGIProcessGroup name")
+    );
+    assert!(error("WSGIScriptAlias /a").contains("expected at least 2 argument(s), found 1"));
+    assert!(error("WSGIProcessGroup").contains("found 0"));
+    assert!(error("WSGIScriptAlias /a \"/b").contains("is not closed"));
+}
+
+#[test]
+fn every_directive_is_documented() {
+    let page = include_str!("../../docs/directives.md");
+    for row in TABLE {
+        assert!(page.contains(&format!("`{}`", row.name)), "{} is missing in docs/directives.md", row.name);
+    }
+}

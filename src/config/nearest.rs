@@ -1,0 +1,62 @@
+//! The name a typing mistake was probably meant to be.
+//!
+//! Used in the httpd parent by the messages about unknown options, process groups and `%{...}`
+//! forms; never while a request is served.
+
+/// The candidate closest to `name`, if it is close enough to be worth suggesting.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (name.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// ` (did you mean 'x'?)`, or nothing when no candidate is near.
+pub fn suggestion<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    match nearest(name, candidates) {
+        Some(candidate) => format!(" (did you mean '{candidate}'?)"),
+        None => String::new(),
+    }
+}
+
+/// Letters to insert, remove or replace (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_only_what_is_near() {
+        let names = ["processes", "threads", "python-home", "python-path"];
+        assert_eq!(nearest("thread", names), Some("threads"));
+        assert_eq!(nearest("Procesess", names), Some("processes"));
+        assert_eq!(nearest("python_path", names), Some("python-path"));
+        assert_eq!(nearest("colour", names), None);
+        assert_eq!(suggestion("treads", names), " (did you mean 'threads'?)");
+        assert_eq!(suggestion("x", names), "");
+    }
+
+    #[test]
+    fn counts_edits() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("same", "same"), 0);
+    }
+}

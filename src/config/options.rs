@@ -1,0 +1,261 @@
+//! The options of `WSGIDaemonProcess`, one table row each: from words to a `ProcessGroup`.
+//!
+//! Used in the httpd parent while it reads its configuration (`actions`). Nothing here asks the
+//! system: names of users come from `Accounts`, and whether files exist is left to `check`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::nearest::suggestion;
+use crate::config::process_group::{Origin, ProcessGroup};
+use crate::config::values::{
+    Unit, absolute_directory, duration, float_seconds, integer, octal_mask, on_off, size, size_from,
+};
+
+/// An entry of the user database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub uid: u32,
+    pub gid: u32,
+    /// Empty if the uid has no entry.
+    pub name: String,
+    pub home: PathBuf,
+}
+
+/// The user database as httpd sees it.
+pub trait Accounts {
+    /// By name, or by number as `#1000` (which needs no entry).
+    fn user(&self, name: &str) -> Option<Account>;
+    fn group(&self, name: &str) -> Option<u32>;
+    fn running_as_root(&self) -> bool;
+    /// `User` and `Group` of httpd (the gid is that of `Group`).
+    fn httpd_user(&self) -> Account;
+}
+
+/// What the readers of values may ask.
+pub struct Reader<'a> {
+    pub accounts: &'a dyn Accounts,
+    /// Makes a path absolute, below `ServerRoot`.
+    pub resolve_path: &'a dyn Fn(&str) -> String,
+}
+
+/// Who the daemons shall run as, as far as the line says; the rest is known at the end of the
+/// configuration only.
+#[derive(Debug, Default)]
+pub struct RequestedIdentity {
+    pub user: Option<Account>,
+    pub gid: Option<u32>,
+    pub supplementary_groups: Option<Vec<u32>>,
+}
+
+pub struct Definition {
+    pub group: ProcessGroup,
+    pub requested: RequestedIdentity,
+    /// Names of options on the line that have no effect yet.
+    pub pending: Vec<&'static str>,
+}
+
+struct DaemonOption {
+    name: &'static str,
+    effective: bool,
+    set: Setter,
+}
+
+type Setter = fn(&mut Definition, &str, &Reader<'_>) -> Result<(), String>;
+
+const fn option(name: &'static str, set: Setter) -> DaemonOption {
+    DaemonOption { name, effective: true, set }
+}
+
+const fn pending(name: &'static str, set: Setter) -> DaemonOption {
+    DaemonOption { name, effective: false, set }
+}
+
+#[rustfmt::skip]
+const OPTIONS: &[DaemonOption] = &[
+    option("user", |d, v, r| set(&mut d.requested.user, user(v, r).map(Some))),
+    option("group", |d, v, r| set(&mut d.requested.gid, group(v, r).map(Some))),
+    option("supplementary-groups", |d, v, r| set(&mut d.requested.supplementary_groups, groups(v, r).map(Some))),
+    option("processes", |d, v, _| set(&mut d.group.processes, integer(v, 1, 4096))),
+    option("threads", |d, v, _| set(&mut d.group.threads, integer(v, 0, 65533))),
+    option("umask", |d, v, _| set(&mut d.group.umask, octal_mask(v).map(Some))),
+    option("chroot", |d, v, _| set(&mut d.group.chroot, absolute_directory(v).map(Some))),
+    option("home", |d, v, _| set(&mut d.group.home, absolute_directory(v).map(Some))),
+    option("lang", |d, v, _| set(&mut d.group.lang, Ok(not_empty(v)))),
+    option("locale", |d, v, _| set(&mut d.group.locale, Ok(not_empty(v)))),
+    option("env", variable),
+    option("python-home", |d, v, r| set(&mut d.group.python_home, resolved(v, r).map(Some))),
+    option("python", |d, v, r| set(&mut d.group.python, resolved(v, r).map(Some))),
+    option("python-path", |d, v, _| set(&mut d.group.python_path, Ok(paths(v)))),
+    option("python-eggs", |d, v, r| set(&mut d.group.python_eggs, resolved(v, r).map(Some))),
+    option("switch-interval", |d, v, _| set(&mut d.group.switch_interval, float_seconds(v).map(Some))),
+    option("display-name", display_name),
+    option("stack-size", |d, v, _| set(&mut d.group.stack_size, buffer(v, 1))),
+    option("listen-backlog", |d, v, _| set(&mut d.group.listen_backlog, integer(v, 1, 65535))),
+    option("connect-timeout", |d, v, _| set(&mut d.group.connect_timeout, seconds(v))),
+    option("socket-timeout", |d, v, _| set(&mut d.group.socket_timeout, seconds(v).map(unless_zero))),
+    option("shutdown-timeout", |d, v, _| set(&mut d.group.shutdown_timeout, seconds(v))),
+    option("graceful-timeout", |d, v, _| set(&mut d.group.graceful_timeout, seconds(v))),
+    option("send-buffer-size", |d, v, _| set(&mut d.group.send_buffer_size, buffer(v, 512))),
+    option("receive-buffer-size", |d, v, _| set(&mut d.group.receive_buffer_size, buffer(v, 512))),
+    option("socket-user", |d, v, r| set(&mut d.group.socket_user, any_user(v, r).map(|u| Some(u.uid)))),
+    option("cpu-priority", |d, v, _| set(&mut d.group.cpu_priority, integer(v, -20, 19).map(Some))),
+    option("memory-limit", |d, v, _| set(&mut d.group.memory_limit, size(v).map(|n| (n > 0).then_some(n)))),
+    option("virtual-memory-limit", |d, v, _| set(&mut d.group.virtual_memory_limit, size(v).map(|n| (n > 0).then_some(n)))),
+    pending("maximum-requests", |d, v, _| set(&mut d.group.pending.maximum_requests, integer(v, 0, i64::MAX as u64))),
+    pending("startup-timeout", |d, v, _| set(&mut d.group.pending.startup_timeout, seconds(v))),
+    pending("deadlock-timeout", |d, v, _| set(&mut d.group.pending.deadlock_timeout, seconds(v))),
+    pending("inactivity-timeout", |d, v, _| set(&mut d.group.pending.inactivity_timeout, seconds(v))),
+    pending("request-timeout", |d, v, _| set(&mut d.group.pending.request_timeout, seconds(v))),
+    pending("interrupt-timeout", |d, v, _| set(&mut d.group.pending.interrupt_timeout, seconds(v))),
+    pending("eviction-timeout", |d, v, _| set(&mut d.group.pending.eviction_timeout, seconds(v))),
+    pending("restart-interval", |d, v, _| set(&mut d.group.pending.restart_interval, seconds(v))),
+    pending("queue-timeout", |d, v, _| set(&mut d.group.pending.queue_timeout, seconds(v))),
+    pending("header-buffer-size", |d, v, _| set(&mut d.group.pending.header_buffer_size, size_from(v, 8192).map(|n| or(n, 32 << 10)))),
+    pending("response-buffer-size", |d, v, _| set(&mut d.group.pending.response_buffer_size, size_from(v, 65536).map(|n| or(n, 8 << 20)))),
+    pending("response-socket-timeout", |d, v, _| set(&mut d.group.pending.response_socket_timeout, seconds(v).map(unless_zero))),
+    pending("response-flush-delay", |d, v, _| set(&mut d.group.pending.response_flush_delay, duration(v, Unit::Milliseconds))),
+    pending("script-user", |d, v, r| set(&mut d.group.pending.script_user, any_user(v, r).map(|u| Some(u.uid)))),
+    pending("script-group", |d, v, r| set(&mut d.group.pending.script_group, group(v, r).map(Some))),
+    pending("cpu-time-limit", |d, v, _| set(&mut d.group.pending.cpu_time_limit, seconds(v))),
+    pending("server-metrics", |d, v, _| set(&mut d.group.pending.server_metrics, on_off(v))),
+];
+
+/// Reads the words after `WSGIDaemonProcess`: the name of the group, then options.
+pub fn parse(words: &[String], origin: Origin, reader: &Reader<'_>) -> Result<Definition, String> {
+    let (name, options) = words.split_first().ok_or("the name of the process group is missing")?;
+    check_name(name)?;
+    let group = ProcessGroup::new(name, origin);
+    let mut definition = Definition { group, requested: RequestedIdentity::default(), pending: Vec::new() };
+    for word in options {
+        apply(&mut definition, word, reader).map_err(|error| format!("process group '{name}': {error}"))?;
+    }
+    let extra = &definition.group.pending;
+    if extra.script_user.is_some() && extra.script_group.is_some() {
+        return Err(format!(
+            "process group '{name}': script-user and script-group exclude each other: remove one of them"
+        ));
+    }
+    Ok(definition)
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let option = name.split_once('=').map_or("", |(option, _)| option);
+    if OPTIONS.iter().any(|row| row.name == option) {
+        return Err(format!(
+            "the name of the process group is missing: write it before the first option '{name}'"
+        ));
+    }
+    if name.is_empty() || name.starts_with("%{") {
+        return Err(format!("'{name}' cannot name a process group: choose a fixed name, such as 'blog'"));
+    }
+    Ok(())
+}
+
+fn apply(definition: &mut Definition, word: &str, reader: &Reader<'_>) -> Result<(), String> {
+    let names = || OPTIONS.iter().map(|row| row.name);
+    let Some((name, value)) = word.split_once('=') else {
+        return Err(format!(
+            "'{word}' is not of the form option=value{}: write no blanks around the =, and quotes \
+             around a value that contains blanks",
+            suggestion(word, names())
+        ));
+    };
+    let Some(row) = OPTIONS.iter().find(|row| row.name == name) else {
+        return Err(format!(
+            "there is no option '{name}'{}: correct or remove '{word}'",
+            suggestion(name, names())
+        ));
+    };
+    if value.contains('\0') {
+        return Err(format!("option '{name}': the value contains a NUL byte: remove it"));
+    }
+    if !row.effective {
+        definition.pending.push(row.name);
+    }
+    (row.set)(definition, value, reader).map_err(|error| format!("option '{name}': {error}"))
+}
+
+fn set<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *slot = value?;
+    Ok(())
+}
+
+fn seconds(value: &str) -> Result<Duration, String> {
+    duration(value, Unit::Seconds)
+}
+
+fn unless_zero(duration: Duration) -> Option<Duration> {
+    (!duration.is_zero()).then_some(duration)
+}
+
+fn not_empty(value: &str) -> Option<String> {
+    (!value.is_empty()).then(|| value.to_string())
+}
+
+fn or(size: u64, default: u64) -> u64 {
+    if size == 0 { default } else { size }
+}
+
+/// A size for the system; None for 0, which leaves the choice to it.
+fn buffer(value: &str, least: u64) -> Result<Option<usize>, String> {
+    let bytes = size_from(value, least)?;
+    Ok(usize::try_from(bytes).ok().filter(|bytes| *bytes > 0))
+}
+
+fn resolved(value: &str, reader: &Reader<'_>) -> Result<PathBuf, String> {
+    match value {
+        "" => Err("expected a path, found nothing".to_string()),
+        _ => Ok(PathBuf::from((reader.resolve_path)(value))),
+    }
+}
+
+/// Directories separated by colons.
+pub fn paths(value: &str) -> Vec<PathBuf> {
+    value.split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
+}
+
+fn variable(d: &mut Definition, value: &str, _: &Reader<'_>) -> Result<(), String> {
+    match value.split_once('=') {
+        Some((name, value)) if !name.is_empty() => {
+            d.group.env.push((name.to_string(), value.to_string()));
+            Ok(())
+        }
+        _ => Err(format!("expected NAME=VALUE, found '{value}': write env=NAME=VALUE")),
+    }
+}
+
+fn display_name(d: &mut Definition, value: &str, _: &Reader<'_>) -> Result<(), String> {
+    let own = format!("(wsgi:{})", d.group.name);
+    d.group.display_name = if value.is_empty() { own } else { value.replace("%{GROUP}", &own) };
+    Ok(())
+}
+
+fn any_user(value: &str, reader: &Reader<'_>) -> Result<Account, String> {
+    reader.accounts.user(value).ok_or_else(|| {
+        format!("there is no user '{value}' on this system: create it, or name another (a number as #1000)")
+    })
+}
+
+fn user(value: &str, reader: &Reader<'_>) -> Result<Account, String> {
+    match any_user(value, reader)? {
+        account if account.uid == 0 => Err(format!(
+            "'{value}' is root (uid 0), and applications never run as root: name an unprivileged user"
+        )),
+        account => Ok(account),
+    }
+}
+
+fn group(value: &str, reader: &Reader<'_>) -> Result<u32, String> {
+    reader.accounts.group(value).ok_or_else(|| {
+        format!("there is no group '{value}' on this system: create it, or name another (a number as #1000)")
+    })
+}
+
+fn groups(value: &str, reader: &Reader<'_>) -> Result<Vec<u32>, String> {
+    value.split(',').map(|name| group(name.trim(), reader)).collect()
+}
+
+#[cfg(test)]
+#[path = "options_tests.rs"]
+pub mod tests;

@@ -1,0 +1,176 @@
+//! Unit tests of `options`, and the accounts that the tests of other files use.
+
+use super::*;
+use crate::config::words::split;
+
+/// Two users, bob (1001) and root; httpd is www-data (33).
+pub struct TestAccounts {
+    pub root: bool,
+}
+
+impl Accounts for TestAccounts {
+    fn user(&self, name: &str) -> Option<Account> {
+        let (uid, name) = match name {
+            "root" | "#0" => (0, "root"),
+            "bob" | "#1001" => (1001, "bob"),
+            "#4242" => (4242, ""),
+            _ => return None,
+        };
+        Some(Account { uid, gid: uid, name: name.to_string(), home: format!("/home/{name}").into() })
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        match name {
+            "staff" => Some(50),
+            "bob" | "#1001" => Some(1001),
+            _ => None,
+        }
+    }
+
+    fn running_as_root(&self) -> bool {
+        self.root
+    }
+
+    fn httpd_user(&self) -> Account {
+        Account { uid: 33, gid: 33, name: "www-data".to_string(), home: "/var/www".into() }
+    }
+}
+
+pub fn define(line: &str) -> Result<Definition, String> {
+    let resolve_path = |path: &str| match path.starts_with('/') {
+        true => path.to_string(),
+        false => format!("/etc/httpd/{path}"),
+    };
+    let reader = Reader { accounts: &TestAccounts { root: true }, resolve_path: &resolve_path };
+    parse(&split(line)?, Origin { file: "site.conf".to_string(), line: 3 }, &reader)
+}
+
+fn parsed(options: &str) -> ProcessGroup {
+    define(&format!("blog {options}")).unwrap().group
+}
+
+fn error(options: &str) -> String {
+    define(&format!("blog {options}")).err().unwrap()
+}
+
+#[test]
+fn defaults() {
+    let group = parsed("");
+    assert_eq!((group.processes, group.threads, group.listen_backlog), (1, 15, 100));
+    assert_eq!(group.display_name, "(wsgi:blog)");
+    assert_eq!(group.connect_timeout, Duration::from_secs(15));
+    assert_eq!(group.shutdown_timeout, Duration::from_secs(5));
+    assert_eq!(group.graceful_timeout, Duration::from_secs(15));
+    assert_eq!(group.pending.deadlock_timeout, Duration::from_secs(300));
+    assert_eq!(group.origin.to_string(), "site.conf:3");
+}
+
+#[test]
+fn options_with_an_effect() {
+    let group = parsed(
+        "processes=2 threads=4 umask=0027 home=/srv/blog lang=C.UTF-8 locale= chroot=/jail \
+         python-home=venv python=/usr/bin/python3.13 python-path=/a:/b: switch-interval=0.01 \
+         display-name='%{GROUP} live' stack-size=512K listen-backlog=7 connect-timeout=500ms \
+         socket-timeout=0 shutdown-timeout=1m graceful-timeout=30 send-buffer-size=64K \
+         receive-buffer-size=0 socket-user=bob cpu-priority=-5 memory-limit=1G virtual-memory-limit=0",
+    );
+    assert_eq!((group.processes, group.threads, group.umask), (2, 4, Some(0o27)));
+    assert_eq!(group.home, Some("/srv/blog".into()));
+    assert_eq!((group.lang.as_deref(), group.locale), (Some("C.UTF-8"), None));
+    assert_eq!(group.python_home, Some("/etc/httpd/venv".into()));
+    assert_eq!(group.python_path, [PathBuf::from("/a"), PathBuf::from("/b")]);
+    assert_eq!(group.display_name, "(wsgi:blog) live");
+    assert_eq!(group.stack_size, Some(512 << 10));
+    assert_eq!(group.connect_timeout, Duration::from_millis(500));
+    assert_eq!(group.socket_timeout, None);
+    assert_eq!(group.shutdown_timeout, Duration::from_secs(60));
+    assert_eq!((group.send_buffer_size, group.receive_buffer_size), (Some(64 << 10), None));
+    assert_eq!((group.socket_user, group.cpu_priority), (Some(1001), Some(-5)));
+    assert_eq!((group.memory_limit, group.virtual_memory_limit), (Some(1 << 30), None));
+}
+
+#[test]
+fn variables_keep_their_blanks_and_equal_signs() {
+    let group = parsed(r#""env=GREETING=hello big = world" env=EMPTY= env=A="x y=z" env=A=again"#);
+    let pairs: Vec<_> = group.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let expected = [("GREETING", "hello big = world"), ("EMPTY", ""), ("A", "x y=z"), ("A", "again")];
+    assert_eq!(pairs, expected);
+    assert!(error("env=NOVALUE").contains("env=NAME=VALUE"));
+    assert!(error("env==x").contains("env=NAME=VALUE"));
+}
+
+#[test]
+fn options_for_later_are_read_and_named() {
+    let definition = define(
+        "blog maximum-requests=1000 request-timeout=2m response-flush-delay=10 header-buffer-size=0 \
+         response-buffer-size=65536 script-user=#4242 server-metrics=on cpu-time-limit=1h threads=1",
+    )
+    .unwrap();
+    let later = &definition.group.pending;
+    assert_eq!((later.maximum_requests, later.header_buffer_size), (1000, 32768));
+    assert_eq!(later.response_buffer_size, 65536);
+    assert_eq!(later.request_timeout, Duration::from_secs(120));
+    assert_eq!(later.response_flush_delay, Duration::from_millis(10));
+    assert_eq!((later.script_user, later.server_metrics), (Some(4242), true));
+    assert_eq!(definition.pending.len(), 8);
+    assert!(!definition.pending.contains(&"threads"));
+}
+
+#[test]
+fn every_option_of_existing_configurations_is_known() {
+    let known = "user group supplementary-groups processes threads umask chroot home lang locale \
+        python-home python-path python-eggs switch-interval stack-size maximum-requests startup-timeout \
+        shutdown-timeout deadlock-timeout inactivity-timeout request-timeout interrupt-timeout \
+        graceful-timeout eviction-timeout restart-interval connect-timeout socket-timeout queue-timeout \
+        listen-backlog display-name send-buffer-size receive-buffer-size header-buffer-size \
+        response-buffer-size response-socket-timeout response-flush-delay socket-user script-user \
+        script-group cpu-time-limit cpu-priority memory-limit virtual-memory-limit server-metrics";
+    assert_eq!(known.split_whitespace().count(), 44);
+    for name in known.split_whitespace() {
+        assert!(OPTIONS.iter().any(|row| row.name == name), "{name}");
+    }
+}
+
+#[test]
+fn who_the_daemons_run_as() {
+    let requested = define("blog user=bob group=staff supplementary-groups=staff,bob").unwrap().requested;
+    assert_eq!(requested.user.map(|user| user.uid), Some(1001));
+    assert_eq!(requested.gid, Some(50));
+    assert_eq!(requested.supplementary_groups, Some(vec![50, 1001]));
+    assert!(error("user=root").contains("uid 0"));
+    assert!(error("user=#0").contains("unprivileged"));
+    assert!(error("user=nosuch").contains("no user 'nosuch'"));
+    assert!(error("group=nosuch").contains("no group 'nosuch'"));
+    assert!(error("supplementary-groups=staff,nosuch").contains("no group 'nosuch'"));
+    assert!(error("script-user=bob script-group=bob").contains("exclude each other"));
+}
+
+#[test]
+fn mistakes_name_option_value_and_cure() {
+    assert_eq!(
+        error("threads=5x"),
+        "process group 'blog': option 'threads': expected a whole number from 0 to 65533, found '5x'"
+    );
+    for wrong in ["threads=65534", "processes=0", "processes=x", "umask=9", "home=srv", "connect-timeout=5x"]
+    {
+        assert!(error(wrong).contains("expected"), "{wrong}");
+    }
+    assert!(error("thread=5").contains("no option 'thread' (did you mean 'threads'?)"));
+    assert!(error("colour=red").contains("no option 'colour':"));
+    assert!(error("threads = 5").contains("no blanks around the ="));
+    assert!(error("send-buffer-size=100").contains("at least 512"));
+    assert!(define("threads=5").err().unwrap().contains("name of the process group is missing"));
+    assert!(define("").err().unwrap().contains("name of the process group is missing"));
+    assert!(define("%{GLOBAL}").err().unwrap().contains("cannot name"));
+}
+
+#[test]
+fn every_option_is_documented_where_it_belongs() {
+    let page = include_str!("../../docs/directives.md");
+    let (_, options) = page.split_once("## WSGIDaemonProcess options").unwrap();
+    let (effective, pending) = options.split_once("**Read and checked").unwrap();
+    for row in OPTIONS {
+        let part = if row.effective { effective } else { pending };
+        assert!(part.contains(&format!("`{}`", row.name)), "{} is missing in docs/directives.md", row.name);
+    }
+}

@@ -1,0 +1,161 @@
+//! What can be known about scripts before the first request: which group serves exactly one, and
+//! what a daemon loads before it reports ready.
+//!
+//! Worked out in the httpd parent at the end of the configuration (`global`, and the border when it
+//! starts the supervisor). Where a section might send a URL elsewhere, nothing is assumed.
+
+use std::collections::HashSet;
+
+use crate::config::alias::{Alias, Pattern};
+use crate::config::global::{GlobalConfig, GroupKind, Server};
+use crate::config::group_name::GroupName;
+use crate::config::registry::Registry;
+
+/// A script to load when a process of a group starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loading {
+    /// Empty for embedded mode.
+    pub process_group: String,
+    pub script: String,
+    /// Empty for the main interpreter.
+    pub application_group: String,
+    /// None for `WSGIImportScript`, which is only executed.
+    pub callable: Option<String>,
+}
+
+/// For each process group the one script it serves, if it is known to serve exactly one: the same
+/// file under one URL of one server name (the same host with and without TLS counts once).
+pub fn sole_scripts(groups: &Registry, servers: &[Server<'_>]) -> Vec<Option<String>> {
+    let mut served: Vec<HashSet<(String, &str, &str)>> = vec![HashSet::new(); groups.groups().len()];
+    let mut many = vec![false; served.len()];
+    for server in servers {
+        for alias in &server.config.aliases {
+            let name = fixed_name(alias, server, GroupKind::Process);
+            let Some((index, group)) = name.as_deref().and_then(|name| groups.find(name)) else { continue };
+            match alias.fixed_script() {
+                _ if !group.open_to(server.name) => {}
+                Some(script) => {
+                    served[index].insert((server.name.to_lowercase(), alias.mount(), script));
+                }
+                None => many[index] = true,
+            }
+        }
+    }
+    let only = |(served, many): (HashSet<(String, &str, &str)>, bool)| match served.len() {
+        1 if !many => served.into_iter().next().map(|(_, _, script)| script.to_string()),
+        _ => None,
+    };
+    served.into_iter().zip(many).map(only).collect()
+}
+
+/// Everything to load in advance: the imports, then the scripts of aliases whose process group,
+/// application group and callable are all fixed. Needs a completed configuration.
+pub fn loadings(global: &GlobalConfig, servers: &[Server<'_>]) -> Vec<Loading> {
+    let imports = global.imports.iter().map(|import| Loading {
+        process_group: import.process_group.clone(),
+        script: import.script.clone(),
+        application_group: import.application_group.clone(),
+        callable: None,
+    });
+    let aliases = servers.iter().flat_map(|server| {
+        server.config.aliases.iter().filter_map(|alias| alias_loading(alias, server, &global.groups))
+    });
+    let mut loadings: Vec<Loading> = Vec::new();
+    for loading in imports.chain(aliases) {
+        let known = loading.process_group.is_empty() || global.groups.find(&loading.process_group).is_some();
+        if known && !loadings.contains(&loading) {
+            loadings.push(loading);
+        }
+    }
+    loadings
+}
+
+fn alias_loading(alias: &Alias, server: &Server<'_>, groups: &Registry) -> Option<Loading> {
+    let script = alias.fixed_script()?;
+    let process_group = fixed_name(alias, server, GroupKind::Process)?;
+    let group = groups.find(&process_group);
+    if group.is_some_and(|(_, group)| !group.open_to(server.name)) {
+        return None;
+    }
+    let sole = group.and_then(|(index, _)| groups.sole_script(index)) == Some(script);
+    let application_group = match fixed_name(alias, server, GroupKind::Application) {
+        Some(name) => name,
+        None if sole && !chooses_interpreter(alias, server) => String::new(),
+        None => return None,
+    };
+    let callable = alias.options.callable_object.as_ref().or(server.settings.callable_object.as_ref());
+    let callable = callable.map_or(Some("application"), GroupName::fixed)?.to_string();
+    Some(Loading { process_group, script: script.to_string(), application_group, callable: Some(callable) })
+}
+
+/// The name of the alias's group, unless it depends on the request. None also stands for the
+/// default application group.
+fn fixed_name(alias: &Alias, server: &Server<'_>, kind: GroupKind) -> Option<String> {
+    let (own, outer) = layers(alias, server, kind);
+    if let Some(name) = own {
+        return name.fixed().map(str::to_string);
+    }
+    let mut inner: Option<&GroupName> = None;
+    for (section, name) in sections(server, kind) {
+        match concerns(section, alias) {
+            Some(false) => {}
+            Some(true) if inner.is_none_or(|other| other == name) => inner = Some(name),
+            Some(true) | None => return None,
+        }
+    }
+    match (inner.or(outer), kind) {
+        (Some(name), _) => name.fixed().map(str::to_string),
+        (None, GroupKind::Process) => Some(String::new()),
+        (None, GroupKind::Application) => None,
+    }
+}
+
+/// Whether any layer that may concern the alias says which interpreter to use.
+fn chooses_interpreter(alias: &Alias, server: &Server<'_>) -> bool {
+    let (own, outer) = layers(alias, server, GroupKind::Application);
+    let mut sections = sections(server, GroupKind::Application);
+    own.or(outer).is_some() || sections.any(|(section, _)| concerns(section, alias) != Some(false))
+}
+
+fn layers<'a>(
+    alias: &'a Alias,
+    server: &Server<'a>,
+    kind: GroupKind,
+) -> (Option<&'a GroupName>, Option<&'a GroupName>) {
+    let (own, outer) = (&alias.options, server.settings);
+    match kind {
+        GroupKind::Process => (own.process_group.as_ref(), outer.process_group.as_ref()),
+        GroupKind::Application => (own.application_group.as_ref(), outer.application_group.as_ref()),
+    }
+}
+
+fn sections<'a>(server: &Server<'a>, kind: GroupKind) -> impl Iterator<Item = (&'a str, &'a GroupName)> {
+    let uses = server.config.uses.iter().filter(move |group_use| group_use.kind == kind);
+    uses.filter_map(|group_use| Some((group_use.section.as_deref()?, &group_use.name)))
+}
+
+/// Whether a section applies to every URL of the alias (or to none); None when it is not certain.
+/// A section is a file path, a URL path, a pattern of either, or a file name, and only its text
+/// is known here.
+fn concerns(section: &str, alias: &Alias) -> Option<bool> {
+    let covers = |path: &str| {
+        let rest = path.strip_prefix(section.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if section.contains(['*', '?', '[', '(', '^', '$', '|', '\\', '~']) {
+        return None;
+    }
+    if !section.starts_with('/') {
+        let same_file = alias.target.rsplit('/').next() == Some(section);
+        return if same_file { None } else { Some(false) };
+    }
+    match &alias.pattern {
+        _ if covers(&alias.target) => Some(true),
+        Pattern::Prefix(prefix) => Some(covers(prefix)),
+        Pattern::Regex { .. } => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,130 @@
+//! What may differ from one directory, location or `.htaccess` file to the next.
+//!
+//! One `Settings` for each section of the configuration; httpd merges those that apply to a
+//! request from the outside in (`merge`), and the handler reads the result through the accessors,
+//! which know the defaults. The options of a `WSGIScriptAlias` are `Settings` too: the last layer.
+
+use std::sync::Arc;
+
+use crate::config::group_name::GroupName;
+
+/// `WSGIMapHEADToGET`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapHead {
+    Off,
+    On,
+    /// GET when a filter wants to see the body.
+    Auto,
+}
+
+/// None: not said here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    pub process_group: Option<GroupName>,
+    pub application_group: Option<GroupName>,
+    pub callable_object: Option<GroupName>,
+    /// Process groups that may be used here; empty string for embedded mode.
+    pub restrict_process: Option<Arc<[String]>>,
+    pub pass_authorization: Option<bool>,
+    pub script_reloading: Option<bool>,
+    pub error_override: Option<bool>,
+    pub chunked_request: Option<bool>,
+    pub map_head_to_get: Option<MapHead>,
+    pub enable_sendfile: Option<bool>,
+    pub ignore_activity: Option<bool>,
+}
+
+impl Settings {
+    /// `add` is the inner section and wins.
+    pub fn merge(base: &Settings, add: &Settings) -> Settings {
+        fn inner<T: Clone>(base: &Option<T>, add: &Option<T>) -> Option<T> {
+            add.as_ref().or(base.as_ref()).cloned()
+        }
+        Settings {
+            process_group: inner(&base.process_group, &add.process_group),
+            application_group: inner(&base.application_group, &add.application_group),
+            callable_object: inner(&base.callable_object, &add.callable_object),
+            restrict_process: inner(&base.restrict_process, &add.restrict_process),
+            pass_authorization: add.pass_authorization.or(base.pass_authorization),
+            script_reloading: add.script_reloading.or(base.script_reloading),
+            error_override: add.error_override.or(base.error_override),
+            chunked_request: add.chunked_request.or(base.chunked_request),
+            map_head_to_get: add.map_head_to_get.or(base.map_head_to_get),
+            enable_sendfile: add.enable_sendfile.or(base.enable_sendfile),
+            ignore_activity: add.ignore_activity.or(base.ignore_activity),
+        }
+    }
+
+    pub fn process_group(&self) -> &GroupName {
+        self.process_group.as_ref().unwrap_or(&GroupName::Global)
+    }
+
+    pub fn pass_authorization(&self) -> bool {
+        self.pass_authorization.unwrap_or(false)
+    }
+
+    pub fn script_reloading(&self) -> bool {
+        self.script_reloading.unwrap_or(true)
+    }
+
+    pub fn error_override(&self) -> bool {
+        self.error_override.unwrap_or(false)
+    }
+
+    pub fn chunked_request(&self) -> bool {
+        self.chunked_request.unwrap_or(false)
+    }
+
+    pub fn map_head_to_get(&self) -> MapHead {
+        self.map_head_to_get.unwrap_or(MapHead::Auto)
+    }
+
+    pub fn enable_sendfile(&self) -> bool {
+        self.enable_sendfile.unwrap_or(false)
+    }
+
+    pub fn ignore_activity(&self) -> bool {
+        self.ignore_activity.unwrap_or(false)
+    }
+
+    /// Whether `WSGIRestrictProcess` lets requests use the group (`""` for embedded mode).
+    pub fn allows_process_group(&self, name: &str) -> bool {
+        match &self.restrict_process {
+            Some(allowed) => allowed.iter().any(|entry| entry == name),
+            None => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults() {
+        let settings = Settings::default();
+        assert_eq!(settings.process_group(), &GroupName::Global);
+        assert!(settings.script_reloading() && !settings.pass_authorization());
+        assert!(!settings.chunked_request() && !settings.error_override());
+        assert!(!settings.enable_sendfile() && !settings.ignore_activity());
+        assert_eq!(settings.map_head_to_get(), MapHead::Auto);
+        assert!(settings.allows_process_group("") && settings.allows_process_group("blog"));
+    }
+
+    #[test]
+    fn the_inner_section_wins_and_the_rest_is_inherited() {
+        let outer = Settings {
+            process_group: Some(GroupName::parse("blog")),
+            script_reloading: Some(false),
+            restrict_process: Some(Arc::new(["blog".to_string()])),
+            ..Settings::default()
+        };
+        let inner =
+            Settings { script_reloading: Some(true), pass_authorization: Some(true), ..Settings::default() };
+        let merged = Settings::merge(&outer, &inner);
+        assert_eq!(merged.process_group(), &GroupName::parse("blog"));
+        assert!(merged.script_reloading() && merged.pass_authorization());
+        assert!(merged.allows_process_group("blog") && !merged.allows_process_group(""));
+        assert_eq!(Settings::merge(&merged, &Settings::default()), merged);
+    }
+}

@@ -1,0 +1,282 @@
+//! What a supervisor and one of its daemons tell each other, on a socket pair that keeps messages apart.
+//!
+//! The supervisor's end is `ControlSupervisor`, the daemon's `ControlDaemon` (its descriptor 3). The
+//! first message is the `Launch`, sent before the daemon is even forked; what follows is small. When one
+//! end is gone the other sees end-of-file: for a daemon that means to stop.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use super::launch::Launch;
+use super::os;
+use crate::wire::codec::{Decoder, Encoder, Malformed};
+
+/// Longest message that is sent as such; a longer launch travels in a memfd.
+const LONGEST: usize = 64 * 1024;
+
+/// Longest text in a daemon's message: a traceback fits, a message stays below `LONGEST`.
+const LONGEST_TEXT: usize = 32 * 1024;
+
+/// Supervisor to daemon, after the launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Accept requests: the answer to `Report::Ready`. Until then a daemon waits, since in a roll-out it
+    /// serves only when all others of its group can.
+    Serve,
+    /// Accept no more, finish what is running, end with status 0.
+    Drain,
+    /// End now: requests that run get the shutdown timeout.
+    Stop,
+}
+
+/// Daemon to supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// It can accept requests; `loaded` is false if a script that was to be loaded before failed to.
+    Ready { loaded: bool },
+    /// This script changed on disk and is still served as it was. `modified` is the new modification time
+    /// in nanoseconds: the supervisor tries each version once, however often it is told.
+    Reload { path: String, modified: i64 },
+    /// It could not start and ends, for this reason: the number and the text of a message.
+    Failed { code: u16, text: String },
+}
+
+pub struct ControlSupervisor(OwnedFd);
+
+pub struct ControlDaemon(OwnedFd);
+
+pub fn pair() -> io::Result<(ControlSupervisor, ControlDaemon)> {
+    let (supervisor, daemon) = os::seqpacket_pair()?;
+    Ok((ControlSupervisor(supervisor), ControlDaemon(daemon)))
+}
+
+impl ControlSupervisor {
+    /// Never waits: the socket is empty when the launch is sent.
+    pub fn send_launch(&self, launch: &Launch) -> io::Result<()> {
+        use std::io::{Seek, Write};
+        let bytes = launch.encode();
+        if bytes.len() < LONGEST {
+            let mut message = vec![b'L'];
+            message.extend_from_slice(&bytes);
+            return os::send_now(self.0.as_fd(), &message).map(drop);
+        }
+        let mut memory = std::fs::File::from(os::memfd(c"mod_wsgi_rs-launch", 0)?);
+        memory.write_all(&bytes)?;
+        memory.rewind()?;
+        os::send_with_fd_now(self.0.as_fd(), b"M", memory.as_fd()).map(drop)
+    }
+
+    /// A daemon that reads no orders is not waited for; the supervisor's timers deal with it.
+    pub fn send(&self, order: Order) -> io::Result<()> {
+        let message = match order {
+            Order::Serve => b"G",
+            Order::Drain => b"D",
+            Order::Stop => b"S",
+        };
+        os::send_now(self.0.as_fd(), message).map(drop)
+    }
+
+    /// The next report, None when there is none yet; `UnexpectedEof` when the daemon's end is gone.
+    pub fn receive(&self) -> io::Result<Option<Report>> {
+        let mut buffer = vec![0; LONGEST];
+        match os::receive_now(self.0.as_fd(), &mut buffer)? {
+            None => Ok(None),
+            Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(size) => Report::decode(&buffer[..size]).map(Some).map_err(invalid),
+        }
+    }
+}
+
+impl AsFd for ControlSupervisor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl ControlDaemon {
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        ControlDaemon(fd)
+    }
+
+    /// The first message.
+    pub fn receive_launch(&self) -> io::Result<Launch> {
+        use std::io::Read;
+        let mut buffer = vec![0; LONGEST + 1];
+        let (size, memory) = os::receive_with_fd(self.0.as_fd(), &mut buffer)?;
+        let bytes = match (buffer[..size].split_first(), memory) {
+            (Some((b'L', bytes)), None) => bytes.to_vec(),
+            (Some((b'M', [])), Some(memory)) => {
+                let mut bytes = Vec::new();
+                std::fs::File::from(memory).read_to_end(&mut bytes)?;
+                bytes
+            }
+            (None, _) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => return Err(invalid(Malformed)),
+        };
+        Launch::decode(&bytes).map_err(invalid)
+    }
+
+    /// The next order; None when the time is over. `UnexpectedEof` when the supervisor is gone.
+    pub fn receive(&self, timeout: Option<Duration>) -> io::Result<Option<Order>> {
+        if !os::readable(self.0.as_fd(), timeout)? {
+            return Ok(None);
+        }
+        let mut buffer = [0; 16];
+        match os::receive(self.0.as_fd(), &mut buffer) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(size) => match &buffer[..size] {
+                b"G" => Ok(Some(Order::Serve)),
+                b"D" => Ok(Some(Order::Drain)),
+                b"S" => Ok(Some(Order::Stop)),
+                _ => Err(invalid(Malformed)),
+            },
+            // The supervisor ended with a report unread.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn send(&self, report: &Report) -> io::Result<()> {
+        os::send_all(self.0.as_fd(), &mut [io::IoSlice::new(&report.encode())])
+    }
+}
+
+impl AsFd for ControlDaemon {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Report {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut encoder = Encoder::new(&mut out);
+        match self {
+            Report::Ready { loaded } => {
+                encoder.u8(b'R');
+                encoder.bool(*loaded);
+            }
+            Report::Reload { path, modified } => {
+                encoder.u8(b'C');
+                encoder.i64(*modified);
+                encoder.bytes(cut(path).as_bytes());
+            }
+            Report::Failed { code, text } => {
+                encoder.u8(b'F');
+                encoder.u32(u32::from(*code));
+                encoder.bytes(cut(text).as_bytes());
+            }
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Report, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        match decoder.u8()? {
+            b'R' => Ok(Report::Ready { loaded: decoder.bool()? }),
+            b'C' => Ok(Report::Reload { modified: decoder.i64()?, path: decoder.string()? }),
+            b'F' => {
+                let code = u16::try_from(decoder.u32()?).map_err(|_| Malformed)?;
+                Ok(Report::Failed { code, text: decoder.string()? })
+            }
+            _ => Err(Malformed),
+        }
+    }
+}
+
+/// The text, or as much of its beginning as a message holds.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST_TEXT)]
+}
+
+fn invalid(malformed: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::launch::Preload;
+    use super::*;
+
+    fn launch(preloads: usize) -> Launch {
+        let preload = Preload {
+            script: "/srv/blog/wsgi.py".into(),
+            application_group: String::new(),
+            callable: Some("application".into()),
+        };
+        Launch {
+            group: "blog".into(),
+            slot: 1,
+            generation: 3,
+            processes: 2,
+            threads: 4,
+            stack_size: 0,
+            httpd_uid: 33,
+            httpd_version: [2, 4, 57],
+            display_name: "(wsgi:blog)".into(),
+            home: String::new(),
+            python_path: Vec::new(),
+            switch_interval: 0.01,
+            shutdown_timeout_ms: 5_000,
+            graceful_timeout_ms: 15_000,
+            socket_timeout_ms: 60_000,
+            preload: vec![preload; preloads],
+        }
+    }
+
+    #[test]
+    fn a_launch_arrives_whatever_its_size() {
+        for preloads in [1, 2_000, 100_000] {
+            let (supervisor, daemon) = pair().unwrap();
+            supervisor.send_launch(&launch(preloads)).unwrap();
+            supervisor.send(Order::Drain).unwrap();
+            assert_eq!(daemon.receive_launch().unwrap(), launch(preloads));
+            assert_eq!(daemon.receive(None).unwrap(), Some(Order::Drain));
+        }
+    }
+
+    #[test]
+    fn reports_arrive_one_by_one() {
+        let (supervisor, daemon) = pair().unwrap();
+        assert_eq!(supervisor.receive().unwrap(), None);
+        let reports = [
+            Report::Ready { loaded: true },
+            Report::Ready { loaded: false },
+            Report::Reload { path: "/srv/blog/wsgi.py".into(), modified: -1 },
+            Report::Failed { code: 401, text: "too old".into() },
+        ];
+        for report in &reports {
+            daemon.send(report).unwrap();
+        }
+        for report in reports {
+            assert_eq!(supervisor.receive().unwrap(), Some(report));
+        }
+        daemon.send(&Report::Failed { code: 1, text: "é".repeat(100_000) }).unwrap();
+        assert!(matches!(supervisor.receive(), Ok(Some(Report::Failed { code: 1, .. }))));
+        drop(daemon);
+        let gone = supervisor.receive().unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_daemon_sees_that_its_supervisor_is_gone() {
+        let (supervisor, daemon) = pair().unwrap();
+        let soon = Some(Duration::from_millis(1));
+        assert_eq!(daemon.receive(soon).unwrap(), None);
+        daemon.send(&Report::Ready { loaded: true }).unwrap();
+        drop(supervisor);
+        let gone = daemon.receive(soon).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(daemon.receive_launch().is_err());
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        for bytes in [&b""[..], b"X", b"F\x01", b"F\xff\xff\xff\xff\0\0\0\0", b"C\x01\0\0\0\xff"] {
+            assert_eq!(Report::decode(bytes), Err(Malformed));
+        }
+    }
+}

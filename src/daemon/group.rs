@@ -1,0 +1,423 @@
+//! What the supervisor does about one process group: a state machine without any system call.
+//!
+//! `daemon::supervisor` feeds it with what happened and carries out what it answers; time is an argument.
+//! A process goes Starting → Waiting → Ready → Draining → Stopping → gone and may skip any of these. Processes
+//! of one *edition* loaded the same code: a roll-out starts a whole edition beside the old one, which serves
+//! until all of the new one are ready.
+
+mod member;
+mod message;
+mod rollout;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+use super::os::Exit;
+use crate::log::{Level, Message};
+use member::{Member, State};
+use rollout::Rollout;
+
+/// Names a process for as long as the group lives, before it has a pid and after.
+pub type ProcessId = u32;
+
+/// Processes of a group that start at the same time: enough to be quick, few enough that a group which
+/// cannot start at all makes fewer than ten attempts in its first minute.
+const STARTING_AT_ONCE: usize = 4;
+
+/// A process that ends by itself sooner than this after it was ready counts as a quick crash; from the
+/// third in a row on, its replacement has to wait.
+const QUICK: Duration = Duration::from_secs(1);
+const QUICK_CRASHES_FORGIVEN: u32 = 2;
+
+/// Quick crashes further apart than this are not in a row.
+const ROW: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub name: String,
+    /// `FILE:LINE` of the WSGIDaemonProcess.
+    pub place: String,
+    pub processes: usize,
+    pub graceful_timeout: Duration,
+    /// Never zero here.
+    pub shutdown_timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Begin,
+    /// There is no process: no interpreter, or no resources to fork.
+    NotStarted(ProcessId, Message),
+    Ready {
+        process: ProcessId,
+        loaded: bool,
+    },
+    /// It said why it cannot start, and is about to end.
+    Failed(ProcessId, Message),
+    /// `output` is the end of what it wrote before it was ready.
+    Exited {
+        process: ProcessId,
+        exit: Exit,
+        output: String,
+    },
+    Reload {
+        path: String,
+        modified: i64,
+    },
+    /// All processes of a newer generation are ready.
+    Superseded,
+    Stop,
+    /// A deadline has passed.
+    Tick,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    Start(ProcessId),
+    /// It is to accept requests from now on.
+    Serve(ProcessId),
+    Drain(ProcessId),
+    Stop(ProcessId),
+    /// The same for one that is still starting, and may not listen to orders yet.
+    Terminate(ProcessId),
+    Kill(ProcessId),
+    /// Output that was held back while the process started is to be shown, or forgotten.
+    ReleaseOutput {
+        process: ProcessId,
+        show: bool,
+    },
+    Record(Level, Message),
+    /// For the status page: no process can be started, for this reason.
+    Fail(String),
+    Recovered,
+    /// For the status page: older generations need accept no more.
+    Supersede,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Serving,
+    Superseded,
+    Stopping,
+}
+
+pub struct Group {
+    settings: Settings,
+    mode: Mode,
+    members: Vec<Member>,
+    next_process: ProcessId,
+    edition: u32,
+    rollout: Option<Rollout>,
+    /// A version that was reported while a roll-out ran.
+    pending: Option<(String, i64)>,
+    /// The newest version of each script that a roll-out was made for.
+    tried: HashMap<String, i64>,
+    /// Why the last start failed, until one succeeds.
+    failure: Option<Message>,
+    backoff: Backoff,
+    quick_crashes: u32,
+    last_quick_crash: Option<Instant>,
+    crash_backoff: Backoff,
+    /// No start before this moment.
+    not_before: Option<Instant>,
+    all_were_ready: bool,
+    actions: Vec<Action>,
+}
+
+impl Group {
+    pub fn new(settings: Settings) -> Self {
+        Group {
+            settings,
+            mode: Mode::Serving,
+            members: Vec::new(),
+            next_process: 0,
+            edition: 0,
+            rollout: None,
+            pending: None,
+            tried: HashMap::new(),
+            failure: None,
+            backoff: Backoff::default(),
+            quick_crashes: 0,
+            last_quick_crash: None,
+            crash_backoff: Backoff::default(),
+            not_before: None,
+            all_were_ready: false,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Tells what happened; what is to be done about it comes back, in order.
+    pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        match event {
+            Event::Begin | Event::Tick => {}
+            Event::NotStarted(process, reason) => self.not_started(process, reason, now),
+            Event::Ready { process, loaded } => self.ready(process, loaded, now),
+            Event::Failed(process, reason) => self.failed(process, reason, now),
+            Event::Exited { process, exit, output } => self.exited(process, exit, &output, now),
+            Event::Reload { path, modified } => self.reload(path, modified, now),
+            Event::Superseded => self.superseded(now),
+            Event::Stop => self.stop_all(now),
+        }
+        self.serve_waiting();
+        self.escalate(now);
+        self.fill(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// A `Start` was carried out.
+    pub fn started(&mut self, process: ProcessId, pid: i32) {
+        if let Some(member) = self.member(process) {
+            member.pid = pid;
+        }
+    }
+
+    /// When the next `Tick` is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let start = self.not_before.filter(|_| self.mode == Mode::Serving && self.missing() > 0);
+        self.members.iter().filter_map(|member| member.deadline).chain(start).min()
+    }
+
+    /// Whether the output of this process is to be held back until it is known whether it repeats an
+    /// error that was already shown.
+    pub fn holds_output(&self, process: ProcessId) -> bool {
+        let starting = |member: &Member| member.id == process && member.ready_since.is_none();
+        self.failure.is_some() && self.members.iter().any(starting)
+    }
+
+    /// Whether a newer generation has taken over.
+    pub fn is_superseded(&self) -> bool {
+        self.mode != Mode::Serving
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    fn not_started(&mut self, process: ProcessId, reason: Message, now: Instant) {
+        if let Some(member) = self.remove(process) {
+            self.start_failed(&member, reason, now);
+        }
+    }
+
+    fn ready(&mut self, process: ProcessId, loaded: bool, now: Instant) {
+        let others_loaded = self.members.iter().any(|member| member.id != process && member.serves_loaded());
+        let Some(member) = self.member(process).filter(|member| member.state == State::Starting) else {
+            return;
+        };
+        if !loaded && others_loaded {
+            // Others serve the code that could be loaded: this one would only answer with errors.
+            member.reason = Some(message::not_loaded());
+            member.ready_since = Some(now);
+            return self.stop(process, now);
+        }
+        let record = message::ready(member, now);
+        member.become_ready(loaded, now);
+        self.actions.push(Action::ReleaseOutput { process, show: true });
+        self.record(Level::Info, record);
+        self.recovered();
+        self.finish_rollout(now);
+        self.serve_waiting();
+        if !self.all_were_ready && self.serving(self.edition) >= self.settings.processes {
+            self.all_were_ready = true;
+            self.actions.push(Action::Supersede);
+        }
+    }
+
+    /// Those of a new edition wait for one another while there is an old one that serves.
+    fn serve_waiting(&mut self) {
+        let old_serves = self.rollout.is_some() && self.serving(self.edition) > 0;
+        let edition = self.rollout.as_ref().filter(|_| old_serves).map(|rollout| rollout.edition);
+        for member in self.members.iter_mut().filter(|member| member.state == State::Waiting) {
+            if Some(member.edition) != edition {
+                member.state = State::Ready;
+                self.actions.push(Action::Serve(member.id));
+            }
+        }
+    }
+
+    fn recovered(&mut self) {
+        self.backoff.succeeded();
+        self.not_before = None;
+        if let Some(failure) = self.failure.take() {
+            self.actions.push(Action::Recovered);
+            let level = if message::is_crash_loop(&failure) { Level::Info } else { Level::Notice };
+            self.record(level, message::recovered());
+        }
+    }
+
+    fn failed(&mut self, process: ProcessId, reason: Message, now: Instant) {
+        let patience = self.settings.shutdown_timeout;
+        if let Some(member) = self.member(process).filter(|member| member.state == State::Starting) {
+            member.reason = Some(reason);
+            member.enter(State::Stopping, now + patience);
+        }
+    }
+
+    fn exited(&mut self, process: ProcessId, exit: Exit, output: &str, now: Instant) {
+        let Some(mut member) = self.remove(process) else { return };
+        match (member.state, member.reason.take()) {
+            (_, Some(reason)) => self.start_failed(&member, reason, now),
+            (State::Starting | State::Waiting, None) => {
+                self.start_failed(&member, message::exited_early(exit, output), now);
+            }
+            (State::Ready, None) => self.crashed(&member, exit, now),
+            (State::Draining | State::Stopping, None) => {
+                self.actions.push(Action::ReleaseOutput { process, show: true });
+                if member.state == State::Draining && exit != Exit::Status(0) {
+                    self.record(Level::Warning, message::drained_badly(&member, exit));
+                }
+            }
+        }
+    }
+
+    /// Reports a reason once, and puts the next attempt off.
+    fn start_failed(&mut self, member: &Member, reason: Message, now: Instant) {
+        let show = self.failure.as_ref() != Some(&reason);
+        self.actions.push(Action::ReleaseOutput { process: member.id, show });
+        if self.mode != Mode::Serving || self.rollout_failed(member, &reason, now) {
+            return;
+        }
+        let others_start = self.members.iter().any(Member::is_starting);
+        let pause = (!others_start).then(|| self.backoff.failed());
+        self.not_before = pause.map(|pause| now + pause);
+        let level = if show { Level::Error } else { Level::Info };
+        self.record(level, message::cannot_start(&reason, pause));
+        self.actions.push(Action::Fail(reason.text.clone()));
+        self.failure = Some(reason);
+    }
+
+    /// A process that was ready ended without being told to.
+    fn crashed(&mut self, member: &Member, exit: Exit, now: Instant) {
+        let (level, crash) = message::crashed(member, exit);
+        self.record(level, crash.clone());
+        if self.mode != Mode::Serving || self.rollout_failed(member, &crash, now) {
+            return;
+        }
+        let lived = member.ready_since.map(|since| now.saturating_duration_since(since));
+        let in_a_row = self.last_quick_crash.is_none_or(|last| now.saturating_duration_since(last) < ROW);
+        if lived.is_none_or(|lived| lived >= QUICK) || !in_a_row {
+            self.quick_crashes = 0;
+            self.crash_backoff.succeeded();
+        }
+        if lived.is_some_and(|lived| lived < QUICK) {
+            self.last_quick_crash = Some(now);
+            self.quick_crashes += 1;
+        }
+        if self.quick_crashes > QUICK_CRASHES_FORGIVEN {
+            let pause = self.crash_backoff.failed();
+            let reason = message::crash_loop(exit);
+            self.not_before = Some(now + pause);
+            self.record(Level::Error, message::cannot_start(&reason, Some(pause)));
+            self.actions.push(Action::Fail(reason.text.clone()));
+            self.failure = Some(reason);
+        }
+    }
+
+    fn superseded(&mut self, now: Instant) {
+        if self.mode == Mode::Serving {
+            self.mode = Mode::Superseded;
+            self.rollout = None;
+            self.retire(|_| true, now);
+        }
+    }
+
+    fn stop_all(&mut self, now: Instant) {
+        self.mode = Mode::Stopping;
+        self.rollout = None;
+        let all: Vec<ProcessId> = self.members.iter().map(|member| member.id).collect();
+        all.into_iter().for_each(|process| self.stop(process, now));
+    }
+
+    /// Takes processes out of service: those that are ready finish what they hold.
+    fn retire(&mut self, which: impl Fn(&Member) -> bool, now: Instant) {
+        let chosen: Vec<(ProcessId, State)> =
+            self.members.iter().filter(|m| which(m)).map(|m| (m.id, m.state)).collect();
+        for (process, state) in chosen {
+            match state {
+                State::Starting | State::Waiting => self.stop(process, now),
+                State::Ready => self.drain(process, now),
+                State::Draining | State::Stopping => {}
+            }
+        }
+    }
+
+    fn drain(&mut self, process: ProcessId, now: Instant) {
+        let deadline = now + self.settings.graceful_timeout;
+        if self.member(process).is_some_and(|member| member.enter(State::Draining, deadline)) {
+            self.actions.push(Action::Drain(process));
+        }
+    }
+
+    fn stop(&mut self, process: ProcessId, now: Instant) {
+        let deadline = now + self.settings.shutdown_timeout;
+        let Some(member) = self.member(process) else { return };
+        let starting = member.ready_since.is_none();
+        if member.enter(State::Stopping, deadline) {
+            self.actions.push(if starting { Action::Terminate(process) } else { Action::Stop(process) });
+        }
+    }
+
+    /// What was asked for in vain is now ordered: drain, then stop, then kill.
+    fn escalate(&mut self, now: Instant) {
+        let late = |member: &&Member| member.deadline.is_some_and(|deadline| deadline <= now);
+        let late: Vec<(ProcessId, State)> =
+            self.members.iter().filter(late).map(|m| (m.id, m.state)).collect();
+        for (process, state) in late {
+            if state == State::Draining {
+                self.stop(process, now);
+            } else if let Some(member) = self.member(process) {
+                member.deadline = None;
+                let record = message::killed(member);
+                self.actions.push(Action::Kill(process));
+                self.record(Level::Warning, record);
+            }
+        }
+    }
+
+    /// Starts what is missing, as far as it may be started now.
+    fn fill(&mut self, now: Instant) {
+        if self.mode != Mode::Serving || self.not_before.is_some_and(|moment| now < moment) {
+            return;
+        }
+        self.not_before = None;
+        let starting = self.members.iter().filter(|member| member.is_starting()).count();
+        let at_once = if self.failure.is_some() { 1 } else { STARTING_AT_ONCE };
+        let edition = self.rollout.as_ref().map_or(self.edition, |rollout| rollout.edition);
+        for _ in 0..self.missing().min(at_once.saturating_sub(starting)) {
+            self.next_process += 1;
+            self.members.push(Member::new(self.next_process, edition, now));
+            self.actions.push(Action::Start(self.next_process));
+        }
+    }
+
+    /// How many processes the edition lacks that is being started.
+    fn missing(&self) -> usize {
+        let edition = self.rollout.as_ref().map_or(self.edition, |rollout| rollout.edition);
+        let there = |m: &&Member| m.edition == edition && (m.state <= State::Ready || m.is_starting());
+        self.settings.processes.saturating_sub(self.members.iter().filter(there).count())
+    }
+
+    fn serving(&self, edition: u32) -> usize {
+        let serves = |m: &&Member| m.edition == edition && m.state == State::Ready;
+        self.members.iter().filter(serves).count()
+    }
+
+    fn member(&mut self, process: ProcessId) -> Option<&mut Member> {
+        self.members.iter_mut().find(|member| member.id == process)
+    }
+
+    fn remove(&mut self, process: ProcessId) -> Option<Member> {
+        let index = self.members.iter().position(|member| member.id == process)?;
+        Some(self.members.remove(index))
+    }
+
+    /// Every message of a group says which group, and where it was configured.
+    fn record(&mut self, level: Level, mut message: Message) {
+        let Settings { name, place, .. } = &self.settings;
+        message.text = format!("process group '{name}' (WSGIDaemonProcess at {place}): {}", message.text);
+        self.actions.push(Action::Record(level, message));
+    }
+}

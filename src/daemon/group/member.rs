@@ -1,0 +1,75 @@
+//! One process of a group, as `daemon::group` in the supervisor knows it.
+
+use std::time::Instant;
+
+use super::ProcessId;
+use crate::log::Message;
+
+/// In the order in which a process can go through them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    Starting,
+    /// Could serve, and waits for the others of its edition.
+    Waiting,
+    Ready,
+    /// Told to finish what it holds and to end.
+    Draining,
+    /// Told to end now.
+    Stopping,
+}
+
+pub struct Member {
+    pub id: ProcessId,
+    pub pid: i32,
+    pub edition: u32,
+    pub state: State,
+    pub started: Instant,
+    pub ready_since: Option<Instant>,
+    /// All scripts that were to be loaded before it was ready were loaded.
+    pub loaded: bool,
+    /// Why its start failed, once that is known.
+    pub reason: Option<Message>,
+    /// When patience with its state ends.
+    pub deadline: Option<Instant>,
+}
+
+impl Member {
+    pub fn new(id: ProcessId, edition: u32, now: Instant) -> Self {
+        Member {
+            id,
+            pid: 0,
+            edition,
+            state: State::Starting,
+            started: now,
+            ready_since: None,
+            loaded: false,
+            reason: None,
+            deadline: None,
+        }
+    }
+
+    pub fn become_ready(&mut self, loaded: bool, now: Instant) {
+        self.state = State::Waiting;
+        self.loaded = loaded;
+        self.ready_since = Some(now);
+    }
+
+    /// Goes on to a later state; false if it was there already.
+    pub fn enter(&mut self, state: State, deadline: Instant) -> bool {
+        let later = self.state < state;
+        if later {
+            self.state = state;
+            self.deadline = Some(deadline);
+        }
+        later
+    }
+
+    /// Whether the outcome of its start is open: a failed one counts until it has gone, and is told then.
+    pub fn is_starting(&self) -> bool {
+        self.state == State::Starting || self.reason.is_some()
+    }
+
+    pub fn serves_loaded(&self) -> bool {
+        self.state == State::Ready && self.loaded
+    }
+}

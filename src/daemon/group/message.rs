@@ -1,0 +1,114 @@
+//! What `daemon::group` says: the texts and numbers of a group's life, without the group's name, which
+//! is put before all of them. Used in the supervisor.
+
+use std::time::{Duration, Instant};
+
+use super::member::{Member, State};
+use super::rollout::Rollout;
+use crate::daemon::os::Exit;
+use crate::log::{Level, Message};
+
+const CRASH_LOOP: u16 = 324;
+
+pub fn ready(member: &Member, now: Instant) -> Message {
+    let took = now.saturating_duration_since(member.started).as_millis();
+    Message::new(320, format!("process {} is ready in {took} ms", member.pid))
+}
+
+pub fn recovered() -> Message {
+    Message::new(321, "processes can be started again")
+}
+
+/// A process that ended without saying why.
+pub fn exited_early(exit: Exit, output: &str) -> Message {
+    if let Some(message) = own_message(output) {
+        return message;
+    }
+    let output = match output.trim() {
+        "" => "it wrote nothing; run its Python by hand as its user to see more".to_owned(),
+        output => format!("the last it wrote: {output}"),
+    };
+    Message::new(322, format!("the process {exit} before it was ready; {output}"))
+}
+
+/// The last line in the numbered form of this module: its start program says so why it gives up.
+fn own_message(output: &str) -> Option<Message> {
+    let (_, line) = output.lines().rev().find_map(|line| line.split_once("mod_wsgi_rs: WSGI"))?;
+    let (code, text) = line.split_once(": ")?;
+    Some(Message::new(code.parse().ok()?, text.trim_end()))
+}
+
+/// A reason with what happens next.
+pub fn cannot_start(reason: &Message, pause: Option<Duration>) -> Message {
+    let next = match pause {
+        Some(pause) => format!("; next attempt in {} s", pause.as_secs()),
+        None => String::new(),
+    };
+    Message::new(reason.code, format!("no process can be started: {}{next}", reason.text))
+}
+
+/// A process may end by itself with status 0, for instance because a script calls `sys.exit`.
+pub fn crashed(member: &Member, exit: Exit) -> (Level, Message) {
+    let level = if exit == Exit::Status(0) { Level::Notice } else { Level::Error };
+    let text = format!(
+        "process {} {exit} without being told to; only the requests it was working on are lost, another \
+         process takes its place",
+        member.pid
+    );
+    (level, Message::new(323, text))
+}
+
+pub fn drained_badly(member: &Member, exit: Exit) -> Message {
+    let text = format!(
+        "process {} {exit} while it was finishing its requests before its end; those it still had are lost",
+        member.pid
+    );
+    Message::new(326, text)
+}
+
+pub fn crash_loop(exit: Exit) -> Message {
+    let text = format!(
+        "processes end within a second after they are ready, several in a row; the last one {exit}; look for \
+         the cause in its own output above and in the code that runs right after the start"
+    );
+    Message::new(CRASH_LOOP, text)
+}
+
+pub fn is_crash_loop(message: &Message) -> bool {
+    message.code == CRASH_LOOP
+}
+
+pub fn killed(member: &Member) -> Message {
+    let text = match member.state {
+        State::Stopping => {
+            format!("process {} did not end within shutdown-timeout and was killed", member.pid)
+        }
+        _ => format!("process {} was killed", member.pid),
+    };
+    Message::new(325, text)
+}
+
+pub fn rolled_out(rollout: &Rollout, processes: usize, now: Instant) -> Message {
+    let took = now.saturating_duration_since(rollout.since).as_millis();
+    let text = format!(
+        "{} changed: {processes} new {} ready in {took} ms, the old finish their requests and end",
+        rollout.path,
+        if processes == 1 { "process is" } else { "processes are" },
+    );
+    Message::new(331, text)
+}
+
+pub fn not_rolled_out(rollout: &Rollout, reason: &Message) -> Message {
+    let text = format!(
+        "{} changed, but a process with the new code failed: {}; the processes with the old code keep serving \
+         until the file changes again",
+        rollout.path, reason.text
+    );
+    Message::new(332, text)
+}
+
+pub fn not_loaded() -> Message {
+    let text = "a script could not be loaded, the reason is in the log above; processes that have it loaded \
+                keep serving";
+    Message::new(333, text)
+}

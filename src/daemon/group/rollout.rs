@@ -1,0 +1,88 @@
+//! A roll-out: a whole new edition of a group's processes beside the old one, then instead of it.
+//!
+//! Part of `daemon::group`, in the supervisor. It begins when a daemon reports that a script changed. If
+//! one process of the new edition cannot be started, or cannot load what the old ones have loaded, the
+//! new edition is taken away again and the old one keeps serving. Each version of a script is tried once.
+
+use std::time::Instant;
+
+use super::member::{Member, State};
+use super::{Group, Mode, message};
+use crate::log::{Level, Message};
+
+/// Scripts whose last tried version is remembered; a group does not have that many.
+const REMEMBERED: usize = 4096;
+
+pub struct Rollout {
+    pub edition: u32,
+    pub path: String,
+    pub since: Instant,
+}
+
+impl Group {
+    pub(super) fn reload(&mut self, path: String, modified: i64, now: Instant) {
+        if self.mode != Mode::Serving || self.tried.get(&path) == Some(&modified) {
+            return;
+        }
+        if self.rollout.is_some() {
+            self.pending = Some((path, modified));
+            return;
+        }
+        self.begin_rollout(path, modified, now);
+    }
+
+    fn begin_rollout(&mut self, path: String, modified: i64, now: Instant) {
+        if self.tried.len() >= REMEMBERED {
+            self.tried.clear();
+        }
+        self.tried.insert(path.clone(), modified);
+        // The change may be the cure of what kept processes from starting.
+        self.not_before = None;
+        self.rollout = Some(Rollout { edition: self.edition + 1, path, since: now });
+    }
+
+    /// The old edition goes when all of the new one are ready.
+    pub(super) fn finish_rollout(&mut self, now: Instant) {
+        let processes = self.settings.processes;
+        let ready = |rollout: &Rollout| {
+            let ready = |m: &&Member| {
+                m.edition == rollout.edition && matches!(m.state, State::Waiting | State::Ready)
+            };
+            self.members.iter().filter(ready).count()
+        };
+        let ready = self.rollout.as_ref().map_or(0, ready);
+        let Some(rollout) = self.rollout.take_if(|_| ready >= processes) else { return };
+        self.edition = rollout.edition;
+        self.pending = None;
+        self.record(Level::Notice, message::rolled_out(&rollout, processes, now));
+        self.serve_waiting();
+        self.retire(|member| member.edition != rollout.edition, now);
+    }
+
+    /// Ends the roll-out that this process was started for; false if there is none.
+    pub(super) fn rollout_failed(&mut self, member: &Member, reason: &Message, now: Instant) -> bool {
+        let Some(rollout) = self.rollout.take_if(|rollout| rollout.edition == member.edition) else {
+            return false;
+        };
+        if self.serving(self.edition) == 0 {
+            // The old processes have gone in the meantime: what is there of the new ones is better.
+            self.edition = rollout.edition;
+            self.retire(|member| member.edition != rollout.edition, now);
+            return false;
+        }
+        self.record(Level::Error, message::not_rolled_out(&rollout, reason));
+        self.retire(|member| member.edition == rollout.edition, now);
+        // Its number is used up, so that what is left of it is not taken for the next one's.
+        self.renumber(rollout.edition + 1);
+        if let Some((path, modified)) = self.pending.take() {
+            self.begin_rollout(path, modified, now);
+        }
+        true
+    }
+
+    fn renumber(&mut self, edition: u32) {
+        let old = std::mem::replace(&mut self.edition, edition);
+        let serving = |m: &&mut Member| m.edition == old && m.state <= State::Ready;
+        self.members.iter_mut().filter(serving).for_each(|member| member.edition = edition);
+    }
+}

@@ -1,0 +1,290 @@
+//! The life of a group, driven with made-up events and a made-up clock.
+
+use super::*;
+
+struct Story {
+    group: Group,
+    now: Instant,
+    /// Processes that were started, in order.
+    started: Vec<ProcessId>,
+    actions: Vec<Action>,
+}
+
+impl Story {
+    fn new(processes: usize) -> Self {
+        let group = Group::new(Settings {
+            name: "blog".into(),
+            place: "blog.conf:12".into(),
+            processes,
+            graceful_timeout: Duration::from_secs(15),
+            shutdown_timeout: Duration::from_secs(5),
+        });
+        Story { group, now: Instant::now(), started: Vec::new(), actions: Vec::new() }
+    }
+
+    fn begun(processes: usize) -> Self {
+        let mut story = Story::new(processes);
+        story.on(Event::Begin);
+        story
+    }
+
+    /// All its processes are ready.
+    fn serving(processes: usize) -> Self {
+        let mut story = Story::begun(processes);
+        let mut next = 0;
+        while next < story.started.len() {
+            story.ready(story.started[next], true);
+            next += 1;
+        }
+        assert_eq!(story.started.len(), processes);
+        story
+    }
+
+    fn on(&mut self, event: Event) {
+        self.actions = self.group.on(event, self.now);
+        for action in &self.actions {
+            if let Action::Start(process) = action {
+                self.started.push(*process);
+                self.group.started(*process, 1000 + *process as i32);
+            }
+        }
+    }
+
+    fn ready(&mut self, process: ProcessId, loaded: bool) {
+        self.on(Event::Ready { process, loaded });
+    }
+
+    fn exits(&mut self, process: ProcessId, exit: Exit) {
+        self.on(Event::Exited { process, exit, output: String::new() });
+    }
+
+    fn reload(&mut self, modified: i64) {
+        self.on(Event::Reload { path: "/srv/blog.py".into(), modified });
+    }
+
+    fn after(&mut self, time: Duration) {
+        self.now += time;
+        self.on(Event::Tick);
+    }
+
+    fn did(&self, action: Action) -> bool {
+        self.actions.contains(&action)
+    }
+
+    fn said(&self) -> Vec<(Level, u16)> {
+        let said = |action: &Action| match action {
+            Action::Record(level, message) => Some((*level, message.code)),
+            _ => None,
+        };
+        self.actions.iter().filter_map(said).collect()
+    }
+}
+
+#[test]
+fn a_group_starts_serves_and_supersedes() {
+    let mut story = Story::begun(2);
+    assert_eq!(story.started, [1, 2]);
+    story.ready(1, true);
+    assert!(story.did(Action::Serve(1)) && !story.did(Action::Supersede));
+    story.ready(2, true);
+    assert!(story.did(Action::Serve(2)) && story.did(Action::Supersede));
+    assert_eq!(story.said(), [(Level::Info, 320)]);
+    assert_eq!(story.group.deadline(), None);
+}
+
+#[test]
+fn a_group_that_cannot_start_makes_at_most_ten_attempts_in_a_minute_and_says_so_once() {
+    let mut story = Story::begun(8);
+    let begun = story.now;
+    let (mut errors, mut next) = (0, 0);
+    loop {
+        while next < story.started.len() {
+            story.exits(story.started[next], Exit::Status(1));
+            errors += story.said().iter().filter(|(level, _)| *level == Level::Error).count();
+            next += 1;
+        }
+        let deadline = story.group.deadline().unwrap();
+        if deadline > begun + Duration::from_secs(60) {
+            break;
+        }
+        story.now = deadline;
+        story.on(Event::Tick);
+        assert!(story.group.holds_output(*story.started.last().unwrap()));
+    }
+    assert_eq!((story.started.len(), errors), (9, 1));
+    story.now += Duration::from_secs(31);
+    story.on(Event::Tick);
+    let probe = *story.started.last().unwrap();
+    assert_eq!(story.started.len(), 10);
+    story.ready(probe, true);
+    assert_eq!(story.said(), [(Level::Info, 320), (Level::Notice, 321)]);
+    assert!(story.did(Action::Recovered));
+    assert_eq!(story.started.len(), 14, "four of the seven that are missing start now");
+}
+
+#[test]
+fn another_reason_is_said_again_and_the_output_shown() {
+    let mut story = Story::begun(1);
+    story.exits(1, Exit::Status(1));
+    assert!(story.did(Action::ReleaseOutput { process: 1, show: true }));
+    story.after(Duration::from_secs(1));
+    story.exits(2, Exit::Status(1));
+    assert!(story.did(Action::ReleaseOutput { process: 2, show: false }));
+    assert_eq!(story.said(), [(Level::Info, 322)]);
+    story.after(Duration::from_secs(2));
+    let output = "x\nmod_wsgi_rs: WSGI351: Python 3.8 is too old\n".into();
+    story.on(Event::Exited { process: 3, exit: Exit::Status(78), output });
+    assert_eq!(story.said(), [(Level::Error, 351)]);
+    assert!(story.did(Action::Fail("Python 3.8 is too old".into())));
+}
+
+#[test]
+fn what_a_process_reports_is_the_reason_for_its_end() {
+    let mut story = Story::begun(1);
+    story.on(Event::Failed(1, Message::new(402, "no such locale")));
+    assert_eq!(story.actions, []);
+    story.exits(1, Exit::Status(78));
+    assert_eq!(story.said(), [(Level::Error, 402)]);
+}
+
+#[test]
+fn a_crashed_process_is_replaced_at_once() {
+    let mut story = Story::serving(2);
+    story.now += Duration::from_secs(5);
+    story.exits(1, Exit::Signal(9));
+    assert_eq!(story.said(), [(Level::Error, 323)]);
+    assert_eq!(story.started, [1, 2, 3]);
+}
+
+#[test]
+fn quick_crashes_in_a_row_have_to_wait_from_the_third_on() {
+    let mut story = Story::serving(1);
+    for process in [1, 2] {
+        story.exits(process, Exit::Signal(11));
+        assert_eq!(story.started.len() as u32, process + 1);
+        story.ready(process + 1, true);
+    }
+    story.exits(3, Exit::Signal(11));
+    assert_eq!(story.said(), [(Level::Error, 323), (Level::Error, 324)]);
+    assert_eq!(story.started.len(), 3);
+    story.after(Duration::from_secs(1));
+    assert_eq!(story.started.len(), 4);
+    story.ready(4, true);
+    story.now += Duration::from_secs(10);
+    story.exits(4, Exit::Signal(11));
+    assert_eq!((story.said(), story.started.len()), (vec![(Level::Error, 323)], 5));
+}
+
+#[test]
+fn a_roll_out_replaces_the_whole_group_when_all_are_ready() {
+    let mut story = Story::serving(2);
+    story.reload(7);
+    assert_eq!(story.started, [1, 2, 3, 4]);
+    story.reload(7);
+    story.ready(3, true);
+    assert!(!story.did(Action::Serve(3)), "it waits for the other");
+    story.ready(4, true);
+    let order: Vec<&Action> =
+        story.actions.iter().filter(|a| matches!(a, Action::Serve(_) | Action::Drain(_))).collect();
+    assert_eq!(order, [&Action::Serve(3), &Action::Serve(4), &Action::Drain(1), &Action::Drain(2)]);
+    assert_eq!(story.said(), [(Level::Info, 320), (Level::Notice, 331)]);
+    story.exits(1, Exit::Status(0));
+    story.exits(2, Exit::Status(0));
+    assert_eq!((story.said(), story.started.len()), (vec![], 4));
+    story.reload(8);
+    assert_eq!(story.started.len(), 6, "the next change makes the next roll-out");
+}
+
+#[test]
+fn a_roll_out_that_cannot_load_keeps_the_old_processes() {
+    let mut story = Story::serving(2);
+    story.reload(7);
+    story.ready(3, true);
+    story.ready(4, false);
+    assert!(story.did(Action::Stop(4)) && !story.did(Action::Serve(4)));
+    story.exits(4, Exit::Status(0));
+    assert_eq!(story.said(), [(Level::Error, 332)]);
+    assert!(story.did(Action::Stop(3)));
+    story.exits(3, Exit::Status(0));
+    story.reload(7);
+    assert_eq!(story.started.len(), 4, "this version was tried");
+    story.reload(8);
+    assert_eq!(story.started.len(), 6);
+    story.ready(5, true);
+    story.ready(6, true);
+    assert!(story.did(Action::Drain(1)) && story.did(Action::Drain(2)));
+}
+
+#[test]
+fn a_change_during_a_roll_out_that_fails_is_tried_next() {
+    let mut story = Story::serving(1);
+    story.reload(7);
+    story.reload(8);
+    story.exits(2, Exit::Status(1));
+    assert_eq!(story.said(), [(Level::Error, 332)]);
+    assert_eq!(story.started, [1, 2, 3]);
+    story.ready(3, true);
+    assert!(story.did(Action::Drain(1)));
+}
+
+#[test]
+fn a_crash_of_the_old_processes_during_a_roll_out_leaves_nobody_waiting() {
+    let mut story = Story::serving(2);
+    story.reload(7);
+    story.ready(3, true);
+    story.exits(1, Exit::Signal(9));
+    assert!(!story.did(Action::Serve(3)));
+    story.exits(2, Exit::Signal(9));
+    assert!(story.did(Action::Serve(3)));
+    story.exits(4, Exit::Status(1));
+    assert_eq!(story.said(), [(Level::Error, 322)], "the new edition is kept, and completed");
+    story.after(Duration::from_secs(1));
+    assert_eq!(story.started.len(), 5);
+}
+
+#[test]
+fn a_replacement_that_cannot_load_does_not_serve_beside_one_that_has() {
+    let mut story = Story::serving(2);
+    story.now += Duration::from_secs(5);
+    story.exits(1, Exit::Signal(9));
+    story.ready(3, false);
+    assert!(story.did(Action::Stop(3)) && !story.did(Action::Serve(3)));
+    story.exits(3, Exit::Status(0));
+    assert_eq!(story.said(), [(Level::Error, 333)]);
+    let mut story = Story::begun(1);
+    story.ready(1, false);
+    assert!(story.did(Action::Serve(1)), "where none has loaded it, errors are the answer");
+}
+
+#[test]
+fn draining_becomes_stopping_becomes_killing() {
+    let mut story = Story::serving(1);
+    story.on(Event::Superseded);
+    assert_eq!(story.actions, [Action::Drain(1)]);
+    story.after(Duration::from_secs(15));
+    assert_eq!(story.actions, [Action::Stop(1)]);
+    story.after(Duration::from_secs(5));
+    assert!(story.did(Action::Kill(1)));
+    assert_eq!(story.group.deadline(), None);
+    story.exits(1, Exit::Signal(9));
+    assert!(story.group.is_empty() && story.started.len() == 1);
+}
+
+#[test]
+fn stop_ends_everything_whatever_its_state() {
+    let mut story = Story::serving(1);
+    story.reload(7);
+    story.on(Event::Stop);
+    assert_eq!(story.actions, [Action::Stop(1), Action::Terminate(2)]);
+    story.exits(2, Exit::Signal(15));
+    story.exits(1, Exit::Status(0));
+    assert!(story.group.is_empty() && story.said().is_empty() && story.started.len() == 2);
+}
+
+#[test]
+fn a_crash_while_draining_is_told() {
+    let mut story = Story::serving(1);
+    story.on(Event::Superseded);
+    story.exits(1, Exit::Signal(11));
+    assert_eq!(story.said(), [(Level::Warning, 326)]);
+}

@@ -1,0 +1,77 @@
+//! System calls as safe functions: descriptors in and out as owned or borrowed, errors as `io::Error`.
+//!
+//! Used in every process of the module that needs the kernel beyond what std offers: the supervisor,
+//! the daemons' workers and the httpd children that talk to them. Each file below wraps one family:
+//! `descriptor` (pipes, memory, poll), `epoll`, `socket`, `process` (signals, titles, children) and
+//! `identity` (who a process is and what it may use). All `unsafe` of the process side lives here, in
+//! `daemon::spawn` and in `daemon::status`.
+
+mod descriptor;
+mod epoll;
+mod identity;
+mod process;
+mod signal_event;
+mod socket;
+
+use std::io;
+use std::time::Duration;
+
+pub use descriptor::{
+    PollFd, Readiness, adopt_descriptor, clear_event, close_on_exec_from, event, eventfd, memfd, pipe, place_descriptor,
+    poll, readable, seal_size, set_close_on_exec, set_nonblocking,
+};
+pub use epoll::Epoll;
+pub use identity::{
+    Ids, Resource, current_groups, groups_of_user, limit_resource, priority, resource_limit, set_gids,
+    set_groups, set_priority, set_uids,
+};
+pub use process::{
+    Exit, SignalFd, block_signals, die_with_parent, exit_now, forbid_new_privileges, ignore_signal, kill,
+    new_session, parent_pid, pidfd, process_exists, reap, reset_signals, set_process_name, set_title,
+    set_umask,
+};
+pub use signal_event::signal_event;
+pub use socket::{
+    Credentials, accept, bind_listener, connect, peer_credentials, receive, receive_now, receive_with_fd,
+    receive_with_fd_now, send_all, send_now, send_with_fd, send_with_fd_now, seqpacket_pair,
+    set_receive_buffer, set_send_buffer,
+};
+
+/// The return value of a system call as a result; -1 stands for the error in `errno`.
+fn check(returned: libc::c_int) -> io::Result<libc::c_int> {
+    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
+
+/// The same for calls that return a number of bytes.
+fn check_size(returned: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(returned).map_err(|_| io::Error::last_os_error())
+}
+
+/// Calls again for as long as a signal interrupts the call.
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// None where a call that must not wait would have had to.
+fn unless_it_would_block<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Milliseconds for `poll` and `epoll_wait`, rounded up so that a timer is never seen too early.
+fn milliseconds(timeout: Option<Duration>) -> libc::c_int {
+    match timeout {
+        None => -1,
+        Some(timeout) => {
+            libc::c_int::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Signals, children, names and last breaths of a process.
+//!
+//! Used by the supervisor (signalfd, reaping, killing), by the forked child on its way to exec, and by
+//! the daemon for its title. What changes the whole process is called from single-threaded code only.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+
+use super::descriptor::owned;
+use super::{check, check_size, retry, unless_it_would_block};
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Status(i32),
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Exit::Status(status) => write!(f, "ended with exit status {status}"),
+            Exit::Signal(signal) => write!(f, "was killed by {}", signal_name(signal)),
+        }
+    }
+}
+
+/// A signal in words, such as `signal 11 (SIGSEGV, segmentation fault)`.
+fn signal_name(signal: i32) -> String {
+    let known = match signal {
+        libc::SIGABRT => "SIGABRT, aborted",
+        libc::SIGALRM => "SIGALRM, alarm clock",
+        libc::SIGBUS => "SIGBUS, bus error",
+        libc::SIGFPE => "SIGFPE, arithmetic error",
+        libc::SIGHUP => "SIGHUP, hang-up",
+        libc::SIGILL => "SIGILL, illegal instruction",
+        libc::SIGINT => "SIGINT, interrupt",
+        libc::SIGKILL => "SIGKILL: by an administrator, or by the kernel when memory ran out",
+        libc::SIGPIPE => "SIGPIPE, broken pipe",
+        libc::SIGQUIT => "SIGQUIT, quit",
+        libc::SIGSEGV => "SIGSEGV, segmentation fault",
+        libc::SIGSYS => "SIGSYS, forbidden system call",
+        libc::SIGTERM => "SIGTERM, termination",
+        libc::SIGTRAP => "SIGTRAP, trap",
+        libc::SIGXCPU => "SIGXCPU, CPU time limit",
+        libc::SIGXFSZ => "SIGXFSZ, file size limit",
+        _ => return format!("signal {signal}"),
+    };
+    format!("signal {signal} ({known})")
+}
+
+/// The next child that has ended, without waiting.
+pub fn reap() -> Option<(i32, Exit)> {
+    let mut status = 0;
+    // SAFETY: the status is an int that outlives the call.
+    let pid = retry(|| check(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) })).ok()?;
+    match pid {
+        0 => None,
+        pid if libc::WIFSIGNALED(status) => Some((pid, Exit::Signal(libc::WTERMSIG(status)))),
+        pid => Some((pid, Exit::Status(libc::WEXITSTATUS(status)))),
+    }
+}
+
+/// Signals of this process as a descriptor to poll.
+pub struct SignalFd {
+    fd: OwnedFd,
+}
+
+impl SignalFd {
+    /// Blocks these signals in the calling thread (a fork inherits that, an exec too) and makes them
+    /// readable instead.
+    pub fn new(signals: &[i32]) -> io::Result<Self> {
+        let set = block_signals(signals)?;
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: the set was filled by sigemptyset and sigaddset and outlives the call.
+        Ok(SignalFd { fd: owned(unsafe { libc::signalfd(-1, &raw const set, flags) })? })
+    }
+
+    /// The number of the next signal that has come.
+    pub fn next_signal(&self) -> io::Result<Option<i32>> {
+        let mut info = mem::MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+        let size = mem::size_of::<libc::signalfd_siginfo>();
+        let start = info.as_mut_ptr().cast();
+        // SAFETY: `info` has `size` writable bytes.
+        let read = retry(|| check_size(unsafe { libc::read(self.fd.as_raw_fd(), start, size) }));
+        if unless_it_would_block(read)?.is_none() {
+            return Ok(None);
+        }
+        // SAFETY: the structure is integers: all zero before, and filled by the kernel now.
+        Ok(Some(unsafe { info.assume_init() }.ssi_signo as i32))
+    }
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Blocks these signals in the calling thread and the threads it will start.
+pub fn block_signals(signals: &[i32]) -> io::Result<libc::sigset_t> {
+    let mut set = empty_set();
+    for signal in signals {
+        // SAFETY: the set was initialised by sigemptyset.
+        check(unsafe { libc::sigaddset(&raw mut set, *signal) })?;
+    }
+    // SAFETY: the set is initialised, and the old mask is not asked for.
+    let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
+    if error == 0 { Ok(set) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+fn empty_set() -> libc::sigset_t {
+    let mut set = mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: the pointer is to memory of a sigset_t, which the call initialises.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: initialised by the call above.
+    unsafe { set.assume_init() }
+}
+
+/// Every signal back to its default, none blocked: what a program expects at its start.
+pub fn reset_signals() -> io::Result<()> {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL is no handler of ours; numbers that cannot be changed only fail.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let set = empty_set();
+    // SAFETY: the set is initialised, and the old mask is not asked for.
+    let error = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+pub fn ignore_signal(signal: i32) {
+    // SAFETY: SIG_IGN is no handler of ours; a number that cannot be changed only fails.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    if pid <= 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: takes two integers.
+    check(unsafe { libc::kill(pid, signal) })?;
+    Ok(())
+}
+
+/// Whether the process is there, be it one that we may not send a signal to.
+pub fn process_exists(pid: i32) -> bool {
+    match kill(pid, 0) {
+        Ok(()) => true,
+        Err(error) => error.raw_os_error() == Some(libc::EPERM),
+    }
+}
+
+/// A descriptor that becomes readable when the process ends; an error on kernels before 5.3.
+pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: takes two integers, returns a close-on-exec descriptor.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    owned(libc::c_int::try_from(fd).unwrap_or(-1))
+}
+
+pub fn parent_pid() -> i32 {
+    std::os::unix::process::parent_id() as i32
+}
+
+/// Out of the terminal's reach: its Ctrl-C is for httpd alone.
+pub fn new_session() -> io::Result<()> {
+    // SAFETY: takes nothing.
+    check(unsafe { libc::setsid() })?;
+    Ok(())
+}
+
+/// Ends the process without running what httpd or a library registered for its end.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: takes an integer and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// The previous umask.
+pub fn set_umask(mask: u32) -> u32 {
+    // SAFETY: takes an integer and cannot fail.
+    unsafe { libc::umask(mask as libc::mode_t) as u32 }
+}
+
+/// No program that this process or its children execute can raise its privileges any more.
+pub fn forbid_new_privileges() -> io::Result<()> {
+    process_control(libc::PR_SET_NO_NEW_PRIVS, 1)
+}
+
+/// Has the kernel send this signal when the parent ends. Changing the uid cancels it, so it comes
+/// after; and a parent that ended before is to be seen by `parent_pid`.
+pub fn die_with_parent(signal: i32) -> io::Result<()> {
+    process_control(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong)
+}
+
+fn process_control(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
+    let none: libc::c_ulong = 0;
+    // SAFETY: both options that come here take integers only.
+    check(unsafe { libc::prctl(option, value, none, none, none) })?;
+    Ok(())
+}
+
+/// The short name of the calling thread, of the process when it is the main one; the kernel keeps
+/// fifteen bytes.
+pub fn set_process_name(name: &str) -> io::Result<()> {
+    let name = CString::new(name)?;
+    // SAFETY: the name is a C string that outlives the call.
+    check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) })?;
+    Ok(())
+}
+
+/// What `ps` shows of this process: the title over the memory of its arguments, never beyond, and the
+/// short name. A daemon's arguments are long enough for every title (its start program is one of
+/// them); httpd's may not be, then the title is cut. To be called from the main thread.
+pub fn set_title(title: &str) -> io::Result<()> {
+    set_process_name(title)?;
+    let (start, end) = argument_area()?;
+    let mut text = vec![0u8; end - start];
+    if let Some(last) = text.len().checked_sub(1) {
+        let length = title.len().min(last);
+        text[..length].copy_from_slice(&title.as_bytes()[..length]);
+        // With anything but NUL in the last byte the kernel shows only what is before the first
+        // NUL, not the whole area.
+        if length < last {
+            text[last] = b'.';
+        }
+    }
+    let area = ptr::with_exposed_provenance_mut::<u8>(start);
+    // SAFETY: the kernel put the program's arguments there, in writable memory of exactly this
+    // length; Python and httpd have taken their copies when they started.
+    unsafe { ptr::copy_nonoverlapping(text.as_ptr(), area, text.len()) };
+    Ok(())
+}
+
+/// Where the kernel keeps the program's arguments: fields 48 and 49 of proc_pid_stat(5).
+fn argument_area() -> io::Result<(usize, usize)> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // The second field is the name, which may hold anything; the third follows its parenthesis.
+    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split_ascii_whitespace());
+    let numbers = fields.into_iter().flatten().skip(45).take(2).map(str::parse::<usize>);
+    match numbers.collect::<Result<Vec<_>, _>>().as_deref() {
+        Ok(&[start, end]) if start != 0 && start < end => Ok((start, end)),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_told_in_words() {
+        assert_eq!(Exit::Status(78).to_string(), "ended with exit status 78");
+        let killed = "was killed by signal 11 (SIGSEGV, segmentation fault)";
+        assert_eq!(Exit::Signal(libc::SIGSEGV).to_string(), killed);
+        assert_eq!(Exit::Signal(50).to_string(), "was killed by signal 50");
+    }
+
+    #[test]
+    fn this_process_exists_and_none_with_number_zero() {
+        assert!(process_exists(std::process::id() as i32));
+        assert!(!process_exists(0));
+        assert!(pidfd(std::process::id() as i32).is_ok());
+    }
+
+    #[test]
+    fn the_arguments_of_this_process_are_found() {
+        let (start, end) = argument_area().unwrap();
+        let length: usize = std::env::args().map(|argument| argument.len() + 1).sum();
+        assert_eq!(end - start, length);
+    }
+}

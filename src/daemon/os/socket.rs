@@ -1,0 +1,331 @@
+//! Unix sockets: what std's `UnixStream` does not offer.
+//!
+//! Used by the httpd children (connect, send, receive), the daemons' workers (accept, peer
+//! credentials, descriptors in messages) and the supervisor (control sockets). Nothing here raises
+//! SIGPIPE, and every descriptor that comes out is close-on-exec.
+
+#![allow(unsafe_code)]
+
+use std::io::{self, IoSlice};
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::ptr;
+use std::time::Duration;
+
+use super::descriptor::owned;
+use super::{check, check_size, retry, unless_it_would_block};
+
+/// Who is at the other end of a connection, as the kernel noted when it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credentials {
+    pub pid: i32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// The next connection of a non-blocking listener; None when another thread was faster.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<UnixStream>> {
+    let none = ptr::null_mut();
+    let result = retry(|| {
+        // SAFETY: no address is asked for, so no memory is written.
+        owned(unsafe { libc::accept4(listener.as_raw_fd(), none, ptr::null_mut(), libc::SOCK_CLOEXEC) })
+    });
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(None),
+        result => Ok(unless_it_would_block(result)?.map(UnixStream::from)),
+    }
+}
+
+pub fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = mem::size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: `peer` is as large as `size` says, and both outlive the call.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut size,
+        )
+    })?;
+    Ok(Credentials { pid: peer.pid, uid: peer.uid, gid: peer.gid })
+}
+
+/// Connects to a listening socket; while its backlog is full, waits no longer than `timeout` and then
+/// fails with `WouldBlock`. The write timeout of the stream is `timeout` until the caller sets another.
+pub fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let (address, size) = unix_address(path)?;
+    let stream = UnixStream::from(stream_socket(0)?);
+    stream.set_write_timeout(Some(timeout.max(Duration::from_millis(1))))?;
+    // SAFETY: the address has at least `size` bytes and is read during the call only.
+    retry(|| check(unsafe { libc::connect(stream.as_raw_fd(), (&raw const address).cast(), size) }))?;
+    Ok(stream)
+}
+
+/// A non-blocking socket that listens at this path; the caller sees to the umask.
+pub fn bind_listener(path: &Path, backlog: u32) -> io::Result<OwnedFd> {
+    let (address, size) = unix_address(path)?;
+    let listener = stream_socket(libc::SOCK_NONBLOCK)?;
+    // SAFETY: the address has at least `size` bytes and is read during the call only.
+    check(unsafe { libc::bind(listener.as_raw_fd(), (&raw const address).cast(), size) })?;
+    let backlog = libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX);
+    // SAFETY: takes a descriptor and an integer.
+    check(unsafe { libc::listen(listener.as_raw_fd(), backlog) })?;
+    Ok(listener)
+}
+
+/// Two connected ends that keep messages apart.
+pub fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: there is room for the two descriptors.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
+    Ok((owned(ends[0])?, owned(ends[1])?))
+}
+
+/// Sends all of it, however often that takes; a time-out of the socket is an error.
+pub fn send_all(socket: BorrowedFd<'_>, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        let sent = send_message(socket, parts, None, 0)?;
+        if sent == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut parts, sent);
+    }
+    Ok(())
+}
+
+/// Sends as much as goes without waiting; `WouldBlock` if that is nothing.
+pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    send_message(socket, &[IoSlice::new(bytes)], None, libc::MSG_DONTWAIT)
+}
+
+/// Sends all of these bytes (at least one), the descriptor with the first of them.
+pub fn send_with_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<()> {
+    let sent = send_message(socket, &[IoSlice::new(bytes)], Some(fd), 0)?;
+    send_all(socket, &mut [IoSlice::new(&bytes[sent..])])
+}
+
+/// The same without waiting, for one message of a socket that keeps messages apart.
+pub fn send_with_fd_now(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<usize> {
+    send_message(socket, &[IoSlice::new(bytes)], Some(fd), libc::MSG_DONTWAIT)
+}
+
+/// What has arrived, at least one byte; 0 at the end of the stream.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    receive_bytes(socket, buffer, 0)
+}
+
+/// The same without waiting; None when nothing has arrived.
+pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    unless_it_would_block(receive_bytes(socket, buffer, libc::MSG_DONTWAIT))
+}
+
+/// Like `receive`, with the descriptor that came along.
+pub fn receive_with_fd(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+    receive_message(socket, buffer, 0)
+}
+
+/// Like `receive_now`, with the descriptor that came along.
+pub fn receive_with_fd_now(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<Option<(usize, Option<OwnedFd>)>> {
+    unless_it_would_block(receive_message(socket, buffer, libc::MSG_DONTWAIT))
+}
+
+/// SO_SNDBUF; the kernel bounds it silently.
+pub fn set_send_buffer(socket: BorrowedFd<'_>, size: usize) -> io::Result<()> {
+    set_buffer(socket, libc::SO_SNDBUF, size)
+}
+
+/// SO_RCVBUF; the kernel bounds it silently.
+pub fn set_receive_buffer(socket: BorrowedFd<'_>, size: usize) -> io::Result<()> {
+    set_buffer(socket, libc::SO_RCVBUF, size)
+}
+
+fn set_buffer(socket: BorrowedFd<'_>, option: libc::c_int, size: usize) -> io::Result<()> {
+    let size = libc::c_int::try_from(size).unwrap_or(libc::c_int::MAX);
+    let length = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the value is an int of the length given, read during the call only.
+    check(unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const size).cast(), length)
+    })?;
+    Ok(())
+}
+
+fn stream_socket(flags: libc::c_int) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | flags;
+    // SAFETY: takes three integers, returns a descriptor.
+    owned(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })
+}
+
+fn unix_address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
+    let bytes = path.as_os_str().as_bytes();
+    // SAFETY: sockaddr_un is integers and an array of them, for which all zero is a value.
+    let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
+    // The last byte stays zero: what the kernel reads is a C string.
+    if bytes.is_empty() || bytes.contains(&0) || bytes.len() >= address.sun_path.len() {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    }
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    let size = mem::offset_of!(libc::sockaddr_un, sun_path) + bytes.len() + 1;
+    Ok((address, size as libc::socklen_t))
+}
+
+fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    let (start, size) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: the buffer has `size` writable bytes and outlives the call.
+    retry(|| check_size(unsafe { libc::recv(socket.as_raw_fd(), start, size, flags) }))
+}
+
+/// Room for one descriptor in a message's ancillary data, aligned as its header must be.
+#[repr(C)]
+struct OneDescriptor {
+    header: libc::cmsghdr,
+    fd: RawFd,
+}
+
+/// Exactly one fits: with room for two, one that nobody takes would stay open.
+const ONE_DESCRIPTOR: usize = mem::offset_of!(OneDescriptor, fd) + mem::size_of::<RawFd>();
+
+fn one_descriptor(fd: RawFd) -> OneDescriptor {
+    // SAFETY: a cmsghdr is integers, for which all zero is a value.
+    let mut header: libc::cmsghdr = unsafe { mem::zeroed() };
+    header.cmsg_len = ONE_DESCRIPTOR as _;
+    header.cmsg_level = libc::SOL_SOCKET;
+    header.cmsg_type = libc::SCM_RIGHTS;
+    OneDescriptor { header, fd }
+}
+
+fn message_header(parts: *mut libc::iovec, count: usize) -> libc::msghdr {
+    // SAFETY: a msghdr is integers and pointers, for which all zero is a value.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = parts;
+    message.msg_iovlen = count as _;
+    message
+}
+
+fn send_message(
+    socket: BorrowedFd<'_>,
+    parts: &[IoSlice<'_>],
+    fd: Option<BorrowedFd<'_>>,
+    flags: libc::c_int,
+) -> io::Result<usize> {
+    // More parts than the kernel takes at once simply stay for the caller's next round.
+    let count = parts.len().min(libc::UIO_MAXIOV as usize);
+    let mut message = message_header(parts.as_ptr().cast::<libc::iovec>().cast_mut(), count);
+    let mut ancillary = one_descriptor(fd.map_or(-1, |fd| fd.as_raw_fd()));
+    if fd.is_some() {
+        message.msg_control = (&raw mut ancillary).cast();
+        message.msg_controllen = ONE_DESCRIPTOR as _;
+    }
+    let flags = flags | libc::MSG_NOSIGNAL;
+    // SAFETY: IoSlice is an iovec by its contract, the message's parts and its ancillary data outlive
+    // the call, and the kernel only reads them.
+    retry(|| check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) }))
+}
+
+fn receive_message(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: libc::c_int,
+) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut ancillary = one_descriptor(-1);
+    let flags = flags | libc::MSG_CMSG_CLOEXEC;
+    let mut message = message_header(&raw mut part, 1);
+    let size = retry(|| {
+        message.msg_control = (&raw mut ancillary).cast();
+        message.msg_controllen = ONE_DESCRIPTOR as _;
+        // SAFETY: buffer and ancillary data are writable for the lengths given and outlive the call.
+        check_size(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) })
+    })?;
+    let came = message.msg_controllen >= ONE_DESCRIPTOR as _
+        && ancillary.header.cmsg_level == libc::SOL_SOCKET
+        && ancillary.header.cmsg_type == libc::SCM_RIGHTS;
+    Ok((size, if came { Some(owned(ancillary.fd)?) } else { None }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_descriptor_travels_with_its_message() {
+        let (ours, theirs) = seqpacket_pair().unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        send_with_fd(ours.as_fd(), b"x", writer.as_fd()).unwrap();
+        drop(writer);
+        let mut buffer = [0; 8];
+        let (size, fd) = receive_with_fd(theirs.as_fd(), &mut buffer).unwrap();
+        assert_eq!(&buffer[..size], b"x");
+        std::fs::File::from(fd.unwrap()).write_all(b"through").unwrap();
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "through");
+        assert!(receive_with_fd_now(theirs.as_fd(), &mut buffer).unwrap().is_none());
+        send_now(ours.as_fd(), b"y").unwrap();
+        assert!(matches!(receive_with_fd(theirs.as_fd(), &mut buffer), Ok((1, None))));
+    }
+
+    #[test]
+    fn everything_is_sent_over_a_slow_reader() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            theirs.read_to_end(&mut all).unwrap();
+            all.len()
+        });
+        let (head, body) = (vec![1; 10], vec![2; 3_000_000]);
+        let mut parts = [IoSlice::new(&head), IoSlice::new(&[]), IoSlice::new(&body)];
+        send_all(ours.as_fd(), &mut parts).unwrap();
+        send_all(ours.as_fd(), &mut []).unwrap();
+        drop(ours);
+        assert_eq!(reader.join().unwrap(), 3_000_010);
+    }
+
+    #[test]
+    fn a_gone_peer_is_an_error_not_a_signal() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let error = send_now(ours.as_fd(), b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(receive(ours.as_fd(), &mut [0; 4]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_full_backlog_waits_no_longer_than_asked() {
+        let path = std::env::temp_dir().join(format!("wsgi-os-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = bind_listener(&path, 0).unwrap();
+        assert!(accept(listener.as_fd()).unwrap().is_none());
+        let first = connect(&path, Duration::from_secs(1)).unwrap();
+        let started = std::time::Instant::now();
+        let error = connect(&path, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(started.elapsed() < Duration::from_secs(1));
+        let accepted = accept(listener.as_fd()).unwrap().unwrap();
+        let peer = peer_credentials(accepted.as_fd()).unwrap();
+        assert_eq!(peer.pid as u32, std::process::id());
+        drop((first, accepted));
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_path_too_long_for_an_address_is_refused() {
+        assert!(connect(Path::new(&"x".repeat(108)), Duration::ZERO).is_err());
+        assert!(bind_listener(Path::new(""), 1).is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! A daemon's main thread: from the import of this library to the end of the process.
+//!
+//! Runs in daemons: the bootstrap calls `serve()` of the extension module, which is `main` here. The
+//! main thread prepares the interpreter, loads the scripts, starts the workers, and then only waits
+//! for orders and signals, detached. When it returns, Python finalizes itself as usual.
+
+use super::control::{ControlDaemon, Order, Report};
+use super::launch::{CONTROL_FD, LISTENER_FD, Launch, Preload, STATUS_FD};
+use super::os;
+use super::status::StatusPage;
+use super::worker::{Equipment, Workers};
+use crate::log::Message;
+use crate::python::attach::ThreadState;
+use crate::python::{Attached, Object};
+use crate::wsgi::interpreters::{Interpreter, Interpreters, callable};
+use crate::wsgi::log_stream::write_process_output;
+use crate::wsgi::world::Facts;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// `serve()` of the extension module: returns when the process is to end.
+pub fn main(py: Attached<'_>) -> crate::python::object::Result {
+    if let Err(message) = serve(py) {
+        // The supervisor has it through the control socket, or is gone.
+        write_process_output(format!("{message}\n").as_bytes());
+    }
+    Ok(Object::none(py))
+}
+
+fn serve(py: Attached<'_>) -> Result<(), Message> {
+    let adopt = |number| os::adopt_descriptor(number).map_err(|error| not_started_by_httpd(&error));
+    let control = Arc::new(ControlDaemon::from_fd(adopt(CONTROL_FD)?));
+    let listener = adopt(LISTENER_FD)?;
+    let status = StatusPage::from_fd(adopt(STATUS_FD)?).map_err(|error| not_started_by_httpd(&error))?;
+    let launch = control.receive_launch().map_err(|error| not_started_by_httpd(&error))?;
+    os::set_title(&launch.display_name).map_err(system)?;
+
+    let started = prepare(py, &launch, listener, status, &control).and_then(|workers| {
+        let signals = os::signal_event(&[libc::SIGTERM, libc::SIGINT]).map_err(system)?;
+        let loaded = preload(py, &workers, &launch.preload);
+        let threads = py.detached(|| start(&workers, &launch)).map_err(system)?;
+        Ok((workers, signals, loaded, threads))
+    });
+    let (workers, signals, loaded, threads) = started.inspect_err(|message| {
+        // If the supervisor is gone, the message still reaches whoever reads the output.
+        let _ = control.send(&Report::Failed { code: message.code, text: message.text.clone() });
+    })?;
+    py.detached(|| {
+        control.send(&Report::Ready { loaded }).map_err(system)?;
+        wait_for_end(&workers, &launch, &control, &signals);
+        for thread in threads {
+            // A thread that panicked has reported it.
+            let _ = thread.join();
+        }
+        Ok(())
+    })
+}
+
+fn prepare(
+    py: Attached<'_>,
+    launch: &Launch,
+    listener: OwnedFd,
+    status: StatusPage,
+    control: &Arc<ControlDaemon>,
+) -> Result<Arc<Workers>, Message> {
+    let facts = Facts {
+        process_group: launch.group.clone(),
+        processes: launch.processes,
+        threads: launch.threads,
+        httpd_version: launch.httpd_version,
+        home: launch.home.clone(),
+        python_path: launch.python_path.clone(),
+        switch_interval: launch.switch_interval,
+    };
+    let interpreters = Interpreters::new(py, facts)?;
+    let timeout = Some(Duration::from_millis(launch.socket_timeout_ms)).filter(|time| !time.is_zero());
+    let equipment = Equipment {
+        listener,
+        control: Arc::clone(control),
+        status,
+        slot: launch.slot as usize,
+        httpd_uid: launch.httpd_uid,
+        socket_timeout: timeout,
+    };
+    Workers::new(interpreters, equipment).map(Arc::new).map_err(system)
+}
+
+/// Loads what the configuration names before the first request. False if a script failed: its
+/// requests are answered 500, and a roll-out of new code stops here.
+fn preload(py: Attached<'_>, workers: &Workers, scripts: &[Preload]) -> bool {
+    let main = workers.interpreters.main();
+    let mut loaded = true;
+    for preload in scripts {
+        if preload.application_group.is_empty() {
+            loaded &= load(py, main, preload);
+            continue;
+        }
+        // Another interpreter: through a state of its own, which needs this thread detached.
+        loaded &= py.detached(|| {
+            let main_state = ThreadState::new(main.state);
+            match workers.interpreters.get(&main_state, &preload.application_group) {
+                Ok(interpreter) => {
+                    ThreadState::new(interpreter.state).attached(|py| load(py, &interpreter, preload))
+                }
+                Err(message) => {
+                    write_process_output(format!("{message}\n").as_bytes());
+                    false
+                }
+            }
+        });
+    }
+    loaded
+}
+
+fn load(py: Attached<'_>, interpreter: &Interpreter, preload: &Preload) -> bool {
+    let path = preload.script.as_bytes();
+    match interpreter.scripts.get(py, &interpreter.world, path, true) {
+        Ok(loaded) => match &preload.callable {
+            Some(name) => callable(py, &interpreter.world, &loaded.module, name.as_bytes()).is_some(),
+            None => true,
+        },
+        Err(failure) => {
+            let mut text = failure.traceback.unwrap_or_default();
+            text.push_str(&format!("{}\n", failure.message));
+            py.detached(|| write_process_output(text.as_bytes()));
+            false
+        }
+    }
+}
+
+fn start(workers: &Arc<Workers>, launch: &Launch) -> io::Result<Vec<thread::JoinHandle<()>>> {
+    let threads = (1..=launch.threads)
+        .map(|thread_id| {
+            let mut builder = thread::Builder::new().name(format!("wsgi-{thread_id}"));
+            if launch.stack_size > 0 {
+                builder = builder.stack_size(launch.stack_size as usize);
+            } else {
+                builder = builder.stack_size(DEFAULT_STACK);
+            }
+            let workers = Arc::clone(workers);
+            builder.spawn(move || workers.work(thread_id))
+        })
+        .collect::<io::Result<_>>()?;
+    workers.accept()?;
+    Ok(threads)
+}
+
+/// What the main thread of a process has on Linux; Rust's own default is too small for deep recursion.
+const DEFAULT_STACK: usize = 8 * 1024 * 1024;
+
+/// Waits for an order, and after it until every thread has ended. An order to stop (SIGTERM and the
+/// loss of the supervisor are such) bounds that: what still runs then ends with the process.
+fn wait_for_end(workers: &Workers, launch: &Launch, control: &ControlDaemon, signals: &OwnedFd) {
+    let (mut supervised, mut deadline) = (true, None);
+    while workers.ended() < launch.threads {
+        let left = deadline.map(|deadline: Instant| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            // Threads that still run Python must not meet its finalization.
+            os::exit_now(0);
+        }
+        let mut fds = vec![os::PollFd::reading(workers.end_event()), os::PollFd::reading(signals.as_fd())];
+        if supervised {
+            fds.push(os::PollFd::reading(control.as_fd()));
+        }
+        if os::poll(&mut fds, left).is_err() {
+            continue;
+        }
+        let [ended, signalled, ordered] = [0, 1, 2].map(|i| fds.get(i).is_some_and(os::PollFd::is_ready));
+        if ended {
+            os::clear_event(workers.end_event());
+        }
+        let order = if signalled {
+            os::clear_event(signals.as_fd());
+            Some(Order::Stop)
+        } else if ordered {
+            control.receive(Some(Duration::ZERO)).unwrap_or_else(|_| {
+                supervised = false;
+                Some(Order::Stop)
+            })
+        } else {
+            None
+        };
+        if order.is_some() {
+            workers.drain();
+        }
+        if order == Some(Order::Stop) && deadline.is_none() {
+            deadline = Some(Instant::now() + Duration::from_millis(launch.shutdown_timeout_ms));
+        }
+    }
+}
+
+fn not_started_by_httpd(error: &io::Error) -> Message {
+    let text = format!(
+        "serve() was called outside of a daemon process that httpd's module started ({error}); \
+         it is configured by WSGIDaemonProcess, not called by hand"
+    );
+    Message::new(384, text)
+}
+
+fn system(error: io::Error) -> Message {
+    Message::new(385, format!("a system call failed while the daemon was starting: {error}"))
+}

@@ -1,0 +1,307 @@
+//! The status page of a process group: a few words of memory shared by everybody who serves it.
+//!
+//! Mapped by the httpd parent (which makes it with the listening socket and keeps both across graceful
+//! restarts), its children, the supervisors of all generations and that group's own daemons. Whoever
+//! maps it can write it, the site's code included: nothing read here is trusted with more than the
+//! group's own service, and its size is sealed so that no mapping can be made to fault.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, fence};
+
+use super::os;
+
+/// Processes that one group can have at a time, all generations together.
+pub const SLOTS: usize = 512;
+
+/// Longest reason of a failure, in bytes; what is longer is cut.
+const REASON: usize = 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Starting = 1,
+    Ready = 2,
+    Draining = 3,
+}
+
+/// One process. A cache line each, since busy daemons write their own all the time.
+#[repr(C, align(64))]
+struct Slot {
+    /// 0 is free, -1 claimed for a process that is about to be forked.
+    pid: AtomicI32,
+    state: AtomicU32,
+    generation: AtomicU64,
+    waiting: AtomicI32,
+}
+
+#[repr(C, align(64))]
+struct Page {
+    /// One more than the highest slot that was ever claimed, so that counting looks at few.
+    used: AtomicU32,
+    retired: AtomicU32,
+    newest_ready: AtomicU64,
+    /// One more than the generation that fails; 0 when none does.
+    failing: AtomicU64,
+    /// Odd while the reason is being written.
+    reason_version: AtomicU32,
+    reason_length: AtomicU32,
+    reason: [AtomicU8; REASON],
+    slots: [Slot; SLOTS],
+}
+
+pub struct StatusPage {
+    memory: OwnedFd,
+    page: NonNull<Page>,
+}
+
+// SAFETY: the mapping belongs to no thread, and all of it is reached through atomics.
+unsafe impl Send for StatusPage {}
+// SAFETY: as above; shared references only ever use the atomics.
+unsafe impl Sync for StatusPage {}
+
+impl StatusPage {
+    /// A new page: no process, nothing failed.
+    pub fn create() -> io::Result<StatusPage> {
+        let memory = os::memfd(c"mod_wsgi_rs-status", mem::size_of::<Page>() as u64)?;
+        os::seal_size(memory.as_fd())?;
+        StatusPage::from_fd(memory)
+    }
+
+    /// The page that somebody else made; an error if this is none.
+    pub fn from_fd(memory: OwnedFd) -> io::Result<StatusPage> {
+        let size = mem::size_of::<Page>();
+        let file = std::fs::File::from(memory);
+        if file.metadata()?.len() != size as u64 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a status page of this build"));
+        }
+        let memory = OwnedFd::from(file);
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at an address that the kernel chooses touches no memory in use.
+        let start =
+            unsafe { libc::mmap(ptr::null_mut(), size, access, libc::MAP_SHARED, memory.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let page = NonNull::new(start.cast::<Page>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(StatusPage { memory, page })
+    }
+
+    /// For the daemon, which maps it on its own, and for httpd to keep it across a restart.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+
+    /// A free slot, marked as starting; None when all are taken.
+    pub fn claim_slot(&self, generation: u64) -> Option<usize> {
+        let claim = |slot: &Slot| slot.pid.compare_exchange(0, -1, AcqRel, Relaxed).is_ok();
+        let index = self.page().slots.iter().position(claim)?;
+        let slot = &self.page().slots[index];
+        slot.generation.store(generation, Relaxed);
+        slot.waiting.store(0, Relaxed);
+        slot.state.store(State::Starting as u32, Release);
+        self.page().used.fetch_max(index as u32 + 1, AcqRel);
+        Some(index)
+    }
+
+    pub fn set_pid(&self, slot: usize, pid: i32) {
+        self.page().slots[slot].pid.store(pid, Release);
+    }
+
+    pub fn set_state(&self, slot: usize, state: State) {
+        self.page().slots[slot].state.store(state as u32, Release);
+    }
+
+    pub fn release_slot(&self, slot: usize) {
+        let slot = &self.page().slots[slot];
+        slot.state.store(0, Relaxed);
+        slot.waiting.store(0, Relaxed);
+        slot.pid.store(0, Release);
+    }
+
+    /// Gives back what a supervisor of this generation that was killed left behind.
+    pub fn clear_generation(&self, generation: u64) {
+        for index in 0..self.used().len() {
+            if self.used()[index].generation.load(Acquire) == generation {
+                self.release_slot(index);
+            }
+        }
+    }
+
+    /// Processes that accept requests, of whatever generation.
+    pub fn ready_processes(&self) -> usize {
+        self.count(State::Ready)
+    }
+
+    /// Processes that have not said yet that they are ready.
+    pub fn starting_processes(&self) -> usize {
+        self.count(State::Starting)
+    }
+
+    /// Whether a process of another generation than this one has a slot.
+    pub fn is_used_by_others(&self, generation: u64) -> bool {
+        let taken = |slot: &&Slot| slot.pid.load(Acquire) != 0;
+        self.used().iter().filter(taken).any(|slot| slot.generation.load(Relaxed) != generation)
+    }
+
+    /// A hint kept by the daemon and the children: worker threads of this process with nothing to do.
+    pub fn waiting(&self, slot: usize) -> &AtomicI32 {
+        &self.page().slots[slot].waiting
+    }
+
+    /// This generation cannot start its processes; the reason is for the log line of a request.
+    pub fn fail(&self, generation: u64, reason: &str) {
+        let page = self.page();
+        page.reason_version.fetch_add(1, SeqCst);
+        fence(Release);
+        let length = reason.len().min(REASON);
+        page.reason_length.store(length as u32, Relaxed);
+        for (to, from) in page.reason.iter().zip(reason.bytes()) {
+            to.store(from, Relaxed);
+        }
+        page.reason_version.fetch_add(1, SeqCst);
+        page.failing.store(generation + 1, Release);
+    }
+
+    /// This generation has a process that is ready, or has ended: older failures are over too.
+    pub fn recovered(&self, generation: u64) {
+        let over = |failing| (failing != 0 && failing <= generation + 1).then_some(0);
+        // An error means that there was nothing to take back.
+        let _ = self.page().failing.fetch_update(AcqRel, Acquire, over);
+    }
+
+    /// Why no process can be started; None while that is not so.
+    pub fn failure(&self) -> Option<String> {
+        let page = self.page();
+        if page.failing.load(Acquire) == 0 {
+            return None;
+        }
+        // A writer takes microseconds; one that was killed half-way is not waited for.
+        for _ in 0..100 {
+            let before = page.reason_version.load(SeqCst);
+            let text = self.reason();
+            fence(Acquire);
+            if before.is_multiple_of(2) && page.reason_version.load(SeqCst) == before {
+                return Some(text);
+            }
+            std::hint::spin_loop();
+        }
+        Some(self.reason())
+    }
+
+    /// All processes of this generation are ready: those of older ones need accept no more.
+    pub fn supersede(&self, generation: u64) {
+        self.page().newest_ready.fetch_max(generation, AcqRel);
+    }
+
+    /// The newest generation whose processes were all ready; 0 before the first.
+    pub fn newest_ready(&self) -> u64 {
+        self.page().newest_ready.load(Acquire)
+    }
+
+    /// The configuration has no use for the socket any more: the last generation that uses it removes
+    /// its file.
+    pub fn retire(&self) {
+        self.page().retired.store(1, Release);
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.page().retired.load(Acquire) != 0
+    }
+
+    fn page(&self) -> &Page {
+        // SAFETY: mapped for as long as `self` lives, of this size and alignment, never resized; atomics
+        // have no invalid values, whatever another process writes.
+        unsafe { self.page.as_ref() }
+    }
+
+    fn used(&self) -> &[Slot] {
+        let used = self.page().used.load(Acquire) as usize;
+        &self.page().slots[..used.min(SLOTS)]
+    }
+
+    fn count(&self, state: State) -> usize {
+        let counts = |slot: &&Slot| slot.pid.load(Acquire) != 0 && slot.state.load(Acquire) == state as u32;
+        self.used().iter().filter(counts).count()
+    }
+
+    fn reason(&self) -> String {
+        let length = (self.page().reason_length.load(Relaxed) as usize).min(REASON);
+        let bytes: Vec<u8> = self.page().reason[..length].iter().map(|byte| byte.load(Relaxed)).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Drop for StatusPage {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `from_fd` with this size; no reference into it outlives `self`.
+        unsafe { libc::munmap(self.page.as_ptr().cast(), mem::size_of::<Page>()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_mappings_see_the_same_processes() {
+        let ours = StatusPage::create().unwrap();
+        let theirs = StatusPage::from_fd(ours.fd().try_clone_to_owned().unwrap()).unwrap();
+        let slot = ours.claim_slot(3).unwrap();
+        ours.set_pid(slot, 4711);
+        assert_eq!((theirs.starting_processes(), theirs.ready_processes()), (1, 0));
+        theirs.set_state(slot, State::Ready);
+        theirs.waiting(slot).store(5, Relaxed);
+        assert_eq!((ours.starting_processes(), ours.ready_processes()), (0, 1));
+        assert_eq!(ours.waiting(slot).load(Relaxed), 5);
+        assert!(ours.is_used_by_others(4) && !ours.is_used_by_others(3));
+        ours.release_slot(slot);
+        assert_eq!(theirs.ready_processes(), 0);
+    }
+
+    #[test]
+    fn slots_end_and_a_generation_gives_its_own_back() {
+        let page = StatusPage::create().unwrap();
+        for slot in 0..SLOTS {
+            assert_eq!(page.claim_slot((slot % 2) as u64), Some(slot));
+        }
+        assert_eq!(page.claim_slot(2), None);
+        page.clear_generation(1);
+        assert_eq!(page.starting_processes(), SLOTS / 2);
+        assert_eq!(page.claim_slot(2), Some(1));
+    }
+
+    #[test]
+    fn a_failure_has_a_reason_until_its_generation_or_a_newer_one_recovers() {
+        let page = StatusPage::create().unwrap();
+        assert_eq!(page.failure(), None);
+        page.fail(2, &"é".repeat(2000));
+        assert!(page.failure().unwrap().starts_with("éé"));
+        page.fail(2, "no Python");
+        assert_eq!(page.failure().as_deref(), Some("no Python"));
+        page.recovered(1);
+        assert!(page.failure().is_some());
+        page.recovered(2);
+        assert_eq!(page.failure(), None);
+    }
+
+    #[test]
+    fn the_newest_ready_generation_only_grows() {
+        let page = StatusPage::create().unwrap();
+        page.supersede(5);
+        page.supersede(4);
+        assert_eq!(page.newest_ready(), 5);
+        assert!(!page.is_retired());
+        page.retire();
+        assert!(page.is_retired());
+    }
+
+    #[test]
+    fn something_else_is_not_taken_for_a_page() {
+        assert!(StatusPage::from_fd(os::memfd(c"small", 4096).unwrap()).is_err());
+    }
+}

@@ -1,0 +1,297 @@
+//! A daemon's worker threads: they wait together, and whoever wakes serves the request to its end.
+//!
+//! Runs in daemons, started by `serve`. All threads wait in one epoll set that holds the listening
+//! socket and every idle connection (one-shot), so there is no dispatcher and no hand-over. A
+//! request is received detached, run attached in one piece, and its answer sent detached.
+
+use super::connection::Connection;
+use super::control::{ControlDaemon, Report};
+use super::os::{self, Epoll};
+use super::status::StatusPage;
+use crate::log::{Level, Message};
+use crate::request::{EnvironBuilder, Outcome, Reply, Request};
+use crate::wire::request::decode_request;
+use crate::wsgi::interpreters::{Interpreters, ThreadStates};
+use crate::wsgi::{log_stream, run};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+const LISTENER: u64 = u64::MAX;
+const WAKE: u64 = u64::MAX - 1;
+
+const READABLE: u32 = libc::EPOLLIN as u32;
+const ONCE: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
+/// Of several processes that wait for the same listening socket, one is woken.
+const EXCLUSIVE: u32 = READABLE | libc::EPOLLEXCLUSIVE as u32;
+
+/// What the threads of a daemon share.
+pub struct Workers {
+    pub interpreters: Interpreters,
+    epoll: Epoll,
+    listener: OwnedFd,
+    wake: OwnedFd,
+    control: Arc<ControlDaemon>,
+    status: StatusPage,
+    slot: usize,
+    httpd_uid: u32,
+    socket_timeout: Option<Duration>,
+    /// Idle connections by descriptor. A thread takes its connection out while it serves it.
+    idle: Mutex<HashMap<u64, Box<Connection>>>,
+    /// Accept no more, end when nothing runs.
+    draining: AtomicBool,
+    /// Threads that have ended, and the event that tells of each.
+    ended: AtomicU32,
+    end: OwnedFd,
+}
+
+/// The sockets and numbers a daemon was started with.
+pub struct Equipment {
+    pub listener: OwnedFd,
+    pub control: Arc<ControlDaemon>,
+    pub status: StatusPage,
+    pub slot: usize,
+    pub httpd_uid: u32,
+    pub socket_timeout: Option<Duration>,
+}
+
+impl Workers {
+    pub fn new(interpreters: Interpreters, equipment: Equipment) -> io::Result<Workers> {
+        let (epoll, wake, end) = (Epoll::new()?, os::eventfd()?, os::eventfd()?);
+        epoll.add(wake.as_fd(), WAKE, READABLE)?;
+        let Equipment { listener, control, status, slot, httpd_uid, socket_timeout } = equipment;
+        Ok(Workers {
+            interpreters,
+            epoll,
+            listener,
+            wake,
+            control,
+            status,
+            slot,
+            httpd_uid,
+            socket_timeout,
+            idle: Mutex::default(),
+            draining: AtomicBool::new(false),
+            ended: AtomicU32::new(0),
+            end,
+        })
+    }
+
+    /// Begins to take requests.
+    pub fn accept(&self) -> io::Result<()> {
+        self.epoll.add(self.listener.as_fd(), LISTENER, EXCLUSIVE)
+    }
+
+    /// Takes no more requests and lets the threads end after what they are running. Connections are
+    /// closed as they fall idle; a request that is on its way in one of them is not read, so the
+    /// child sees a reset and sends it to another process.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        // The set may not hold the listener yet; that is as good.
+        let _ = self.epoll.delete(self.listener.as_fd());
+        self.idle.lock().clear();
+        // Level-triggered and never read: every thread wakes and sees `draining`.
+        let _ = os::event(self.wake.as_fd());
+    }
+
+    /// How many threads have ended, which they do after `drain` when they have nothing to serve.
+    pub fn ended(&self) -> u32 {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Readable once a thread has ended.
+    pub fn end_event(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
+    }
+
+    /// The loop of one thread.
+    pub fn work(&self, thread_id: u32) {
+        let _end = End(self);
+        let mut thread = Worker {
+            workers: self,
+            states: ThreadStates::new(self.interpreters.main().state),
+            thread_id,
+            payload: Vec::new(),
+        };
+        self.waiting(1);
+        while !self.draining.load(Ordering::SeqCst) {
+            match self.epoll.wait(None) {
+                Ok(Some((LISTENER, _))) => thread.accept(),
+                Ok(Some((WAKE, _))) | Ok(None) => {}
+                Ok(Some((token, _))) => {
+                    let connection = self.idle.lock().remove(&token);
+                    if let Some(connection) = connection {
+                        thread.serve(connection, true);
+                    }
+                }
+                Err(error) => {
+                    report(&Message::new(381, format!("waiting for requests failed: {error}")));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The hint by which httpd's children choose among a group's processes.
+    fn waiting(&self, change: i32) {
+        self.status.waiting(self.slot).fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// Puts a connection back to wait for its next request.
+    fn rest(&self, connection: Box<Connection>, known: bool) {
+        let token = connection.as_fd().as_raw_fd() as u64;
+        let mut idle = self.idle.lock();
+        if self.draining.load(Ordering::SeqCst) {
+            return;
+        }
+        let fd = connection.as_fd();
+        let armed = match known {
+            true => self.epoll.modify(fd, token, ONCE),
+            false => self.epoll.add(fd, token, ONCE),
+        };
+        // Inserted under the lock, so whoever the event wakes finds it.
+        if armed.is_ok() {
+            idle.insert(token, connection);
+        }
+    }
+}
+
+/// Counts a thread's end, even when it ends by a panic.
+struct End<'a>(&'a Workers);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
+        // The counter of an event cannot overflow with so few threads.
+        let _ = os::event(self.0.end.as_fd());
+    }
+}
+
+struct Worker<'a> {
+    workers: &'a Workers,
+    states: ThreadStates,
+    thread_id: u32,
+    /// The request frame being served; kept for its memory.
+    payload: Vec<u8>,
+}
+
+impl Worker<'_> {
+    fn accept(&mut self) {
+        let workers = self.workers;
+        let stream = match os::accept(workers.listener.as_fd()) {
+            Ok(Some(stream)) => stream,
+            Ok(None) => return,
+            Err(error) => {
+                report(&Message::new(382, format!("a connection could not be accepted: {error}")));
+                // Out of descriptors: the connection stays queued, the loop must not spin.
+                std::thread::sleep(Duration::from_millis(50));
+                return;
+            }
+        };
+        if let Some(connection) = self.admit(stream) {
+            self.serve(connection, false);
+        }
+    }
+
+    /// Only this httpd's children may talk to a daemon.
+    fn admit(&self, stream: UnixStream) -> Option<Box<Connection>> {
+        let peer = os::peer_credentials(stream.as_fd()).ok()?;
+        if peer.uid != self.workers.httpd_uid && peer.uid != 0 {
+            let text = format!("refused a connection from uid {} (process {})", peer.uid, peer.pid);
+            report(&Message::new(383, text));
+            return None;
+        }
+        stream.set_read_timeout(self.workers.socket_timeout).ok()?;
+        stream.set_write_timeout(self.workers.socket_timeout).ok()?;
+        let mut connection = Box::new(Connection::new(stream));
+        connection.hello(self.workers.slot as u32).ok()?;
+        Some(connection)
+    }
+
+    /// `known` says that the connection is in the epoll set already.
+    fn serve(&mut self, connection: Box<Connection>, known: bool) {
+        let workers = self.workers;
+        workers.waiting(-1);
+        let kept = self.serve_request(connection);
+        if let Some(mut connection) = kept {
+            connection.settle();
+            workers.rest(connection, known);
+        }
+        workers.waiting(1);
+    }
+
+    /// Serves one request; the connection comes back if it can take another.
+    fn serve_request(&mut self, mut connection: Box<Connection>) -> Option<Box<Connection>> {
+        let mut payload = std::mem::take(&mut self.payload);
+        let received = connection.receive_request(&mut payload);
+        let served = match received {
+            Ok(true) => self.run(connection, &payload),
+            // Closed by the child, as when it ends; or broken, which the child reports.
+            Ok(false) | Err(_) => None,
+        };
+        payload.shrink_to(64 * 1024);
+        self.payload = payload;
+        served
+    }
+
+    fn run(&mut self, mut connection: Box<Connection>, payload: &[u8]) -> Option<Box<Connection>> {
+        let (mut request, first) = decode_request(payload).ok()?;
+        connection.begin(request.body, first);
+        let mut environ = EnvironBuilder::with_capacity(request.environ.0.len() + 64);
+        environ.append(request.environ);
+        environ.push(b"mod_wsgi.daemon_start", microseconds().to_string().as_bytes());
+        request.environ = environ.environ();
+        let mut connection = self.run_in_interpreter(connection, &request)?;
+        connection.flush(&[]).ok()?;
+        connection.is_clean().then_some(connection)
+    }
+
+    fn run_in_interpreter(
+        &mut self,
+        mut connection: Box<Connection>,
+        request: &Request<'_>,
+    ) -> Option<Box<Connection>> {
+        let main = self.workers.interpreters.main().state;
+        let group = String::from_utf8_lossy(request.application_group);
+        let interpreter = match self.workers.interpreters.get(self.states.main(), &group) {
+            Ok(interpreter) => interpreter,
+            Err(message) => {
+                connection.log(Level::Error, message.to_string().as_bytes());
+                connection.end(Outcome::Failed(500));
+                return Some(connection);
+            }
+        };
+        let thread_id = self.thread_id;
+        let state = self.states.of(&interpreter, main);
+        let ran = state.attached(|py| run::run(py, &interpreter, request, thread_id, connection));
+        if let Some(modified) = ran.script_changed {
+            self.report_change(request.script, modified);
+        }
+        ran.carrier.into_any().downcast::<Connection>().ok()
+    }
+
+    fn report_change(&self, script: &[u8], modified: SystemTime) {
+        let modified = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let report = Report::Reload {
+            path: String::from_utf8_lossy(script).into_owned(),
+            modified: i64::try_from(modified.as_nanos()).unwrap_or(i64::MAX),
+        };
+        // Without a supervisor there is nobody who could replace this process.
+        let _ = self.workers.control.send(&report);
+    }
+}
+
+fn microseconds() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A message of the process itself, by way of its standard error.
+fn report(message: &Message) {
+    log_stream::write_process_output(format!("{message}\n").as_bytes());
+}

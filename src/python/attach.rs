@@ -1,0 +1,100 @@
+//! Being attached to an interpreter (holding its GIL where it has one), and threads' states.
+//!
+//! Used in daemons, by the worker and by everything that runs Python code. `PyGILState_*` is not
+//! used: it knows only the main interpreter. A thread keeps one state per interpreter.
+
+#![allow(unsafe_code)]
+
+use super::table::api;
+use crate::sys::python::{PyInterpreterState, PyThreadState};
+use std::marker::PhantomData;
+
+/// Proof that the current thread is attached to an interpreter. Not sendable to other threads.
+#[derive(Clone, Copy)]
+pub struct Attached<'py>(PhantomData<(&'py (), *mut ())>);
+
+impl<'py> Attached<'py> {
+    /// For the trampolines: CPython called us, so the thread is attached.
+    pub(super) fn assume() -> Attached<'py> {
+        Attached(PhantomData)
+    }
+
+    /// Runs `work` detached, so that other threads can run Python meanwhile. `work` must touch no
+    /// Python object.
+    pub fn detached<R>(self, work: impl FnOnce() -> R) -> R {
+        struct Reattach(*mut PyThreadState);
+        impl Drop for Reattach {
+            fn drop(&mut self) {
+                // SAFETY: the state is the one this thread was attached with a moment ago.
+                unsafe { api().PyEval_RestoreThread(self.0) }
+            }
+        }
+        // SAFETY: `self` proves that this thread is attached.
+        let _reattach = Reattach(unsafe { api().PyEval_SaveThread() });
+        work()
+    }
+
+    /// The interpreter this thread is attached to.
+    pub fn interpreter(self) -> InterpreterState {
+        // SAFETY: `self` proves that this thread is attached.
+        InterpreterState(unsafe { api().PyInterpreterState_Get() })
+    }
+
+    /// Makes a new interpreter in this process, prepares it with `work`, and comes back to the
+    /// interpreter that was current. None when Python could not make one.
+    pub fn new_interpreter<R>(self, work: impl FnOnce(Attached<'_>) -> R) -> Option<R> {
+        // SAFETY: attached, so there is a current state.
+        let current = unsafe { api().PyThreadState_Get() };
+        // SAFETY: attached. The state it makes stays with this thread and is never cleared: it
+        // lives as long as the interpreter, which ends with the process.
+        let created = unsafe { api().Py_NewInterpreter() };
+        let result = (!created.is_null()).then(|| work(Attached::assume()));
+        // SAFETY: `current` belongs to this thread; both interpreters share one GIL.
+        unsafe { api().PyThreadState_Swap(current) };
+        result
+    }
+}
+
+/// An interpreter of this process; lives until the process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct InterpreterState(*mut PyInterpreterState);
+
+// SAFETY: the pointer is only handed back to CPython, which allows it from any thread.
+unsafe impl Send for InterpreterState {}
+// SAFETY: as above.
+unsafe impl Sync for InterpreterState {}
+
+/// This thread's state in one interpreter.
+pub struct ThreadState(*mut PyThreadState);
+
+impl ThreadState {
+    pub fn new(interpreter: InterpreterState) -> ThreadState {
+        // SAFETY: the interpreter is alive (see above); no attachment is needed to make a state.
+        ThreadState(unsafe { api().PyThreadState_New(interpreter.0) })
+    }
+
+    /// Runs `work` attached. The thread must not be attached already.
+    pub fn attached<R>(&self, work: impl FnOnce(Attached<'_>) -> R) -> R {
+        struct Detach;
+        impl Drop for Detach {
+            fn drop(&mut self) {
+                // SAFETY: the thread was attached below and `work` comes back attached.
+                unsafe { api().PyEval_SaveThread() };
+            }
+        }
+        // SAFETY: the state was made for this thread and is not current anywhere.
+        unsafe { api().PyEval_RestoreThread(self.0) };
+        let _detach = Detach;
+        work(Attached::assume())
+    }
+}
+
+impl Drop for ThreadState {
+    fn drop(&mut self) {
+        // SAFETY: clearing needs the state current, deleting needs it not current; the thread that
+        // owns it does both here, once.
+        self.attached(|_| unsafe { api().PyThreadState_Clear(self.0) });
+        // SAFETY: as above.
+        unsafe { api().PyThreadState_Delete(self.0) };
+    }
+}

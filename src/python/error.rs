@@ -1,0 +1,88 @@
+//! Python's exceptions as Rust errors.
+//!
+//! Used in daemons. `Raised` says that the error indicator is set; an `Exception` was taken from it.
+
+#![allow(unsafe_code)]
+
+use super::attach::Attached;
+use super::object::Object;
+use super::table::api;
+use crate::sys::python::PyObject;
+use std::ptr;
+
+/// A Python exception is set on this thread; it is on its way to whoever fetches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raised;
+
+/// The exception classes that our own code raises or tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Assertion,
+    Os,
+    Runtime,
+    SystemExit,
+    Type,
+    Value,
+}
+
+impl Kind {
+    fn class(self) -> *mut PyObject {
+        let variable = match self {
+            Kind::Assertion => api().PyExc_AssertionError,
+            Kind::Os => api().PyExc_OSError,
+            Kind::Runtime => api().PyExc_RuntimeError,
+            Kind::SystemExit => api().PyExc_SystemExit,
+            Kind::Type => api().PyExc_TypeError,
+            Kind::Value => api().PyExc_ValueError,
+        };
+        // SAFETY: CPython sets these variables before it runs any code and never again.
+        unsafe { *variable }
+    }
+}
+
+/// Sets the error indicator.
+pub fn raise(py: Attached<'_>, kind: Kind, text: &str) -> Raised {
+    if let Ok(message) = Object::text(py, text) {
+        // SAFETY: attached; both are live objects.
+        unsafe { api().PyErr_SetObject(kind.class(), message.as_ptr()) };
+    }
+    Raised
+}
+
+/// An exception that was raised: its class, value and traceback (None where Python gave none).
+pub struct Exception {
+    pub class: Object,
+    pub value: Object,
+    pub traceback: Object,
+}
+
+impl Exception {
+    /// Takes the exception that `Raised` speaks of, normalized, and clears the indicator.
+    pub fn fetch(py: Attached<'_>) -> Exception {
+        let mut class = ptr::null_mut();
+        let mut value = ptr::null_mut();
+        let mut traceback = ptr::null_mut();
+        // SAFETY: attached; each variable receives an owned reference or NULL.
+        unsafe { api().PyErr_Fetch(&mut class, &mut value, &mut traceback) };
+        // SAFETY: the three belong together; they stay owned by us.
+        unsafe { api().PyErr_NormalizeException(&mut class, &mut value, &mut traceback) };
+        let own = |pointer| Object::from_owned(py, pointer).unwrap_or_else(|Raised| Object::none(py));
+        Exception { class: own(class), value: own(value), traceback: own(traceback) }
+    }
+
+    pub fn is(&self, _py: Attached<'_>, kind: Kind) -> bool {
+        // SAFETY: attached; both are live objects.
+        unsafe { api().PyErr_GivenExceptionMatches(self.class.as_ptr(), kind.class()) != 0 }
+    }
+
+    /// Sets the error indicator again.
+    pub fn restore(self, py: Attached<'_>) -> Raised {
+        let null_if_none =
+            |object: Object| if object.is_none(py) { ptr::null_mut() } else { object.into_ptr() };
+        let (class, value) = (null_if_none(self.class), null_if_none(self.value));
+        let traceback = null_if_none(self.traceback);
+        // SAFETY: attached; the call takes over the three references.
+        unsafe { api().PyErr_Restore(class, value, traceback) };
+        Raised
+    }
+}

@@ -1,0 +1,15 @@
+//! The border to CPython: every call into an interpreter goes through here, as safe functions.
+//!
+//! Used in daemons (where the site's own Python loaded this library). Whoever calls must be
+//! attached to an interpreter and shows it by handing in an `Attached`.
+
+pub mod attach;
+pub mod class;
+pub mod error;
+pub mod extension;
+pub mod object;
+mod table;
+
+pub use attach::Attached;
+pub use error::{Exception, Raised};
+pub use object::Object;

@@ -1,0 +1,157 @@
+//! The vocabulary of a request: what both modes hand to `wsgi::run`.
+//!
+//! `Request` is made in the httpd child (`exchange`); in daemon mode it crosses to the daemon in one
+//! frame. `Body` and `Reply` are how the application's side reads and answers, whoever carries it.
+
+use crate::log::Level;
+use std::fmt;
+use std::io;
+
+/// How the request's body is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyLength {
+    /// `Content-Length`; zero when there is no body.
+    Known(u64),
+    /// `Transfer-Encoding: chunked`: read to the end.
+    Chunked,
+}
+
+/// One request for one application. The slices live as long as the request is handled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request<'a> {
+    pub script: &'a [u8],
+    /// Name of the interpreter; empty for the main one.
+    pub application_group: &'a [u8],
+    pub callable: &'a [u8],
+    /// Whether a script that changed on disk is to be loaded anew.
+    pub reload: bool,
+    pub head: bool,
+    pub body: BodyLength,
+    pub environ: Environ<'a>,
+}
+
+/// CGI and server variables, flat: for each two lengths (u16, u32), the name and the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Environ<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Environ<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name_length, rest) = self.0.split_first_chunk::<2>()?;
+        let (value_length, rest) = rest.split_first_chunk::<4>()?;
+        let (name, rest) = rest.split_at_checked(u16::from_le_bytes(*name_length).into())?;
+        let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*value_length) as usize)?;
+        self.0 = rest;
+        Some((name, value))
+    }
+}
+
+/// Collects an `Environ`. A later value for a name replaces an earlier one when it is read.
+#[derive(Default)]
+pub struct EnvironBuilder {
+    bytes: Vec<u8>,
+}
+
+impl EnvironBuilder {
+    pub fn with_capacity(capacity: usize) -> Self {
+        EnvironBuilder { bytes: Vec::with_capacity(capacity) }
+    }
+
+    /// Names longer than 64 KiB and values longer than 4 GiB cannot be had from httpd; they are left out.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let (Ok(name_length), Ok(value_length)) = (u16::try_from(name.len()), u32::try_from(value.len()))
+        else {
+            return;
+        };
+        self.bytes.extend_from_slice(&name_length.to_le_bytes());
+        self.bytes.extend_from_slice(&value_length.to_le_bytes());
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
+    }
+
+    /// Adds all variables of another environ.
+    pub fn append(&mut self, environ: Environ<'_>) {
+        self.bytes.extend_from_slice(environ.0);
+    }
+
+    pub fn environ(&self) -> Environ<'_> {
+        Environ(&self.bytes)
+    }
+}
+
+/// Why the body could not be read on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyError {
+    /// What httpd would answer: 400 malformed, 408 too slow, 413 too large, or 0 when the client is gone.
+    pub status: u16,
+    pub reason: String,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// The request's body as the application reads it.
+pub trait Body {
+    /// Appends between 1 and `most` bytes to `into`, waiting if none are there; 0 at the end.
+    /// Called detached from Python.
+    fn read(&mut self, most: usize, into: &mut Vec<u8>) -> Result<usize, BodyError>;
+
+    /// As `read`, but only what is here already; None means that `read` would have to wait.
+    fn read_ready(&mut self, most: usize, into: &mut Vec<u8>) -> Option<usize>;
+}
+
+/// Status line and headers as the application gave them, in Latin-1.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Head {
+    pub status: Vec<u8>,
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// How a request that produced no complete answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Complete,
+    /// Before the head: answered with this status. After it: the connection is cut.
+    Failed(u16),
+}
+
+/// The answer on its way to the client. All but `flush` only queue and never block, so they may be
+/// called attached to Python.
+pub trait Reply {
+    fn head(&mut self, head: &Head);
+    fn data(&mut self, bytes: &[u8]);
+    fn log(&mut self, level: Level, line: &[u8]);
+    fn end(&mut self, outcome: Outcome);
+
+    /// Sends what can be sent without waiting; true when nothing is left.
+    fn push(&mut self) -> io::Result<bool>;
+
+    /// Sends everything that is queued, and then `bytes` as one more piece of data. Called detached.
+    fn flush(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environ_gives_back_what_was_pushed() {
+        let mut builder = EnvironBuilder::with_capacity(64);
+        builder.push(b"REQUEST_METHOD", b"GET");
+        builder.push(b"QUERY_STRING", b"");
+        let pairs: Vec<_> = builder.environ().collect();
+        assert_eq!(pairs, [(&b"REQUEST_METHOD"[..], &b"GET"[..]), (b"QUERY_STRING", b"")]);
+    }
+
+    #[test]
+    fn a_cut_environ_ends_early() {
+        let mut builder = EnvironBuilder::default();
+        builder.push(b"NAME", b"value");
+        let bytes = builder.environ().0;
+        assert_eq!(Environ(&bytes[..bytes.len() - 1]).next(), None);
+    }
+}

@@ -1,0 +1,20 @@
+/* The httpd and APR headers whose functions, variables and structures the table may name. */
+#include <httpd.h>
+#include <http_config.h>
+#include <http_connection.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_main.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <ap_listen.h>
+#include <ap_mpm.h>
+#include <ap_regex.h>
+#include <unixd.h>
+#include <util_filter.h>
+#include <util_script.h>
+#include <apr_buckets.h>
+#include <apr_optional.h>
+#include <apr_strings.h>
+#include <apr_tables.h>
+#include <apr_thread_proc.h>

@@ -1,0 +1,173 @@
+//! Frames: an eight-byte header (length and kind) and a payload.
+//!
+//! Written and read in httpd children (`daemon::client`) and daemons (`daemon::connection`). The
+//! child sends Request and then, when asked by Want, Body, BodyEnd or BodyFailed. The daemon sends
+//! Hello once on a new connection, and for each request Log and Want at any time, Head before the
+//! first Data, and End as the last: without End an answer is not complete.
+
+use super::codec::Malformed;
+
+pub const HEADER: usize = 8;
+
+/// Data is cut into pieces of at most this size, so that a reader's buffer has a bound.
+pub const LARGEST_DATA: usize = 64 * 1024;
+
+/// No frame is larger; a peer that announces more is not one of ours.
+pub const LARGEST_FRAME: usize = 64 * 1024 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    Request = 1,
+    Body = 2,
+    BodyEnd = 3,
+    BodyFailed = 4,
+    Hello = 16,
+    Head = 17,
+    Data = 18,
+    Log = 19,
+    Want = 20,
+    End = 21,
+}
+
+impl Kind {
+    fn from_number(number: u32) -> Option<Kind> {
+        const KINDS: [Kind; 10] = [
+            Kind::Request,
+            Kind::Body,
+            Kind::BodyEnd,
+            Kind::BodyFailed,
+            Kind::Hello,
+            Kind::Head,
+            Kind::Data,
+            Kind::Log,
+            Kind::Want,
+            Kind::End,
+        ];
+        KINDS.into_iter().find(|kind| *kind as u32 == number)
+    }
+}
+
+/// The header of a frame whose payload is sent from elsewhere.
+pub fn header(kind: Kind, length: usize) -> [u8; HEADER] {
+    let length = u32::try_from(length).expect("frames are bounded far below 4 GiB");
+    let mut bytes = [0; HEADER];
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    bytes[4..].copy_from_slice(&(kind as u32).to_le_bytes());
+    bytes
+}
+
+/// Appends a frame whose payload `write` appends.
+pub fn append(out: &mut Vec<u8>, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER]);
+    write(out);
+    let length = out.len() - start - HEADER;
+    out[start..start + HEADER].copy_from_slice(&header(kind, length));
+}
+
+/// Kind and payload length of the frame that begins here; None when the header is not whole yet.
+pub fn peek(bytes: &[u8]) -> Result<Option<(Kind, usize)>, Malformed> {
+    let Some((length, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
+    let Some((kind, _)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+    let kind = Kind::from_number(u32::from_le_bytes(*kind)).ok_or(Malformed)?;
+    let length = u32::from_le_bytes(*length) as usize;
+    if length > LARGEST_FRAME { Err(Malformed) } else { Ok(Some((kind, length))) }
+}
+
+/// Bytes received and not yet read as frames. The buffer is kept from request to request.
+#[derive(Default)]
+pub struct Inbox {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+const ROOM: usize = 64 * 1024;
+
+impl Inbox {
+    /// The next whole frame, or None when more must be received first. The frame stays valid until
+    /// `space` is called.
+    pub fn next(&mut self) -> Result<Option<(Kind, &[u8])>, Malformed> {
+        let pending = &self.bytes[self.start..self.end];
+        let Some((kind, length)) = peek(pending)? else { return Ok(None) };
+        if pending.len() < HEADER + length {
+            return Ok(None);
+        }
+        let payload = self.start + HEADER..self.start + HEADER + length;
+        self.start = payload.end;
+        Ok(Some((kind, &self.bytes[payload])))
+    }
+
+    /// Where to receive into: room for at least the rest of a frame that has begun.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        let announced = match peek(&self.bytes[..self.end]) {
+            Ok(Some((_, length))) => HEADER + length,
+            _ => 0,
+        };
+        let wanted = announced.max(self.end + ROOM);
+        if self.bytes.len() < wanted {
+            self.bytes.resize(wanted, 0);
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// So many bytes were received into `space`.
+    pub fn received(&mut self, count: usize) {
+        self.end += count;
+    }
+
+    /// Whether nothing is left over: the state between two requests.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Gives a buffer back that one large frame has blown up.
+    pub fn shrink(&mut self) {
+        if self.is_empty() && self.bytes.len() > 4 * ROOM {
+            *self = Inbox::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receive(inbox: &mut Inbox, bytes: &[u8]) {
+        inbox.space()[..bytes.len()].copy_from_slice(bytes);
+        inbox.received(bytes.len());
+    }
+
+    #[test]
+    fn frames_come_out_whole_however_they_arrive() {
+        let mut stream = Vec::new();
+        append(&mut stream, Kind::Head, |out| out.extend_from_slice(b"200 OK"));
+        append(&mut stream, Kind::Data, |out| out.extend_from_slice(&[7; 300]));
+        append(&mut stream, Kind::End, |_| ());
+        for step in [1, 3, 8, 100, stream.len()] {
+            let mut inbox = Inbox::default();
+            let mut seen = Vec::new();
+            for piece in stream.chunks(step) {
+                receive(&mut inbox, piece);
+                while let Some((kind, payload)) = inbox.next().unwrap() {
+                    seen.push((kind, payload.len()));
+                }
+            }
+            assert_eq!(seen, [(Kind::Head, 6), (Kind::Data, 300), (Kind::End, 0)], "step {step}");
+            assert!(inbox.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_or_a_huge_length_is_malformed() {
+        assert_eq!(peek(&[0, 0, 0, 0, 99, 0, 0, 0]), Err(Malformed));
+        assert_eq!(peek(&[255, 255, 255, 255, 1, 0, 0, 0]), Err(Malformed));
+        assert_eq!(peek(&[1, 0, 0]), Ok(None));
+    }
+}

@@ -1,0 +1,149 @@
+//! The payload of the Request frame, and the small payloads of the reply's frames.
+//!
+//! Written in the httpd child and read in the daemon (`Request`), and the other way round.
+
+use super::codec::{Decoder, Encoder, Malformed};
+use crate::log::Level;
+use crate::request::{BodyError, BodyLength, Environ, Head, Outcome, Request};
+
+/// A body length of the wire that means "chunked".
+const CHUNKED: u64 = u64::MAX;
+
+/// Writes everything but the environ's bytes and the body's first bytes, which follow the frame's
+/// payload as they are: `environ` then `body`.
+pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) {
+    let mut e = Encoder::new(out);
+    e.bytes(request.script);
+    e.bytes(request.application_group);
+    e.bytes(request.callable);
+    e.bool(request.reload);
+    e.bool(request.head);
+    e.u64(match request.body {
+        BodyLength::Known(length) => length,
+        BodyLength::Chunked => CHUNKED,
+    });
+    e.u32(u32::try_from(request.environ.0.len()).expect("httpd bounds the size of a request's head"));
+}
+
+/// The request, and the bytes of its body that travelled with it.
+pub fn decode_request(payload: &[u8]) -> Result<(Request<'_>, &[u8]), Malformed> {
+    let mut d = Decoder::new(payload);
+    let (script, application_group, callable) = (d.bytes()?, d.bytes()?, d.bytes()?);
+    let (reload, head) = (d.bool()?, d.bool()?);
+    let body = match d.u64()? {
+        CHUNKED => BodyLength::Chunked,
+        length => BodyLength::Known(length),
+    };
+    let environ_length = d.u32()? as usize;
+    let (environ, first) = d.rest().split_at_checked(environ_length).ok_or(Malformed)?;
+    let environ = Environ(environ);
+    Ok((Request { script, application_group, callable, reload, head, body, environ }, first))
+}
+
+pub fn encode_head(out: &mut Vec<u8>, head: &Head) {
+    let mut e = Encoder::new(out);
+    e.bytes(&head.status);
+    e.u32(head.headers.len() as u32);
+    for (name, value) in &head.headers {
+        e.bytes(name);
+        e.bytes(value);
+    }
+}
+
+/// The status line, and an iterator over the headers.
+pub fn decode_head(payload: &[u8]) -> Result<(&[u8], Vec<(&[u8], &[u8])>), Malformed> {
+    let mut d = Decoder::new(payload);
+    let status = d.bytes()?;
+    let headers = (0..d.u32()?).map(|_| Ok((d.bytes()?, d.bytes()?))).collect::<Result<_, Malformed>>()?;
+    Ok((status, headers))
+}
+
+const LEVELS: [Level; 6] =
+    [Level::Critical, Level::Error, Level::Warning, Level::Notice, Level::Info, Level::Debug];
+
+pub fn encode_log(out: &mut Vec<u8>, level: Level, line: &[u8]) {
+    out.push(level as u8);
+    out.extend_from_slice(line);
+}
+
+pub fn decode_log(payload: &[u8]) -> Result<(Level, &[u8]), Malformed> {
+    let (level, line) = payload.split_first().ok_or(Malformed)?;
+    let level = LEVELS.get(usize::from(*level)).ok_or(Malformed)?;
+    Ok((*level, line))
+}
+
+/// Zero says that the answer is complete.
+pub fn encode_outcome(out: &mut Vec<u8>, outcome: Outcome) {
+    Encoder::new(out).u32(match outcome {
+        Outcome::Complete => 0,
+        Outcome::Failed(status) => status.into(),
+    });
+}
+
+pub fn decode_outcome(payload: &[u8]) -> Result<Outcome, Malformed> {
+    Ok(match Decoder::new(payload).u32()? {
+        0 => Outcome::Complete,
+        status => Outcome::Failed(u16::try_from(status).map_err(|_| Malformed)?),
+    })
+}
+
+pub fn encode_body_error(out: &mut Vec<u8>, error: &BodyError) {
+    let mut e = Encoder::new(out);
+    e.u32(error.status.into());
+    e.bytes(error.reason.as_bytes());
+}
+
+pub fn decode_body_error(payload: &[u8]) -> Result<BodyError, Malformed> {
+    let mut d = Decoder::new(payload);
+    let status = u16::try_from(d.u32()?).map_err(|_| Malformed)?;
+    Ok(BodyError { status, reason: d.string()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::EnvironBuilder;
+
+    #[test]
+    fn a_request_survives_the_wire() {
+        let mut environ = EnvironBuilder::default();
+        environ.push(b"PATH_INFO", b"/");
+        let request = Request {
+            script: b"/srv/app.wsgi",
+            application_group: b"",
+            callable: b"application",
+            reload: true,
+            head: false,
+            body: BodyLength::Known(4),
+            environ: environ.environ(),
+        };
+        let mut payload = Vec::new();
+        encode_request(&mut payload, &request);
+        payload.extend_from_slice(request.environ.0);
+        payload.extend_from_slice(b"body");
+        assert_eq!(decode_request(&payload), Ok((request, &b"body"[..])));
+    }
+
+    #[test]
+    fn a_head_keeps_order_and_duplicates() {
+        let header = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let head = Head {
+            status: b"200 OK".to_vec(),
+            headers: vec![header("Set-Cookie", "a=1"), header("X", ""), header("Set-Cookie", "b=2")],
+        };
+        let mut payload = Vec::new();
+        encode_head(&mut payload, &head);
+        let (status, headers) = decode_head(&payload).unwrap();
+        assert_eq!(status, b"200 OK");
+        assert_eq!(headers, [(&b"Set-Cookie"[..], &b"a=1"[..]), (b"X", b""), (b"Set-Cookie", b"b=2")]);
+    }
+
+    #[test]
+    fn every_level_survives_the_wire() {
+        for level in LEVELS {
+            let mut payload = Vec::new();
+            encode_log(&mut payload, level, b"line");
+            assert_eq!(decode_log(&payload), Ok((level, &b"line"[..])));
+        }
+    }
+}

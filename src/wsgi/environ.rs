@@ -1,0 +1,30 @@
+//! The `environ` dictionary of a request.
+//!
+//! Runs in daemons, called by `run`. The constant part is copied from the world's prototype; the
+//! rest comes as bytes from httpd and becomes Latin-1 text, as PEP 3333 has it.
+
+use super::world::World;
+use crate::python::object::Result;
+use crate::python::{Attached, Object};
+use crate::request::Environ;
+
+/// Everything but `wsgi.input` and `wsgi.errors`.
+pub fn build(py: Attached<'_>, world: &World, variables: Environ<'_>) -> Result {
+    let environ = world.prototype.dict_copy(py)?;
+    for (name, value) in variables {
+        environ.dict_set(py, &world.name(py, name)?, &convert(py, name, value)?)?;
+    }
+    Ok(environ)
+}
+
+fn convert(py: Attached<'_>, name: &[u8], value: &[u8]) -> Result {
+    match name {
+        b"DOCUMENT_ROOT" | b"SCRIPT_FILENAME" => Object::filesystem(py, value),
+        b"mod_wsgi.request_start" | b"mod_wsgi.queue_start" | b"mod_wsgi.daemon_start" => {
+            let microseconds: u64 =
+                std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+            Object::float(py, microseconds as f64 / 1e6)
+        }
+        _ => Object::latin1(py, value),
+    }
+}

@@ -1,0 +1,187 @@
+//! `wsgi.input`: the request's body as a readable stream of bytes.
+//!
+//! Runs in daemons; one instance a request, made by `environ`. Reads wait detached from Python.
+
+use super::transaction::Transaction;
+use crate::python::class::{Arguments, Native, methods};
+use crate::python::error::{Kind, raise};
+use crate::python::object::Result;
+use crate::python::{Attached, Object};
+use crate::request::{BodyError, BodyLength};
+use crate::sys::python::PyMethodDef;
+use parking_lot::Mutex;
+use std::ffi::CStr;
+use std::sync::Arc;
+
+/// How much is asked for at a time when the end of a line is looked for, or all is read.
+const PIECE: usize = 64 * 1024;
+
+pub struct Input {
+    transaction: Arc<Transaction>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Read from the carrier, not yet by the application.
+    buffer: Vec<u8>,
+    start: usize,
+    ended: bool,
+    /// A body that broke off stays broken.
+    failed: Option<BodyError>,
+}
+
+impl State {
+    fn pending(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    fn take(&mut self, count: usize) -> &[u8] {
+        let taken = self.start..self.start + count;
+        self.start = taken.end;
+        &self.buffer[taken]
+    }
+
+    /// Makes room for more by dropping what was taken.
+    fn compact(&mut self) {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+    }
+}
+
+impl Native for Input {
+    const NAME: &'static CStr = c"mod_wsgi.Input";
+    const ITERATOR: bool = true;
+
+    fn methods() -> Vec<PyMethodDef> {
+        methods!(Input {
+            c"read" => read,
+            c"readline" => readline,
+            c"readlines" => readlines,
+            c"close" => close,
+        })
+    }
+
+    fn next(&self, py: Attached<'_>) -> Result<Option<Object>> {
+        let mut state = self.lock(py);
+        let length = self.find_line(py, &mut state, usize::MAX)?;
+        if length == 0 { Ok(None) } else { Object::bytes(py, state.take(length)).map(Some) }
+    }
+}
+
+impl Input {
+    pub fn new(transaction: Arc<Transaction>) -> Input {
+        Input { transaction, state: Mutex::default() }
+    }
+
+    fn read(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
+        arguments.expect(py, 0, 1)?;
+        let wanted = size_argument(py, arguments)?;
+        let mut state = self.lock(py);
+        while state.pending().len() < wanted && !state.ended {
+            let missing = wanted - state.pending().len();
+            self.fill(py, &mut state, missing)?;
+        }
+        let count = wanted.min(state.pending().len());
+        Object::bytes(py, state.take(count))
+    }
+
+    fn readline(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
+        arguments.expect(py, 0, 1)?;
+        let most = size_argument(py, arguments)?;
+        let mut state = self.lock(py);
+        let length = self.find_line(py, &mut state, most)?;
+        Object::bytes(py, state.take(length))
+    }
+
+    /// As `io.IOBase.readlines`: stops after the line with which `hint` bytes have been read.
+    fn readlines(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
+        arguments.expect(py, 0, 1)?;
+        let hint = match size_argument(py, arguments)? {
+            0 => usize::MAX,
+            hint => hint,
+        };
+        let mut state = self.lock(py);
+        let (mut lines, mut total) = (Vec::new(), 0);
+        while total < hint {
+            let length = self.find_line(py, &mut state, usize::MAX)?;
+            if length == 0 {
+                break;
+            }
+            total += length;
+            lines.push(Object::bytes(py, state.take(length))?);
+        }
+        Object::list(py, &lines)
+    }
+
+    /// The server closes the stream; for the application there is nothing to do.
+    fn close(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
+        arguments.expect(py, 0, 0)?;
+        Ok(Object::none(py))
+    }
+
+    /// Length of the next line with its newline, at most `most`; 0 at the end of the body.
+    fn find_line(&self, py: Attached<'_>, state: &mut State, most: usize) -> Result<usize> {
+        let mut searched = 0;
+        loop {
+            let pending = state.pending();
+            let scope = &pending[..pending.len().min(most)];
+            if let Some(end) = scope[searched..].iter().position(|byte| *byte == b'\n') {
+                return Ok(searched + end + 1);
+            }
+            if scope.len() == most || state.ended {
+                return Ok(scope.len());
+            }
+            searched = scope.len();
+            self.fill(py, state, PIECE)?;
+        }
+    }
+
+    /// Reads on: at least a byte, or `ended` is set.
+    fn fill(&self, py: Attached<'_>, state: &mut State, wanted: usize) -> Result<()> {
+        if let Some(error) = &state.failed {
+            return Err(read_error(py, error));
+        }
+        if self.transaction.body == BodyLength::Known(0) {
+            state.ended = true;
+            return Ok(());
+        }
+        state.compact();
+        let most = wanted.clamp(PIECE, 4 * PIECE);
+        match self.transaction.read_body(py, most, &mut state.buffer) {
+            Some(Ok(count)) => state.ended = count == 0,
+            Some(Err(error)) => {
+                let raised = read_error(py, &error);
+                state.failed = Some(error);
+                return Err(raised);
+            }
+            None => {
+                let text = "wsgi.input was read after its request had ended";
+                return Err(raise(py, Kind::Runtime, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Another thread of the application may be reading; waiting for it is done detached.
+    fn lock(&self, py: Attached<'_>) -> parking_lot::MutexGuard<'_, State> {
+        loop {
+            if let Some(state) = self.state.try_lock() {
+                return state;
+            }
+            py.detached(|| drop(self.state.lock()));
+        }
+    }
+}
+
+/// A size argument as all file objects take it: left out, None and negative mean "all".
+fn size_argument(py: Attached<'_>, arguments: &Arguments<'_>) -> Result<usize> {
+    match arguments.given(py, 0) {
+        Some(size) => Ok(usize::try_from(size.to_index(py)?).unwrap_or(usize::MAX)),
+        None => Ok(usize::MAX),
+    }
+}
+
+fn read_error(py: Attached<'_>, error: &BodyError) -> crate::python::Raised {
+    raise(py, Kind::Os, &format!("mod_wsgi request data read error: {}", error.reason))
+}

@@ -1,0 +1,107 @@
+//! The interpreters of a process by application group, each with its world and its scripts.
+//!
+//! Runs in daemons. The main interpreter (application group "") is there from the start; others are
+//! made when a request or a preload first names them, and live until the process ends.
+
+use super::script::Scripts;
+use super::world::{Facts, World};
+use crate::log::Message;
+use crate::python::attach::{InterpreterState, ThreadState};
+use crate::python::{Attached, Exception, Object};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub struct Interpreter {
+    pub state: InterpreterState,
+    pub world: Arc<World>,
+    pub scripts: Scripts,
+}
+
+pub struct Interpreters {
+    facts: Facts,
+    main: Arc<Interpreter>,
+    named: Mutex<HashMap<String, Arc<Interpreter>>>,
+    /// One interpreter is made at a time. Taken only while not attached.
+    making: Mutex<()>,
+}
+
+impl Interpreters {
+    /// Takes the interpreter that the thread is attached to as the main one.
+    pub fn new(py: Attached<'_>, facts: Facts) -> Result<Interpreters, Message> {
+        let main = interpreter(py, &facts, "")?;
+        Ok(Interpreters { facts, main, named: Mutex::default(), making: Mutex::default() })
+    }
+
+    pub fn main(&self) -> &Arc<Interpreter> {
+        &self.main
+    }
+
+    /// The interpreter of an application group. `main_state` is the calling thread's state in the
+    /// main interpreter, to which it must not be attached.
+    pub fn get(&self, main_state: &ThreadState, name: &str) -> Result<Arc<Interpreter>, Message> {
+        if name.is_empty() {
+            return Ok(Arc::clone(&self.main));
+        }
+        if let Some(known) = self.named.lock().get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let _making = self.making.lock();
+        if let Some(known) = self.named.lock().get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let made = main_state.attached(|py| py.new_interpreter(|py| interpreter(py, &self.facts, name)));
+        let made = made.unwrap_or_else(|| {
+            let text = format!(
+                "Python could not make an interpreter for the application group '{name}'. \
+                 WSGIApplicationGroup %{{GLOBAL}} uses the main interpreter instead"
+            );
+            Err(Message::new(403, text))
+        })?;
+        self.named.lock().insert(name.to_string(), Arc::clone(&made));
+        Ok(made)
+    }
+}
+
+fn interpreter(py: Attached<'_>, facts: &Facts, name: &str) -> Result<Arc<Interpreter>, Message> {
+    let world = World::create(py, facts, name).map_err(|_raised| {
+        let exception = Exception::fetch(py);
+        let reason = exception.value.display(py).unwrap_or_else(|_| exception.value.class_name(py));
+        let text = format!("the interpreter of application group '{name}' could not be prepared: {reason}");
+        Message::new(404, text)
+    })?;
+    Ok(Arc::new(Interpreter {
+        state: py.interpreter(),
+        world: Arc::new(world),
+        scripts: Scripts::default(),
+    }))
+}
+
+/// A thread's states, one for each interpreter it has worked in.
+pub struct ThreadStates {
+    main: ThreadState,
+    others: HashMap<InterpreterState, ThreadState>,
+}
+
+impl ThreadStates {
+    pub fn new(main: InterpreterState) -> ThreadStates {
+        ThreadStates { main: ThreadState::new(main), others: HashMap::new() }
+    }
+
+    pub fn main(&self) -> &ThreadState {
+        &self.main
+    }
+
+    pub fn of(&mut self, interpreter: &Interpreter, main: InterpreterState) -> &ThreadState {
+        if interpreter.state == main {
+            return &self.main;
+        }
+        self.others.entry(interpreter.state).or_insert_with(|| ThreadState::new(interpreter.state))
+    }
+}
+
+/// Looks a callable up in a script's module, as the script has it now.
+pub fn callable(py: Attached<'_>, world: &World, module: &Object, name: &[u8]) -> Option<Object> {
+    let name = world.name(py, name).ok()?;
+    module.optional_attribute(py, &name).filter(|found| found.is_callable(py))
+}

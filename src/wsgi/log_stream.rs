@@ -1,0 +1,123 @@
+//! Text streams that end in httpd's error log: `wsgi.errors`, `sys.stderr` and `sys.stdout`.
+//!
+//! Runs in daemons. A whole line is one record. What belongs to a request is logged with it; what
+//! does not (imports, threads of the application) goes to the process's standard error, which the
+//! supervisor logs for the group's virtual host.
+
+use super::transaction::{self, Transaction, take_whole_lines};
+use crate::log::Level;
+use crate::python::class::{Arguments, Class, Native, methods};
+use crate::python::error::{Kind, raise};
+use crate::python::object::Result;
+use crate::python::{Attached, Object, Raised};
+use crate::sys::python::PyMethodDef;
+use parking_lot::Mutex;
+use std::ffi::CStr;
+use std::io::Write;
+use std::sync::Arc;
+
+pub struct LogStream {
+    level: Level,
+    /// The request of `wsgi.errors`; None for the process's streams, which follow the thread.
+    transaction: Option<Arc<Transaction>>,
+    /// An unfinished line outside of any request.
+    partial: Mutex<Vec<u8>>,
+}
+
+impl Native for LogStream {
+    const NAME: &'static CStr = c"mod_wsgi.Log";
+
+    fn methods() -> Vec<PyMethodDef> {
+        methods!(LogStream {
+            c"write" => write,
+            c"writelines" => writelines,
+            c"flush" => flush,
+            c"close" => flush,
+            c"isatty" => no,
+            c"readable" => no,
+            c"seekable" => no,
+            c"writable" => yes,
+            c"fileno" => fileno,
+        })
+    }
+}
+
+/// Defines the type with the attributes that code expects of a text stream.
+pub fn define(py: Attached<'_>) -> Result<Class<LogStream>> {
+    let class = Class::define(py)?;
+    class.set_attribute(py, c"encoding", &Object::text(py, "utf-8")?)?;
+    class.set_attribute(py, c"errors", &Object::text(py, "backslashreplace")?)?;
+    class.set_attribute(py, c"newlines", &Object::none(py))?;
+    class.set_attribute(py, c"closed", &Object::bool(py, false)?)?;
+    class.set_attribute(py, c"name", &Object::text(py, "<error log>")?)?;
+    Ok(class)
+}
+
+impl LogStream {
+    pub fn of_request(transaction: Arc<Transaction>) -> LogStream {
+        LogStream { level: Level::Error, transaction: Some(transaction), partial: Mutex::default() }
+    }
+
+    pub fn of_process(level: Level) -> LogStream {
+        LogStream { level, transaction: None, partial: Mutex::default() }
+    }
+
+    fn write(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
+        arguments.expect(py, 1, 1)?;
+        let text = arguments.get(py, 0).ok_or(Raised)?;
+        if !text.is_str(py) {
+            let message = format!("write() argument must be str, not {}", text.class_name(py));
+            return Err(raise(py, Kind::Type, &message));
+        }
+        let text = text.to_text(py)?;
+        self.append(py, &text);
+        Object::int(py, text.chars().count() as i64)
+    }
+
+    fn writelines(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
+        arguments.expect(py, 1, 1)?;
+        let lines = arguments.get(py, 0).ok_or(Raised)?.iter(py)?;
+        while let Some(line) = lines.next(py)? {
+            self.append(py, &line.to_text(py)?);
+        }
+        Ok(Object::none(py))
+    }
+
+    /// Lines go out when they are whole; an unfinished one waits for its end or the request's.
+    fn flush(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {
+        Ok(Object::none(py))
+    }
+
+    fn yes(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {
+        Object::bool(py, true)
+    }
+
+    fn no(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {
+        Object::bool(py, false)
+    }
+
+    /// For code that hands its standard error to a child process.
+    fn fileno(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {
+        Object::int(py, 2)
+    }
+
+    fn append(&self, py: Attached<'_>, text: &str) {
+        let transaction = self.transaction.clone().or_else(transaction::current);
+        if transaction.is_some_and(|transaction| transaction.log_text(py, self.level, text)) {
+            return;
+        }
+        let lines = {
+            let mut partial = self.partial.lock();
+            partial.extend_from_slice(text.as_bytes());
+            take_whole_lines(&mut partial)
+        };
+        if !lines.is_empty() {
+            py.detached(|| write_process_output(&lines));
+        }
+    }
+}
+
+/// Whole lines to the pipe that the supervisor reads; when it is gone there is nobody left to tell.
+pub fn write_process_output(lines: &[u8]) {
+    let _ = std::io::stderr().write_all(lines);
+}

@@ -1,0 +1,15 @@
+//! PEP 3333: running an application for a request, whoever carries it.
+//!
+//! Runs in daemons, called by `daemon::worker`. Nothing in here knows where the process stands:
+//! a request comes as a `Request`, body and answer go through a `Carrier`.
+
+pub mod environ;
+pub mod input;
+pub mod interpreters;
+pub mod log_stream;
+pub mod response;
+pub mod run;
+pub mod script;
+pub mod start_response;
+pub mod transaction;
+pub mod world;

@@ -1,0 +1,238 @@
+//! What an application may answer, and how far the answer has got. Pure.
+//!
+//! Runs in daemons; `start_response` checks with it what the application gives, `run` asks it what
+//! of the data may go out. The rules are PEP 3333's and RFC 9110's.
+
+use crate::request::Head;
+
+/// Headers that belong to the connection (RFC 9110, 7.6.1; PEP 3333, "Other HTTP Features").
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The answer of one request.
+pub struct Response {
+    head: Option<Head>,
+    head_sent: bool,
+    content_length: Option<u64>,
+    sent: u64,
+    head_request: bool,
+    excess: bool,
+}
+
+/// What is to be done with a piece of data.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Send the head first.
+    pub head: Option<Head>,
+    /// So many bytes may be sent.
+    pub length: usize,
+    /// This piece is the first to exceed Content-Length.
+    pub excess: bool,
+}
+
+impl Response {
+    pub fn new(head_request: bool) -> Response {
+        Response { head: None, head_sent: false, content_length: None, sent: 0, head_request, excess: false }
+    }
+
+    pub fn started(&self) -> bool {
+        self.head.is_some() || self.head_sent
+    }
+
+    pub fn head_sent(&self) -> bool {
+        self.head_sent
+    }
+
+    /// Takes the head that `start_response` was given; it stays replaceable until data is sent.
+    pub fn start(&mut self, head: Head, content_length: Option<u64>) {
+        self.head = Some(head);
+        self.content_length = content_length;
+    }
+
+    /// The only piece of a body of one piece: without Content-Length, its own length is it.
+    pub fn derive_content_length(&mut self, length: usize) {
+        let Some(head) = self.head.as_mut() else { return };
+        if self.content_length.is_some() || bodyless(&head.status) || (self.head_request && length == 0) {
+            return;
+        }
+        head.headers.push((b"Content-Length".to_vec(), length.to_string().into_bytes()));
+        self.content_length = Some(length as u64);
+    }
+
+    /// Accounts for data that is to be sent. None when `start_response` was not called.
+    pub fn piece(&mut self, length: usize) -> Option<Piece> {
+        if !self.started() {
+            return None;
+        }
+        let room = self.content_length.map_or(u64::MAX, |announced| announced - self.sent);
+        let allowed = usize::try_from(room).unwrap_or(usize::MAX).min(length);
+        let excess = allowed < length && !self.excess;
+        self.excess |= excess;
+        self.sent += allowed as u64;
+        Some(Piece { head: self.take_head(), length: allowed, excess })
+    }
+
+    /// The head, if it has not been sent yet.
+    pub fn take_head(&mut self) -> Option<Head> {
+        let head = self.head.take()?;
+        self.head_sent = true;
+        self.head_request |= bodyless(&head.status);
+        Some(head)
+    }
+
+    /// How many bytes are missing at the end of the body, of how many announced.
+    pub fn missing(&self) -> Option<(u64, u64)> {
+        let announced = self.content_length.filter(|_| !self.head_request)?;
+        (self.sent < announced).then(|| (announced - self.sent, announced))
+    }
+}
+
+fn bodyless(status: &[u8]) -> bool {
+    matches!(status.get(..3), Some(b"204" | b"304"))
+}
+
+/// Checks a status line: three digits from 200 to 599, then nothing or a blank and a reason phrase.
+pub fn check_status(status: &[u8]) -> Result<(), String> {
+    let shown = String::from_utf8_lossy(status);
+    let digits = status.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit));
+    let Some(digits) = digits else {
+        return Err(format!("status {shown:?} does not begin with three digits, as in '200 OK'"));
+    };
+    if !(b"200"..=b"599").contains(&<&[u8; 3]>::try_from(digits).expect("three digits")) {
+        return Err(format!("status {shown:?} is not one of 200 to 599, which a final answer must have"));
+    }
+    if status.len() > 3 && status[3] != b' ' {
+        return Err(format!("status {shown:?} has no blank between code and reason phrase"));
+    }
+    if status.iter().any(|byte| is_control(*byte)) {
+        return Err(format!("status {shown:?} contains a control character"));
+    }
+    Ok(())
+}
+
+/// Checks one header; gives the number if it is Content-Length.
+pub fn check_header(name: &[u8], value: &[u8]) -> Result<Option<u64>, String> {
+    let shown = String::from_utf8_lossy(name);
+    if name.is_empty() {
+        return Err("a header has an empty name".into());
+    }
+    if let Some(byte) = name.iter().find(|byte| !is_token(**byte)) {
+        let byte = char::from(*byte);
+        return Err(format!("header name {shown:?} contains {byte:?}, which RFC 9110 does not allow in a name"));
+    }
+    if let Some(byte) = value.iter().find(|byte| is_control(**byte)) {
+        let byte = char::from(*byte);
+        return Err(format!("the value of header {shown:?} contains {byte:?}; a header is one line of text"));
+    }
+    if HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes())) {
+        return Err(format!(
+            "header {shown:?} is hop-by-hop: PEP 3333 leaves it to the server, remove it from the application"
+        ));
+    }
+    if name.eq_ignore_ascii_case(b"content-length") {
+        let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
+        return match number {
+            Some(number) => Ok(Some(number)),
+            None => Err(format!("Content-Length is {:?}, not a number", String::from_utf8_lossy(value))),
+        };
+    }
+    Ok(None)
+}
+
+/// A control character other than the tab, which header values may contain.
+fn is_control(byte: u8) -> bool {
+    (byte < 0x20 && byte != b'\t') || byte == 0x7f
+}
+
+/// A character of an RFC 9110 token.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(status: &str) -> Head {
+        Head { status: status.into(), headers: Vec::new() }
+    }
+
+    #[test]
+    fn statuses() {
+        for good in ["200 OK", "404 Not Found", "599", "200 ", "200 Gr\u{fc}n"] {
+            assert_eq!(check_status(good.as_bytes()), Ok(()), "{good}");
+        }
+        for bad in ["", "20", "OK", "100 Continue", "600 X", "999 X", "200OK", "200 a\r\nb", "2 00"] {
+            assert!(check_status(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn headers() {
+        assert_eq!(check_header(b"Content-Type", b"text/plain"), Ok(None));
+        assert_eq!(check_header(b"content-length", b"12"), Ok(Some(12)));
+        assert_eq!(check_header(b"X", "\u{fc}\t".as_bytes()), Ok(None));
+        let bad: [(&str, &str); 9] = [
+            ("", "x"),
+            ("A B", "x"),
+            ("A:", "x"),
+            ("A", "x\r\nB: y"),
+            ("A", "\0"),
+            ("Connection", "close"),
+            ("Transfer-Encoding", "chunked"),
+            ("Content-Length", "-1"),
+            ("Content-Length", "+1"),
+        ];
+        for (name, value) in bad {
+            assert!(check_header(name.as_bytes(), value.as_bytes()).is_err(), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn the_head_goes_out_once_and_excess_is_cut() {
+        let mut response = Response::new(false);
+        assert_eq!(response.piece(1), None);
+        response.start(head("200 OK"), Some(4));
+        let first = response.piece(3).unwrap();
+        assert!(first.head.is_some());
+        assert_eq!((first.length, first.excess), (3, false));
+        assert_eq!(response.missing(), Some((1, 4)));
+        assert_eq!(response.piece(3), Some(Piece { head: None, length: 1, excess: true }));
+        assert_eq!(response.piece(3), Some(Piece { head: None, length: 0, excess: false }));
+        assert_eq!(response.missing(), None);
+    }
+
+    #[test]
+    fn content_length_is_derived_only_where_there_is_a_body() {
+        for (status, request_is_head, length, derived) in [
+            ("200 OK", false, 5, Some(5)),
+            ("200 OK", true, 5, Some(5)),
+            ("200 OK", true, 0, None),
+            ("304 Not Modified", false, 0, None),
+        ] {
+            let mut response = Response::new(request_is_head);
+            response.start(head(status), None);
+            response.derive_content_length(length);
+            assert_eq!(response.content_length, derived, "{status}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_missing_where_no_body_is_due() {
+        for (status, request_is_head) in [("200 OK", true), ("304 Not Modified", false)] {
+            let mut response = Response::new(request_is_head);
+            response.start(head(status), Some(10));
+            response.take_head();
+            assert_eq!(response.missing(), None, "{status}");
+        }
+    }
+}

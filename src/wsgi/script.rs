@@ -1,0 +1,144 @@
+//! WSGI scripts: loading them once per interpreter, noticing that they changed, remembering that
+//! they failed.
+//!
+//! Runs in daemons, called by `run` and for what is loaded before the daemon reports ready. There
+//! is a lock for each script, so a slow import keeps nobody else waiting. Whoever waits for it is
+//! detached from Python.
+
+use super::world::World;
+use crate::log::Message;
+use crate::python::{Attached, Exception, Object};
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// A script that failed is tried again after this, then after twice as long, up to the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// The scripts of one interpreter.
+#[derive(Default)]
+pub struct Scripts {
+    scripts: Mutex<HashMap<Box<[u8]>, Arc<Mutex<State>>>>,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    New,
+    Loaded {
+        module: Object,
+        modified: Option<SystemTime>,
+    },
+    Failed {
+        reason: String,
+        modified: Option<SystemTime>,
+        since: Instant,
+        retry: Duration,
+    },
+}
+
+/// Why there is no application to call. `traceback` is there when it is to be logged: once a failure.
+#[derive(Debug)]
+pub struct Failure {
+    pub message: Message,
+    pub traceback: Option<String>,
+}
+
+/// A loaded script.
+pub struct Loaded {
+    pub module: Object,
+    /// The file is not the one that was loaded any more: its new time of modification.
+    pub changed: Option<SystemTime>,
+}
+
+impl Scripts {
+    /// The script's module, loading it when this is its first use or the last attempt failed long
+    /// enough ago. `watch` asks to look whether the file has changed.
+    pub fn get(
+        &self,
+        py: Attached<'_>,
+        world: &World,
+        path: &[u8],
+        watch: bool,
+    ) -> Result<Loaded, Failure> {
+        let script = Arc::clone(self.scripts.lock().entry(path.into()).or_default());
+        let mut state = lock(py, &script);
+        let modified = if watch || matches!(*state, State::New) { modification(path) } else { None };
+        if let State::Loaded { module, modified: loaded } = &*state {
+            let changed = modified.filter(|modified| watch && Some(*modified) != *loaded);
+            return Ok(Loaded { module: module.clone_ref(py), changed });
+        }
+        let retry = match &*state {
+            State::Failed { reason, modified: failed, since, retry } => {
+                let changed = watch && modified != *failed;
+                if !changed && since.elapsed() < *retry {
+                    return Err(Failure { message: still_failing(path, reason), traceback: None });
+                }
+                if changed { FIRST_RETRY } else { (*retry * 2).min(LONGEST_RETRY) }
+            }
+            _ => FIRST_RETRY,
+        };
+        load(py, world, path, modified, retry, &mut state)
+    }
+}
+
+fn load(
+    py: Attached<'_>,
+    world: &World,
+    path: &[u8],
+    modified: Option<SystemTime>,
+    retry: Duration,
+    state: &mut State,
+) -> Result<Loaded, Failure> {
+    match world.load_script(py, path) {
+        Ok(module) => {
+            let loaded = Loaded { module: module.clone_ref(py), changed: None };
+            *state = State::Loaded { module, modified };
+            Ok(loaded)
+        }
+        Err(_raised) => {
+            let exception = Exception::fetch(py);
+            let traceback = world.describe(py, &exception);
+            let reason = traceback.trim_end().lines().last().unwrap_or_default().to_string();
+            let text = format!(
+                "the script '{}' could not be loaded: {reason}. Requests for it are answered 500; it is \
+                 tried again when the file changes, or in {} s",
+                shown(path),
+                retry.as_secs()
+            );
+            *state = State::Failed { reason, modified, since: Instant::now(), retry };
+            Err(Failure { message: Message::new(401, text), traceback: Some(traceback) })
+        }
+    }
+}
+
+fn still_failing(path: &[u8], reason: &str) -> Message {
+    let text = format!(
+        "the script '{}' is not loaded: {reason} (the traceback was logged when it failed)",
+        shown(path)
+    );
+    Message::new(402, text)
+}
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+fn modification(path: &[u8]) -> Option<SystemTime> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = Path::new(std::ffi::OsStr::from_bytes(path));
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+fn lock<'a>(py: Attached<'_>, script: &'a Mutex<State>) -> MutexGuard<'a, State> {
+    loop {
+        if let Some(state) = script.try_lock() {
+            return state;
+        }
+        py.detached(|| drop(script.lock()));
+    }
+}

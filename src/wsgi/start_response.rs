@@ -1,0 +1,140 @@
+//! `start_response(status, headers, exc_info=None)` and the `write` it returns.
+//!
+//! Runs in daemons; one instance a request, made by `run`.
+
+use super::response::{check_header, check_status};
+use super::run::send;
+use super::transaction::Transaction;
+use super::world::World;
+use crate::python::class::Native;
+use crate::python::error::{Kind, raise};
+use crate::python::object::Result;
+use crate::python::{Attached, Exception, Object, Raised};
+use crate::request::Head;
+use std::ffi::CStr;
+use std::sync::Arc;
+
+pub struct StartResponse {
+    pub transaction: Arc<Transaction>,
+    pub world: Arc<World>,
+}
+
+/// The `write(data)` that `start_response` returns.
+pub struct Write(Arc<Transaction>);
+
+impl Native for Write {
+    const NAME: &'static CStr = c"mod_wsgi.Write";
+    const CALLABLE: bool = true;
+
+    fn call(&self, py: Attached<'_>, arguments: &Object, _named: Option<&Object>) -> Result {
+        if arguments.sequence_length(py) != 1 {
+            return Err(raise(py, Kind::Type, "write() takes one argument, the data"));
+        }
+        send(py, &self.0, &arguments.sequence_item(py, 0)?)?;
+        Ok(Object::none(py))
+    }
+}
+
+impl Native for StartResponse {
+    const NAME: &'static CStr = c"mod_wsgi.StartResponse";
+    const CALLABLE: bool = true;
+
+    fn call(&self, py: Attached<'_>, arguments: &Object, named: Option<&Object>) -> Result {
+        let given = arguments.sequence_length(py);
+        let argument = |index: usize, name: &CStr| -> Option<Object> {
+            if index < given {
+                return arguments.sequence_item(py, index).ok();
+            }
+            named.and_then(|named| named.dict_get(py, name))
+        };
+        let (Some(status), Some(headers)) = (argument(0, c"status"), argument(1, c"headers")) else {
+            return Err(raise(py, Kind::Type, "start_response() takes (status, headers, exc_info=None)"));
+        };
+        let named_count = if argument(2, c"exc_info").is_some() { 3 } else { 2 };
+        if given > named_count {
+            return Err(raise(py, Kind::Type, "start_response() takes at most three arguments"));
+        }
+        self.check_order(py, argument(2, c"exc_info").filter(|info| !info.is_none(py)))?;
+        let (head, content_length) = read_head(py, &status, &headers)?;
+        self.transaction.response.lock().start(head, content_length);
+        self.world.write.instance(py, Write(Arc::clone(&self.transaction)))
+    }
+}
+
+impl StartResponse {
+    /// PEP 3333: a second call needs `exc_info`, and after the head was sent it re-raises.
+    fn check_order(&self, py: Attached<'_>, exc_info: Option<Object>) -> Result<()> {
+        let (started, head_sent) = {
+            let response = self.transaction.response.lock();
+            (response.started(), response.head_sent())
+        };
+        let Some(exc_info) = exc_info else {
+            if started {
+                let text = "start_response() was called a second time without exc_info";
+                return Err(raise(py, Kind::Assertion, text));
+            }
+            return Ok(());
+        };
+        if !exc_info.is_tuple(py) || exc_info.sequence_length(py) != 3 {
+            let text = "exc_info of start_response() must be the tuple that sys.exc_info() returns";
+            return Err(raise(py, Kind::Type, text));
+        }
+        if head_sent {
+            let item = |index| exc_info.sequence_item(py, index);
+            let exception = Exception { class: item(0)?, value: item(1)?, traceback: item(2)? };
+            return Err(exception.restore(py));
+        }
+        Ok(())
+    }
+}
+
+fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Head, Option<u64>)> {
+    let refuse = |text: String| raise(py, Kind::Value, &text);
+    let status = latin1(py, status, || "status".into())?;
+    check_status(&status).map_err(refuse)?;
+    if !headers.is_list(py) {
+        let text = format!("headers must be a list of (name, value) tuples, not {}", headers.class_name(py));
+        return Err(raise(py, Kind::Type, &text));
+    }
+    let count = headers.sequence_length(py);
+    let mut head = Head { status, headers: Vec::with_capacity(count + 1) };
+    let mut content_length = None;
+    for index in 0..count {
+        let pair = headers.sequence_item(py, index)?;
+        if !pair.is_tuple(py) || pair.sequence_length(py) != 2 {
+            let text = format!("header {} is {}, not a (name, value) tuple", index + 1, pair.repr(py)?);
+            return Err(raise(py, Kind::Type, &text));
+        }
+        let name = latin1(py, &pair.sequence_item(py, 0)?, || format!("the name of header {}", index + 1))?;
+        let value = latin1(py, &pair.sequence_item(py, 1)?, || {
+            format!("the value of header {:?}", String::from_utf8_lossy(&name))
+        })?;
+        let length = check_header(&name, &value).map_err(refuse)?;
+        if length.is_some() && content_length.is_some() && length != content_length {
+            return Err(refuse("two Content-Length headers with different numbers".into()));
+        }
+        content_length = length.or(content_length);
+        head.headers.push((name, value));
+    }
+    Ok((head, content_length))
+}
+
+/// The bytes of a native string: a `str` within Latin-1.
+fn latin1(py: Attached<'_>, object: &Object, what: impl Fn() -> String) -> Result<Vec<u8>> {
+    if !object.is_str(py) {
+        let text = format!("{} must be str, not {}", what(), object.class_name(py));
+        return Err(raise(py, Kind::Type, &text));
+    }
+    match object.to_latin1(py) {
+        Ok(encoded) => Ok(encoded.as_bytes(py)?.to_vec()),
+        Err(Raised) => {
+            drop(Exception::fetch(py));
+            let text = format!(
+                "{} is {}: outside Latin-1; percent-encode it or use RFC 8187 parameters",
+                what(),
+                object.repr(py)?
+            );
+            Err(raise(py, Kind::Value, &text))
+        }
+    }
+}

@@ -1,0 +1,95 @@
+# What is simpler said in Python: executed once in every interpreter of a daemon by world.rs.
+
+import sys
+import types
+
+
+def prepare(stdout, stderr, home, python_path, switch_interval):
+    """Standard streams and sys.path as the group's WSGIDaemonProcess line asks for."""
+    sys.stdout = sys.__stdout__ = stdout
+    sys.stderr = sys.__stderr__ = stderr
+    if switch_interval > 0:
+        sys.setswitchinterval(switch_interval)
+    if python_path:
+        import site
+
+        before = list(sys.path)
+        for directory in python_path:
+            site.addsitedir(directory)
+        added = [entry for entry in sys.path if entry not in before]
+        wanted = list(dict.fromkeys(python_path + added))
+        sys.path[:] = wanted + [entry for entry in sys.path if entry not in wanted]
+    if home:
+        sys.path.insert(0, home)
+
+
+def install_modules(version, process_group, application_group, processes, threads, httpd_version):
+    """The modules mod_wsgi and apache, which applications may import."""
+    module = types.ModuleType("mod_wsgi")
+    module.version = version
+    module.process_group = process_group
+    module.application_group = application_group
+    module.maximum_processes = processes
+    module.threads_per_process = threads
+    module.FileWrapper = FileWrapper
+    sys.modules["mod_wsgi"] = module
+
+    httpd = types.ModuleType("apache")
+    httpd.version = httpd_version
+    httpd.maximum_processes = processes
+    httpd.threads_per_process = threads
+    sys.modules["apache"] = httpd
+
+
+class FileWrapper:
+    """wsgi.file_wrapper of PEP 3333: a file as an iterable of blocks."""
+
+    def __init__(self, filelike, blksize=8192):
+        self.filelike = filelike
+        self.blksize = blksize
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        data = self.filelike.read(self.blksize)
+        if data:
+            return data
+        raise StopIteration
+
+
+def load(path):
+    """Execute a WSGI script as a module of its own; its imports are ordinary ones."""
+    import hashlib
+    import os
+
+    try:
+        digest = hashlib.md5(os.fsencode(path), usedforsecurity=False)
+    except TypeError:
+        digest = hashlib.md5(os.fsencode(path))
+    name = "_mod_wsgi_" + digest.hexdigest()
+    with open(path, "rb") as script:
+        mtime = os.fstat(script.fileno()).st_mtime
+        source = script.read()
+    module = types.ModuleType(name)
+    module.__file__ = path
+    module.__mtime__ = mtime
+    code = compile(source, path, "exec", dont_inherit=True)
+    sys.modules[name] = module
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def describe(class_, value, traceback):
+    """The traceback as text, from the first frame that is not ours."""
+    import traceback as formatter
+
+    while traceback is not None and traceback.tb_frame.f_code.co_filename == "<mod_wsgi_rs>":
+        traceback = traceback.tb_next
+    return "".join(formatter.format_exception(class_, value, traceback))

@@ -1,0 +1,168 @@
+//! One request while its application runs: the carrier, shared by the Python objects of the request.
+//!
+//! Runs in daemons; made by `run`, held by `wsgi.input`, `wsgi.errors` and `start_response`. When the
+//! request is over the carrier is taken back, and whatever still holds the transaction finds it closed.
+//!
+//! Lock order: `response` before `carrier`. Nobody waits for either lock while attached to Python,
+//! and nobody attaches while holding one.
+
+use super::response::Response;
+use crate::log::Level;
+use crate::python::Attached;
+use crate::request::{Body, BodyError, BodyLength, Outcome, Reply};
+use parking_lot::Mutex;
+use std::any::Any;
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+
+/// Both directions of one request, as a value that can be handed back to its owner.
+pub trait Carrier: Body + Reply + Send {
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+pub struct Transaction {
+    carrier: Mutex<Option<Box<dyn Carrier>>>,
+    pub response: Mutex<Response>,
+    pub body: BodyLength,
+    partial: Mutex<Vec<(Level, Vec<u8>)>>,
+}
+
+impl Transaction {
+    pub fn new(carrier: Box<dyn Carrier>, head: bool, body: BodyLength) -> Arc<Transaction> {
+        Arc::new(Transaction {
+            carrier: Mutex::new(Some(carrier)),
+            response: Mutex::new(Response::new(head)),
+            body,
+            partial: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Runs work that does not wait. None when the request is over.
+    pub fn with<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Carrier) -> R) -> Option<R> {
+        if let Some(mut carrier) = self.carrier.try_lock() {
+            return carrier.as_mut().map(|carrier| work(carrier.as_mut()));
+        }
+        self.with_detached(py, work)
+    }
+
+    /// Runs work that may wait, detached from Python. None when the request is over.
+    pub fn with_detached<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Carrier) -> R) -> Option<R> {
+        py.detached(|| self.carrier.lock().as_mut().map(|carrier| work(carrier.as_mut())))
+    }
+
+    /// Reads from the body; `most` bytes at the most, none at its end.
+    pub fn read_body(
+        &self,
+        py: Attached<'_>,
+        most: usize,
+        into: &mut Vec<u8>,
+    ) -> Option<Result<usize, BodyError>> {
+        let ready = self.with(py, |carrier| carrier.read_ready(most, into))?;
+        match ready {
+            Some(count) => Some(Ok(count)),
+            None => self.with_detached(py, |carrier| carrier.read(most, into)),
+        }
+    }
+
+    /// Sends what is queued without waiting; waits only when too much has piled up.
+    pub fn push(&self, py: Attached<'_>) -> io::Result<()> {
+        match self.with(py, |carrier| carrier.push()) {
+            Some(Ok(false)) => self.with_detached(py, |carrier| carrier.flush(&[])).unwrap_or(Ok(())),
+            Some(Err(error)) => Err(error),
+            Some(Ok(true)) | None => Ok(()),
+        }
+    }
+
+    /// Adds text to the line being written at this level; whole lines go to the log. False when the
+    /// request is over.
+    pub fn log_text(&self, py: Attached<'_>, level: Level, text: &str) -> bool {
+        if self.with(py, |_| ()).is_none() {
+            return false;
+        }
+        let lines = {
+            let mut partial = self.partial.lock();
+            if !partial.iter().any(|(at, _)| *at == level) {
+                partial.push((level, Vec::new()));
+            }
+            let (_, line) = partial.iter_mut().find(|(at, _)| *at == level).expect("just added");
+            line.extend_from_slice(text.as_bytes());
+            take_whole_lines(line)
+        };
+        if !lines.is_empty() {
+            self.log_lines(py, level, &lines);
+        }
+        true
+    }
+
+    /// Logs each line of `text` as a record of its own and sends them on their way.
+    pub fn log_lines(&self, py: Attached<'_>, level: Level, text: &[u8]) {
+        self.with(py, |carrier| {
+            for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                carrier.log(level, line);
+            }
+        });
+        // A peer that is gone is noticed by whoever sends data next.
+        let _ = self.push(py);
+    }
+
+    /// Ends the request: what is left of unfinished lines is logged, and the carrier comes back.
+    pub fn finish(&self, py: Attached<'_>, outcome: Outcome) -> Box<dyn Carrier> {
+        for (level, line) in std::mem::take(&mut *self.partial.lock()) {
+            self.with(py, |carrier| {
+                if !line.is_empty() {
+                    carrier.log(level, &line);
+                }
+            });
+        }
+        self.with(py, |carrier| carrier.end(outcome));
+        let taken = match self.carrier.try_lock() {
+            Some(mut carrier) => carrier.take(),
+            None => py.detached(|| self.carrier.lock().take()),
+        };
+        taken.expect("only `finish` takes the carrier, and it is called once")
+    }
+}
+
+/// Takes everything up to the last newline out of `line`.
+pub fn take_whole_lines(line: &mut Vec<u8>) -> Vec<u8> {
+    match line.iter().rposition(|byte| *byte == b'\n') {
+        Some(end) => line.drain(..=end).collect(),
+        None => Vec::new(),
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Transaction>>> = const { RefCell::new(None) };
+}
+
+/// The transaction that this thread is running, for what an application prints.
+pub fn current() -> Option<Arc<Transaction>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Makes `transaction` the thread's current one while `work` runs.
+pub fn with_current<R>(transaction: &Arc<Transaction>, work: impl FnOnce() -> R) -> R {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CURRENT.set(None);
+        }
+    }
+    CURRENT.set(Some(Arc::clone(transaction)));
+    let _reset = Reset;
+    work()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::take_whole_lines;
+
+    #[test]
+    fn only_whole_lines_are_taken() {
+        let mut line = b"one\ntwo\nthr".to_vec();
+        assert_eq!(take_whole_lines(&mut line), b"one\ntwo\n");
+        assert_eq!(line, b"thr");
+        assert_eq!(take_whole_lines(&mut line), b"");
+    }
+}

@@ -1,0 +1,167 @@
+//! What one interpreter needs to run applications: our types, interned names, the environ's
+//! constant part, and the functions of `support.py`.
+//!
+//! Runs in daemons; one per interpreter, made by `interpreters` and kept for the life of the process.
+
+use super::input::Input;
+use super::log_stream::{self, LogStream};
+use super::start_response::{StartResponse, Write};
+use crate::log::Level;
+use crate::python::class::Class;
+use crate::python::object::Result;
+use crate::python::{Attached, Exception, Object};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::ffi::CStr;
+
+/// What the process tells every application about itself.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub process_group: String,
+    pub processes: u32,
+    pub threads: u32,
+    pub httpd_version: [u32; 3],
+    /// `home=`, first on sys.path; empty when not given.
+    pub home: String,
+    pub python_path: Vec<String>,
+    /// Not positive when not given.
+    pub switch_interval: f64,
+}
+
+pub struct World {
+    pub input: Class<Input>,
+    pub errors: Class<LogStream>,
+    pub start_response: Class<StartResponse>,
+    pub write: Class<Write>,
+    /// Copied for every request.
+    pub prototype: Object,
+    pub key_input: Object,
+    pub key_errors: Object,
+    pub key_thread_id: Object,
+    pub name_close: Object,
+    load: Object,
+    describe: Object,
+    names: Mutex<HashMap<Box<[u8]>, Object>>,
+}
+
+/// Names beyond this many come from clients inventing headers; they are not kept.
+const MOST_NAMES: usize = 512;
+
+const SUPPORT: &str = concat!(include_str!("support.py"), "\0");
+
+impl World {
+    /// Prepares the interpreter that the thread is attached to.
+    pub fn create(py: Attached<'_>, facts: &Facts, application_group: &str) -> Result<World> {
+        let support = Object::dict(py)?;
+        let source = CStr::from_bytes_with_nul(SUPPORT.as_bytes()).expect("one NUL, at the end");
+        Object::execute(py, source, c"<mod_wsgi_rs>", &support)?;
+        let function = |name: &CStr| support.dict_get(py, name).expect("support.py defines it");
+        let errors = log_stream::define(py)?;
+        let world = World {
+            input: Class::define(py)?,
+            start_response: Class::define(py)?,
+            write: Class::define(py)?,
+            prototype: prototype(py, facts, application_group, &function(c"FileWrapper"))?,
+            key_input: Object::interned(py, b"wsgi.input")?,
+            key_errors: Object::interned(py, b"wsgi.errors")?,
+            key_thread_id: Object::interned(py, b"mod_wsgi.thread_id")?,
+            name_close: Object::interned(py, b"close")?,
+            load: function(c"load"),
+            describe: function(c"describe"),
+            names: Mutex::default(),
+            errors,
+        };
+        let stream = |level| world.errors.instance(py, LogStream::of_process(level));
+        let paths = facts.python_path.iter().map(|path| Object::filesystem(py, path.as_bytes()));
+        function(c"prepare").call(
+            py,
+            [
+                stream(Level::Info)?,
+                stream(Level::Error)?,
+                Object::filesystem(py, facts.home.as_bytes())?,
+                Object::list(py, &paths.collect::<Result<Vec<_>>>()?)?,
+                Object::float(py, facts.switch_interval)?,
+            ],
+        )?;
+        function(c"install_modules").call(
+            py,
+            [
+                version_tuple(py)?,
+                Object::text(py, &facts.process_group)?,
+                Object::text(py, application_group)?,
+                Object::int(py, facts.processes.into())?,
+                Object::int(py, facts.threads.into())?,
+                httpd_version_tuple(py, facts)?,
+            ],
+        )?;
+        Ok(world)
+    }
+
+    /// An interned `str` for a name that comes again with every request.
+    pub fn name(&self, py: Attached<'_>, name: &[u8]) -> Result {
+        let mut names = self.names.lock();
+        if let Some(known) = names.get(name) {
+            return Ok(known.clone_ref(py));
+        }
+        if names.len() >= MOST_NAMES {
+            return Object::latin1(py, name);
+        }
+        let interned = Object::interned(py, name)?;
+        names.insert(name.into(), interned.clone_ref(py));
+        Ok(interned)
+    }
+
+    /// Executes a script file as a module and returns the module.
+    pub fn load_script(&self, py: Attached<'_>, path: &[u8]) -> Result {
+        self.load.call(py, [Object::filesystem(py, path)?])
+    }
+
+    /// The traceback as Python prints it, without our own frames.
+    pub fn describe(&self, py: Attached<'_>, exception: &Exception) -> String {
+        let arguments = [
+            exception.class.clone_ref(py),
+            exception.value.clone_ref(py),
+            exception.traceback.clone_ref(py),
+        ];
+        let text = self.describe.call(py, arguments).and_then(|text| text.to_text(py));
+        text.unwrap_or_else(|_raised| {
+            drop(Exception::fetch(py));
+            let class = exception.value.class_name(py);
+            format!("{class}: its traceback could not be formatted")
+        })
+    }
+}
+
+fn version_tuple(py: Attached<'_>) -> Result {
+    let number = |text: &str| Object::int(py, text.parse().unwrap_or(0));
+    Object::tuple(
+        py,
+        [
+            number(env!("CARGO_PKG_VERSION_MAJOR"))?,
+            number(env!("CARGO_PKG_VERSION_MINOR"))?,
+            number(env!("CARGO_PKG_VERSION_PATCH"))?,
+        ],
+    )
+}
+
+fn httpd_version_tuple(py: Attached<'_>, facts: &Facts) -> Result {
+    let [major, minor, patch] = facts.httpd_version.map(|number| Object::int(py, number.into()));
+    Object::tuple(py, [major?, minor?, patch?])
+}
+
+/// The part of environ that is the same for all requests of an application group.
+fn prototype(py: Attached<'_>, facts: &Facts, application_group: &str, file_wrapper: &Object) -> Result {
+    let environ = Object::dict(py)?;
+    let set = |name: &str, value: Object| environ.dict_set(py, &Object::interned(py, name.as_bytes())?, &value);
+    set("wsgi.version", Object::tuple(py, [Object::int(py, 1)?, Object::int(py, 0)?])?)?;
+    set("wsgi.multithread", Object::bool(py, facts.threads > 1)?)?;
+    set("wsgi.multiprocess", Object::bool(py, facts.processes > 1)?)?;
+    set("wsgi.run_once", Object::bool(py, false)?)?;
+    set("wsgi.input_terminated", Object::bool(py, true)?)?;
+    set("wsgi.file_wrapper", file_wrapper.clone_ref(py))?;
+    set("mod_wsgi.version", version_tuple(py)?)?;
+    set("apache.version", httpd_version_tuple(py, facts)?)?;
+    set("mod_wsgi.process_group", Object::text(py, &facts.process_group)?)?;
+    set("mod_wsgi.application_group", Object::text(py, application_group)?)?;
+    Ok(environ)
+}

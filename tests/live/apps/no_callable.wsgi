@@ -1,0 +1,3 @@
+"""Has no `application`."""
+
+app = None

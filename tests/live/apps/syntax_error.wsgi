@@ -1,0 +1,4 @@
+"""Is not Python at all."""
+
+def application(environ, start_response)
+    return []

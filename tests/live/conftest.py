@@ -1,0 +1,84 @@
+"""Fixtures of the live tests: a private Apache (`serve`, `serve_once`) and the Pythons of its sites (`python`).
+
+`serve(configuration)` starts an Apache that the tests of one file share, `serve_once` one for a single
+test; both check at their end that no process, socket or port is left. httpd.py says which environment
+variables choose the module, the MPM and the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import httpd
+import pytest
+import pythons
+from httpd import Httpd
+
+_running: list[Httpd] = []
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[..., Httpd]]:
+    yield from _serving()
+
+
+@pytest.fixture
+def serve_once() -> Iterator[Callable[..., Httpd]]:
+    yield from _serving()
+
+
+def _serving() -> Iterator[Callable[..., Httpd]]:
+    made: list[Httpd] = []
+
+    def start(configuration: str, **options) -> Httpd:
+        server = prepare(configuration, **options)
+        return server.start()
+
+    def prepare(configuration: str, **options) -> Httpd:
+        """The files of a server that is not started."""
+        server = Httpd(configuration, **options)
+        made.append(server)
+        _running.append(server)
+        return server
+
+    start.prepare = prepare
+    yield start
+    failures = []
+    for server in made:
+        _running.remove(server)
+        try:
+            server.close()
+        except AssertionError as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+
+
+@pytest.fixture(scope="session")
+def python() -> Callable[..., pythons.Python]:
+    """`python("3.9")`: the environment of this version with Django and Flask."""
+    return pythons.environment
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "ours: a deliberate difference from mod_wsgi 6.1.1; skipped with REFERENCE=1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if httpd.REFERENCE:
+        for item in items:
+            if item.get_closest_marker("ours"):
+                item.add_marker(pytest.mark.skip(reason="a deliberate difference from mod_wsgi"))
+
+
+def pytest_report_header() -> str:
+    module = "mod_wsgi 6.1.1 (REFERENCE)" if httpd.REFERENCE else httpd._module_under_test()
+    return f"module: {module}, MPM: {httpd.MPM}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = (yield).get_result()
+    if report.failed:
+        for server in _running:
+            report.sections.append((f"error log of {server.root}", server.error_log()[-3000:]))

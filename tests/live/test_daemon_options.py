@@ -1,0 +1,115 @@
+"""The options of WSGIDaemonProcess that shape a daemon, as seen from inside it."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from httpd import IS_ROOT, Httpd
+
+NEEDS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root can give daemons another user")
+
+CONFIGURATION = """
+WSGIDaemonProcess plain python-home=@PYTHON@ processes=2 threads=3
+WSGIDaemonProcess folders python-home=@PYTHON@ home=@ROOT@/htdocs python-path=@ROOT@/first:@ROOT@/second umask=027
+WSGIDaemonProcess words python-home=@PYTHON@ lang=C.UTF-8 locale=C.UTF-8 display-name="My own site"
+WSGIDaemonProcess account python-home=@PYTHON@ @ACCOUNT_OPTIONS@
+WSGIDaemonProcess numbers python-home=@PYTHON@ listen-backlog=20 connect-timeout=5 socket-timeout=30 shutdown-timeout=2 graceful-timeout=10 deadlock-timeout=100 queue-timeout=20 stack-size=1048576 maximum-requests=100000 inactivity-timeout=3600 response-buffer-size=65536 header-buffer-size=32768
+WSGIScriptAlias /plain @APPS@/process.wsgi process-group=plain
+WSGIScriptAlias /folders @APPS@/process.wsgi process-group=folders
+WSGIScriptAlias /words @APPS@/process.wsgi process-group=words application-group=%{GLOBAL}
+WSGIScriptAlias /account @APPS@/process.wsgi process-group=account
+WSGIScriptAlias /numbers @APPS@/process.wsgi process-group=numbers
+"""
+
+
+@pytest.fixture(scope="module")
+def server(serve) -> Httpd:
+    account = "user=daemon group=games" if IS_ROOT else ""
+    environment = {"USER": "root", "LOGNAME": "root", "HOME": "/root"}
+    server = serve.prepare(CONFIGURATION.replace("@ACCOUNT_OPTIONS@", account), environment=environment)
+    for name in ("first", "second"):
+        (server.root / name).mkdir()
+    return server.start()
+
+
+def seen(server: Httpd, group: str) -> dict:
+    answer = server.get(f"/{group}")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def test_python_home(server: Httpd):
+    plain = seen(server, "plain")
+    assert (plain["prefix"], plain["version"]) == (server.fill_in("@PYTHON@"), "3.11")
+    assert plain["group"] == "plain"
+
+
+@pytest.mark.ours
+def test_the_interpreter_is_that_of_the_environment(server: Httpd):
+    assert seen(server, "plain")["executable"] == server.fill_in("@PYTHON@/bin/python")
+
+
+@NEEDS_ROOT
+def test_account(server: Httpd):
+    account = seen(server, "account")
+    user, group = pwd.getpwnam("daemon").pw_uid, grp.getgrnam("games").gr_gid
+    assert (account["uids"], account["gids"]) == ([user] * 3, [group] * 3)
+    assert set(account["groups"]) <= {group, pwd.getpwnam("daemon").pw_gid}
+    names = {account["environment"].get(name) for name in ("USER", "USERNAME", "LOGNAME")}
+    assert "daemon" in names and names <= {"daemon", None}
+    assert account["environment"]["HOME"] == pwd.getpwnam("daemon").pw_dir
+
+
+def test_account_without_options_is_that_of_apache(server: Httpd):
+    plain = seen(server, "plain")
+    assert plain["user"] == server.fill_in("@USER@")
+    if IS_ROOT:
+        assert 0 not in plain["uids"] + plain["gids"] + plain["groups"]
+
+
+def test_folders(server: Httpd):
+    folders = seen(server, "folders")
+    assert folders["folder"] == f"{server.root}/htdocs"
+    wanted = [f"{server.root}/{name}" for name in ("htdocs", "first", "second")]
+    assert [place for place in folders["path"] if place in wanted] == wanted
+    assert folders["path"].index(wanted[-1]) < 4
+    assert folders["umask"] == "027"
+
+
+def test_lang_and_locale(server: Httpd):
+    words = seen(server, "words")
+    assert (words["environment"]["LANG"], words["environment"]["LC_ALL"]) == ("C.UTF-8", "C.UTF-8")
+    assert "UTF-8" in words["locale"]
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("group, title", [("plain", "(wsgi:plain)"), ("words", "My own site")])
+def test_display_name(server: Httpd, group: str, title: str):
+    pid = seen(server, group)["pid"]
+    process = next(process for process in server.note_processes() if process.pid == pid)
+    assert process.title == title
+
+
+@pytest.mark.ours
+def test_the_supervisor_says_who_it_is(server: Httpd):
+    assert [process.title.startswith("(wsgi:supervisor)") for process in server.supervisors()] == [True]
+
+
+@pytest.mark.ours
+def test_all_daemons_are_children_of_the_supervisor(server: Httpd):
+    (supervisor,) = server.supervisors()
+    assert {process.parent for process in server.daemons()} == {supervisor.pid}
+    assert supervisor.parent == server.parent.pid
+
+
+def test_options_with_numbers_are_accepted(server: Httpd):
+    assert seen(server, "numbers")["group"] == "numbers"
+
+
+def test_several_processes_share_the_work(server: Httpd):
+    with ThreadPoolExecutor(8) as pool:
+        pids = set(pool.map(lambda _: seen(server, "plain")["pid"], range(80)))
+    assert len(pids) == 2

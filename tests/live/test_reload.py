@@ -1,0 +1,115 @@
+"""New code: a script that has changed is loaded anew, and the requests that run meanwhile are not cut."""
+
+from __future__ import annotations
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from httpd import Httpd
+from waiting import wait_for
+
+CONFIGURATION = """
+WSGIDaemonProcess site python-home=@PYTHON@ processes=2 threads=3 graceful-timeout=15
+WSGIDaemonProcess single python-home=@PYTHON@ threads=3 shutdown-timeout=1
+WSGIDaemonProcess fixed python-home=@PYTHON@
+WSGIScriptAlias /site @ROOT@/reloaded.wsgi process-group=site application-group=%{GLOBAL}
+WSGIScriptAlias /single @ROOT@/single.wsgi process-group=single application-group=%{GLOBAL}
+WSGIScriptAlias /fixed @ROOT@/fixed.wsgi process-group=fixed
+<Location /fixed>
+    WSGIScriptReloading Off
+</Location>
+"""
+
+
+@pytest.fixture
+def server(serve_once) -> Httpd:
+    server = serve_once.prepare(CONFIGURATION)
+    for name in ("reloaded.wsgi", "single.wsgi", "fixed.wsgi"):
+        write(server.root / name, 1)
+    return server.start()
+
+
+def write(script: Path, generation: int, text: str | None = None) -> None:
+    """Put the next generation of the script in place, with a time of its own."""
+    source = (script.parent / "apps" / "reloaded.wsgi").read_text()
+    fresh = script.with_suffix(".new")
+    fresh.write_text(text or re.sub(r"^GENERATION = 1$", f"GENERATION = {generation}", source, flags=re.M))
+    os.utime(fresh, (1_700_000_000 + generation,) * 2)
+    fresh.rename(script)
+
+
+def generation(answer: httpx.Response) -> int:
+    assert answer.status_code == 200, answer.text
+    return int(answer.text.split()[0])
+
+
+def test_changed_script_is_loaded(server: Httpd):
+    with server.client() as client:
+        for number in (1, 2, 3):
+            write(server.root / "reloaded.wsgi", number)
+            wait_for(lambda: generation(client.get("/site")) == number, f"generation {number} answers")
+            wait_for(lambda: {generation(client.get("/site")) for _ in range(20)} == {number}, "nothing older answers")
+
+
+def test_touch_alone_is_enough(server: Httpd):
+    before = server.get("/site").text.split()[1]
+    os.utime(server.root / "reloaded.wsgi")
+    wait_for(lambda: server.get("/site").text.split()[1] != before, "a new process answers")
+
+
+def test_nothing_is_loaded_anew_where_that_is_off(server: Httpd):
+    assert generation(server.get("/fixed")) == 1
+    write(server.root / "fixed.wsgi", 2)
+    write(server.root / "reloaded.wsgi", 2)
+    wait_for(lambda: generation(server.get("/site")) == 2, "the other script is reloaded")
+    assert {generation(server.get("/fixed")) for _ in range(10)} == {1}
+
+
+@pytest.mark.ours
+def test_running_request_is_not_cut(server: Httpd):
+    shared = server.root / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    go_on = shared / "go-on"
+    with ThreadPoolExecutor(1) as pool, server.client() as client:
+        slow = pool.submit(server.get, f"/single/slow?{go_on}")
+        wait_for((shared / "go-on.started").exists, "the slow request runs")
+        write(server.root / "single.wsgi", 2)
+        wait_for(lambda: generation(client.get("/single")) == 2, "the new generation answers while the old works")
+        assert not slow.done()
+        go_on.touch()
+        assert generation(slow.result(timeout=20)) == 1
+
+
+@pytest.mark.ours
+def test_no_request_fails_while_scripts_change(server: Httpd):
+    with server.client() as client, ThreadPoolExecutor(6) as pool:
+        for number in range(2, 6):
+            write(server.root / "reloaded.wsgi", number)
+            statuses = {answer.status_code for answer in pool.map(client.get, ["/site"] * 150)}
+            assert statuses == {200}
+            wait_for(lambda: generation(client.get("/site")) == number, f"generation {number} answers")
+
+
+@pytest.mark.ours
+def test_a_script_that_cannot_be_loaded_keeps_the_old_one(server: Httpd):
+    assert generation(server.get("/site")) == 1
+    start = len(server.error_log())
+    write(server.root / "reloaded.wsgi", 2, "import a_module_that_nobody_has_written\n")
+    wait_for(lambda: server.get("/site") and "a_module_that_nobody" in server.error_log()[start:], "the reason is logged")
+    assert {generation(server.get("/site")) for _ in range(10)} == {1}
+    write(server.root / "reloaded.wsgi", 3)
+    wait_for(lambda: generation(server.get("/site")) == 3, "the mended script answers", timeout=40)
+
+
+def test_an_import_error_is_mended_by_a_new_script(server: Httpd):
+    write(server.root / "reloaded.wsgi", 2, "import a_module_that_nobody_has_written\n")
+    server.restart()
+    wait_for(lambda: server.get("/site").status_code == 500, "the error answers")
+    write(server.root / "reloaded.wsgi", 3)
+    wait_for(lambda: server.get("/site").status_code == 200, "the mended script answers", timeout=40, every=0.1)
+    assert generation(server.get("/site")) == 3

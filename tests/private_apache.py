@@ -1,0 +1,198 @@
+"""A private Apache: on loopback, in a folder of its own, unconnected to the machine's own Apache.
+
+The demo and the benchmark start theirs with it. Standard library only, since it runs before anything is installed.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "live"))
+
+from processes import Process, descendants
+
+MODULES = ("mpm_event", "authn_core", "authz_core", "alias", "dir", "env", "mime", "setenvif", "unixd")
+
+BASE = """\
+ServerRoot "{folder}"
+DefaultRuntimeDir "{folder}/run"
+PidFile "{folder}/run/httpd.pid"
+ErrorLog "{folder}/error.log"
+LogLevel warn
+ServerName localhost
+TypesConfig /dev/null
+AddType text/css .css
+AddType text/javascript .js
+AddType image/svg+xml .svg
+{user}
+<Directory />
+    AllowOverride None
+    Require all denied
+</Directory>
+"""
+
+
+def apxs(*names):
+    """What Apache's own build says about itself, or None where apxs is not installed."""
+    try:
+        answers = [subprocess.check_output(["apxs", "-q", name], text=True).strip() for name in names]
+    except FileNotFoundError:
+        return None
+    return answers[0] if len(answers) == 1 else answers
+
+
+def httpd_program():
+    found = apxs("SBINDIR", "PROGNAME")
+    if found and os.access(os.path.join(*found), os.X_OK):
+        return os.path.join(*found)
+    program = shutil.which("apache2") or shutil.which("httpd")
+    if not program:
+        raise SystemExit("There is no Apache on this machine: `make setup` installs it.")
+    return program
+
+
+def daemon_user():
+    """Whom Apache's processes run as when it is started by root; None otherwise, as then nothing changes user."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("www-data", "apache", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise SystemExit("There is no user www-data, apache or nobody on this machine.")
+
+
+def free_ports(count, first):
+    """Ports nobody listens on, from `first` upwards so that the addresses are easy to remember."""
+    ports = []
+    for port in range(first, 65535):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise SystemExit("There are no free ports on 127.0.0.1.")
+
+
+def module_so():
+    """The module under test."""
+    default = Path(__file__).resolve().parent.parent / "target/release/libmod_wsgi_rs.so"
+    module = Path(os.environ.get("MODULE_SO") or default)
+    if not module.is_file():
+        raise SystemExit(f"There is no {module}: `make build` makes it.")
+    return module
+
+
+def make_public(folder):
+    """Lets the daemons' user read all that is in `folder`."""
+    for path in [folder, *folder.rglob("*")]:
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o055 if path.is_dir() or mode & 0o100 else 0o044))
+
+
+def load_lines():
+    folder = apxs("LIBEXECDIR") or "/usr/lib/apache2/modules"
+    lines = [
+        f"<IfModule !{name}_module>\n    LoadModule {name}_module {folder}/mod_{name}.so\n</IfModule>\n"
+        for name in MODULES
+    ]
+    return "".join(lines)
+
+
+class Apache:
+    def __init__(self, folder, configuration):
+        self.folder = Path(folder)
+        self.log = self.folder / "error.log"
+        self.child = None
+        self.seen = set()
+        self.program = httpd_program()
+        user = daemon_user()
+        (self.folder / "run").mkdir(parents=True)
+        self.folder.chmod(0o755)
+        text = load_lines() + BASE.format(
+            folder=self.folder,
+            user=f"User {user.pw_name}\nGroup #{user.pw_gid}" if user else "",
+        )
+        self.conf = self.folder / "httpd.conf"
+        self.conf.write_text(text + configuration)
+
+    def command(self, *arguments):
+        return [self.program, "-d", str(self.folder), "-f", str(self.conf), *arguments]
+
+    def start(self, port):
+        check = subprocess.run(self.command("-t"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if check.returncode != 0:
+            raise SystemExit(f"Apache does not accept {self.conf}:\n{check.stdout}")
+        # A session of its own: Ctrl-C in the terminal reaches whoever called us, who then calls stop().
+        with open(self.folder / "console.log", "wb") as console:
+            self.child = subprocess.Popen(
+                self.command("-DFOREGROUND"),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self.child.poll() is None:
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    self.processes()
+                    return
+            time.sleep(0.05)
+        raise SystemExit(f"Apache did not start:\n{self.last_words()}")
+
+    def last_words(self):
+        texts = [(self.folder / name) for name in ("console.log", "error.log")]
+        lines = "".join(text.read_text(errors="replace") for text in texts if text.exists()).splitlines()
+        return "\n".join(lines[-12:])
+
+    def processes(self):
+        """Every living process of this Apache, parent first. Each is remembered for the check in stop()."""
+        self.seen.update([Process.of(self.child.pid), *descendants(self.child.pid)])
+        self.seen.discard(None)
+        return sorted((process for process in self.seen if process.alive), key=lambda process: process.pid)
+
+    def cpu_seconds(self):
+        """User and system time of all processes so far, those that have ended and been waited for included."""
+        return sum(cpu_seconds(process.pid) for process in self.processes())
+
+    def stop(self):
+        """Ends Apache as `kill PID` does; returns the processes that outlived it by more than ten seconds."""
+        if not self.child:
+            return []
+        self.processes()
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+        try:
+            self.child.wait(30)
+        except subprocess.TimeoutExpired:
+            pass
+        deadline = time.monotonic() + 10
+        while (left := [process for process in self.seen if process.alive]) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for process in left:
+            process.kill()
+        self.child.wait()
+        return left
+
+
+def cpu_seconds(pid):
+    """User and system time of a process and of the children it has waited for; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
