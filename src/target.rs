@@ -70,7 +70,10 @@ fn find_group(name: &str, global: &GlobalConfig, facts: &dyn Facts) -> Result<Op
     match global.groups.find(name) {
         _ if name.is_empty() && global.restrict_embedded => Err(Refusal::EmbeddedForbidden),
         _ if name.is_empty() => Ok(None),
-        None => Err(Refusal::Undefined { process_group: process_group(), suggestion: global.groups.suggestion(name) }),
+        None => Err(Refusal::Undefined {
+            process_group: process_group(),
+            suggestion: global.groups.suggestion(name),
+        }),
         Some((index, group)) => match &group.server_name {
             Some(owner) if !group.open_to(facts.server_name()) => {
                 Err(Refusal::Foreign { process_group: process_group(), owner: owner.clone() })

@@ -102,7 +102,7 @@ impl Check<'_> {
                 109,
                 format!(
                     "{label}: python-home {0} has no bin/python, so its daemons cannot start: create the \
-                     virtual environment (python3 -m venv {0}), or correct python-home=",
+                     virtual environment (python3 -m venv {0}), or correct python-home= or WSGIPythonHome",
                     home.display()
                 ),
             ),

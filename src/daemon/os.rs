@@ -17,8 +17,8 @@ use std::io;
 use std::time::Duration;
 
 pub use descriptor::{
-    PollFd, Readiness, adopt_descriptor, clear_event, close_on_exec_from, event, eventfd, memfd, pipe, place_descriptor,
-    poll, readable, seal_size, set_close_on_exec, set_nonblocking,
+    PollFd, Readiness, adopt_descriptor, clear_event, close_on_exec_from, duplicate_above, event, eventfd,
+    memfd, pipe, place_descriptor, poll, readable, seal_size, set_close_on_exec, set_nonblocking,
 };
 pub use epoll::Epoll;
 pub use identity::{
@@ -36,6 +36,9 @@ pub use socket::{
     receive_with_fd_now, send_all, send_now, send_with_fd, send_with_fd_now, seqpacket_pair,
     set_receive_buffer, set_send_buffer,
 };
+
+#[cfg(test)]
+pub use process::{fork_for_test, wait_for_test};
 
 /// The return value of a system call as a result; -1 stands for the error in `errno`.
 fn check(returned: libc::c_int) -> io::Result<libc::c_int> {

@@ -82,6 +82,8 @@ fn prepare(
         control: Arc::clone(control),
         status,
         slot: launch.slot as usize,
+        threads: launch.threads,
+        processes: launch.processes,
         httpd_uid: launch.httpd_uid,
         socket_timeout: timeout,
     };

@@ -39,8 +39,12 @@ pub struct Workers {
     control: Arc<ControlDaemon>,
     status: StatusPage,
     slot: usize,
+    threads: u32,
+    processes: u32,
     httpd_uid: u32,
     socket_timeout: Option<Duration>,
+    /// Threads that wait for a request.
+    waiting: AtomicU32,
     /// Idle connections by descriptor. A thread takes its connection out while it serves it.
     idle: Mutex<HashMap<u64, Box<Connection>>>,
     /// Accept no more, end when nothing runs.
@@ -56,6 +60,8 @@ pub struct Equipment {
     pub control: Arc<ControlDaemon>,
     pub status: StatusPage,
     pub slot: usize,
+    pub threads: u32,
+    pub processes: u32,
     pub httpd_uid: u32,
     pub socket_timeout: Option<Duration>,
 }
@@ -64,7 +70,8 @@ impl Workers {
     pub fn new(interpreters: Interpreters, equipment: Equipment) -> io::Result<Workers> {
         let (epoll, wake, end) = (Epoll::new()?, os::eventfd()?, os::eventfd()?);
         epoll.add(wake.as_fd(), WAKE, READABLE)?;
-        let Equipment { listener, control, status, slot, httpd_uid, socket_timeout } = equipment;
+        let Equipment { listener, control, status, slot, threads, processes, httpd_uid, socket_timeout } =
+            equipment;
         Ok(Workers {
             interpreters,
             epoll,
@@ -73,8 +80,11 @@ impl Workers {
             control,
             status,
             slot,
+            threads,
+            processes,
             httpd_uid,
             socket_timeout,
+            waiting: AtomicU32::new(0),
             idle: Mutex::default(),
             draining: AtomicBool::new(false),
             ended: AtomicU32::new(0),
@@ -118,11 +128,13 @@ impl Workers {
             thread_id,
             payload: Vec::new(),
         };
-        self.waiting(1);
         while !self.draining.load(Ordering::SeqCst) {
-            match self.epoll.wait(None) {
+            self.begin_to_wait();
+            let event = self.epoll.wait(None);
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            match event {
                 Ok(Some((LISTENER, _))) => thread.accept(),
-                Ok(Some((WAKE, _))) | Ok(None) => {}
+                Ok(Some((WAKE, _))) | Ok(None) => self.claim(),
                 Ok(Some((token, _))) => {
                     let connection = self.idle.lock().remove(&token);
                     if let Some(connection) = connection {
@@ -137,9 +149,22 @@ impl Workers {
         }
     }
 
-    /// The hint by which httpd's children choose among a group's processes.
-    fn waiting(&self, change: i32) {
-        self.status.waiting(self.slot).fetch_add(change, Ordering::Relaxed);
+    /// Counts the thread in the hint by which httpd's children choose among a group's processes. A
+    /// child that chooses this process takes one off; what a child took and never used comes back
+    /// when all threads wait.
+    fn begin_to_wait(&self) {
+        let hint = self.status.waiting(self.slot);
+        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
+        if waiting == self.threads {
+            hint.store(self.threads as i32, Ordering::Relaxed);
+        } else {
+            hint.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the thread out of the hint where no child did.
+    fn claim(&self) {
+        self.status.waiting(self.slot).fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Puts a connection back to wait for its next request.
@@ -185,7 +210,7 @@ impl Worker<'_> {
         let workers = self.workers;
         let stream = match os::accept(workers.listener.as_fd()) {
             Ok(Some(stream)) => stream,
-            Ok(None) => return,
+            Ok(None) => return workers.claim(),
             Err(error) => {
                 report(&Message::new(382, format!("a connection could not be accepted: {error}")));
                 // Out of descriptors: the connection stays queued, the loop must not spin.
@@ -216,13 +241,14 @@ impl Worker<'_> {
     /// `known` says that the connection is in the epoll set already.
     fn serve(&mut self, connection: Box<Connection>, known: bool) {
         let workers = self.workers;
-        workers.waiting(-1);
+        if !known || workers.processes == 1 {
+            workers.claim();
+        }
         let kept = self.serve_request(connection);
         if let Some(mut connection) = kept {
             connection.settle();
             workers.rest(connection, known);
         }
-        workers.waiting(1);
     }
 
     /// Serves one request; the connection comes back if it can take another.

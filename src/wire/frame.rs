@@ -99,6 +99,16 @@ impl Inbox {
         Ok(Some((kind, &self.bytes[payload])))
     }
 
+    /// Whether `next` would give a frame, or an error.
+    pub fn has_frame(&self) -> bool {
+        let pending = &self.bytes[self.start..self.end];
+        match peek(pending) {
+            Ok(Some((_, length))) => pending.len() >= HEADER + length,
+            Ok(None) => false,
+            Err(Malformed) => true,
+        }
+    }
+
     /// Where to receive into: room for at least the rest of a frame that has begun.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start > 0 {

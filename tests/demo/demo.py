@@ -176,7 +176,8 @@ def wrong_answers(site, processes):
         "process group": site.name,
         "user": (user or pwd.getpwuid(os.getuid())).pw_name,
     }
-    return [f"{site.url}: {key} is {got.get(key)}, not {value}" for key, value in wanted.items() if got.get(key) != value]
+    wrong = {key: value for key, value in wanted.items() if got.get(key) != value}
+    return [f"{site.url}: {key} is {got.get(key)}, not {value}" for key, value in wrong.items()]
 
 
 def site_python(site, known={}):

@@ -1,57 +1,63 @@
 """Fixtures of the live tests: a private Apache (`serve`, `serve_once`) and the Pythons of its sites (`python`).
 
 `serve(configuration)` starts an Apache that the tests of one file share, `serve_once` one for a single
-test; both check at their end that no process, socket or port is left. httpd.py says which environment
-variables choose the module, the MPM and the server.
+test; `.prepare(configuration)` of both only writes its files. They check at their end that no process,
+socket or port is left. httpd.py says which environment variables choose module, MPM and server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import httpd
 import pytest
+
+import httpd
 import pythons
 from httpd import Httpd
 
 _running: list[Httpd] = []
 
 
-@pytest.fixture(scope="module")
-def serve() -> Iterator[Callable[..., Httpd]]:
-    yield from _serving()
+class Servers:
+    """Makes servers and closes them all at the end."""
 
+    def __init__(self) -> None:
+        self.made: list[Httpd] = []
 
-@pytest.fixture
-def serve_once() -> Iterator[Callable[..., Httpd]]:
-    yield from _serving()
+    def __call__(self, configuration: str, **options) -> Httpd:
+        return self.prepare(configuration, **options).start()
 
-
-def _serving() -> Iterator[Callable[..., Httpd]]:
-    made: list[Httpd] = []
-
-    def start(configuration: str, **options) -> Httpd:
-        server = prepare(configuration, **options)
-        return server.start()
-
-    def prepare(configuration: str, **options) -> Httpd:
+    def prepare(self, configuration: str, **options) -> Httpd:
         """The files of a server that is not started."""
         server = Httpd(configuration, **options)
-        made.append(server)
+        self.made.append(server)
         _running.append(server)
         return server
 
-    start.prepare = prepare
-    yield start
-    failures = []
-    for server in made:
-        _running.remove(server)
-        try:
-            server.close()
-        except AssertionError as failure:
-            failures.append(failure)
-    if failures:
-        raise failures[0]
+    def close(self) -> None:
+        failures = []
+        for server in self.made:
+            _running.remove(server)
+            try:
+                server.close()
+            except AssertionError as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Servers]:
+    servers = Servers()
+    yield servers
+    servers.close()
+
+
+@pytest.fixture
+def serve_once() -> Iterator[Servers]:
+    servers = Servers()
+    yield servers
+    servers.close()
 
 
 @pytest.fixture(scope="session")

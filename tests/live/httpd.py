@@ -29,10 +29,10 @@ import httpx
 import processes
 import pythons
 from processes import Process
+from pythons import REFERENCE
 from waiting import wait_for
 
 HERE = Path(__file__).resolve().parent
-REFERENCE = bool(os.environ.get("REFERENCE"))
 MPM = os.environ.get("MPM", "event")
 IS_ROOT = os.geteuid() == 0
 
@@ -92,7 +92,7 @@ class Httpd:
         account = f"User {daemon_account()}\nGroup {daemon_account()}\n" if IS_ROOT else ""
         load = 'LoadModule wsgi_module "@ROOT@/mod_wsgi.so"\n'
         if REFERENCE:
-            load = f'LoadFile "{pythons.reference_library()[1]}"\n{load}WSGIPythonHome "@PYTHON@"\nWSGISocketPrefix "@ROOT@/run/wsgi"\n'
+            load = f'LoadFile "{pythons.reference_module()[1]}"\n{load}WSGIPythonHome "@PYTHON@"\nWSGISocketPrefix "@ROOT@/run/wsgi"\n'
         return FRAME.replace("@MODULES@", modules).replace("@LOAD@", load).replace("@ACCOUNT@", account)
 
     def _modules(self) -> list[str]:
@@ -328,7 +328,7 @@ def _is_supervisor(process: Process) -> bool:
 
 def _module_under_test() -> Path:
     if REFERENCE:
-        return pythons.reference_library()[0]
+        return pythons.reference_module()[0]
     path = Path(os.environ.get("MODULE_SO", HERE.parents[1] / "target/release/libmod_wsgi_rs.so"))
     if not path.exists():
         raise RuntimeError(f"{path} is missing: run `cargo build --release` or set MODULE_SO")
@@ -346,7 +346,9 @@ def _make_certificate(root: Path) -> None:
 def _certificate() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         key, certificate = f"{folder}/localhost.key", f"{folder}/localhost.crt"
-        command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        command = (
+            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        )
         subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
         return {Path(path).name: Path(path).read_bytes() for path in (key, certificate)}
 

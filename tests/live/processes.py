@@ -123,11 +123,11 @@ def descendants(pid: int) -> list[Process]:
 
 
 def naming(folder: Path) -> list[Process]:
-    """Every process, save this one, whose command line, working directory or open files name the folder."""
+    """Every process, save this one, whose command line, working directory, open or mapped files name the folder."""
     text = str(folder)
 
     def names_it(process: Process) -> bool:
-        places = [_read(process.pid, "cmdline").decode("utf-8", "replace"), *process.descriptors]
+        places = [_read(process.pid, "cmdline").decode("utf-8", "replace"), process.maps, *process.descriptors]
         with contextlib.suppress(OSError):
             places.append(os.readlink(f"/proc/{process.pid}/cwd"))
         return any(text in place for place in places)

@@ -20,6 +20,9 @@ import pytest
 
 PACKAGES = ("django", "flask", "werkzeug", "webtest")
 WANTED_BY_CI = ("3.9", "3.11", "3.13")
+REFERENCE = bool(os.environ.get("REFERENCE"))
+if REFERENCE:
+    PACKAGES += ("mod_wsgi==6.1.1",)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class Python:
 
     def run(self, *arguments: str, **options) -> str:
         command = [str(self.executable), *map(str, arguments)]
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=_clean_environment(), **options).stdout
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, env=_clean_environment(), **options
+        ).stdout
 
 
 def environment(version: str, packages: tuple[str, ...] = PACKAGES) -> Python:
@@ -53,12 +58,11 @@ def environment(version: str, packages: tuple[str, ...] = PACKAGES) -> Python:
         return Python(version, home)
 
 
-def reference_library() -> tuple[Path, Path]:
-    """mod_wsgi 6.1.1 of the scratch environment /tmp/mw and the libpython it needs (only with REFERENCE=1)."""
-    module = next(Path("/tmp/mw").glob("lib/python3.*/site-packages/mod_wsgi/server/mod_wsgi-py*.so"))
-    with _locked_cache() as cache:
-        interpreter = _copy_of_pyenv(cache, "3.11")
-    return module, interpreter.parent.parent / "lib" / "libpython3.11.so.1.0"
+def reference_module() -> tuple[Path, Path]:
+    """With REFERENCE=1: mod_wsgi 6.1.1 as pip builds it, and the libpython it needs."""
+    home = environment("3.11").home
+    module = next(home.glob("lib/python3.11/site-packages/mod_wsgi/server/mod_wsgi-py*.so"))
+    return module, (home / "bin" / "python").resolve().parent.parent / "lib" / "libpython3.11.so.1.0"
 
 
 def _missing(version: str) -> None:
@@ -78,7 +82,7 @@ def _build(interpreter: Path, home: Path, packages: tuple[str, ...]) -> None:
 
 
 def _interpreter(cache: Path, version: str) -> Path | None:
-    if os.environ.get("REFERENCE"):
+    if REFERENCE:
         return _copy_of_pyenv(cache, version) if version == "3.11" else None
     for folder in ("/usr/bin", "/usr/local/bin"):
         for name in (f"python{version}", "python3"):
@@ -100,7 +104,9 @@ def _copy_of_pyenv(cache: Path, version: str) -> Path | None:
     executable = copy / "bin" / f"python{version}"
     if not (copy / "stamp").exists():
         if not shutil.which("patchelf"):
-            pytest.fail("patchelf is missing: `apt-get install patchelf`; it makes a private Python readable by www-data")
+            pytest.fail(
+                "patchelf is missing: `apt-get install patchelf`; it makes a private Python readable by www-data"
+            )
         shutil.rmtree(copy, ignore_errors=True)
         copy.parent.mkdir(mode=0o755, exist_ok=True)
         _run("cp", "-a", prefix, copy)
@@ -145,7 +151,7 @@ def _clean_environment() -> dict[str, str]:
 @contextlib.contextmanager
 def _locked_cache():
     suffix = "" if os.geteuid() == 0 else f"-{os.geteuid()}"
-    suffix += "-reference" if os.environ.get("REFERENCE") else ""
+    suffix += "-reference" if REFERENCE else ""
     cache = Path(os.environ.get("TEST_CACHE", f"/var/tmp/mod_wsgi_rs-tests{suffix}"))
     cache.mkdir(mode=0o755, parents=True, exist_ok=True)
     if cache.stat().st_uid != os.geteuid():

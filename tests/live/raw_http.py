@@ -49,7 +49,9 @@ class Connection:
         try:
             response.begin()
             body, complete = _body(response)
-            return Answer(response.status, response.reason, response.getheaders(), body, complete, self._ended(response))
+            return Answer(
+                response.status, response.reason, response.getheaders(), body, complete, self._ended(response)
+            )
         finally:
             response.close()
 

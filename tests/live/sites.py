@@ -24,7 +24,7 @@ STATIC_URL = "/static/"
 CSRF_TRUSTED_ORIGINS = ["https://localhost:*", "https://localhost"]
 """
 
-URLS = '''
+URLS = """
 import json
 import os
 import pwd
@@ -54,7 +54,7 @@ def where(request):
 
 
 urlpatterns = [path("admin/", admin.site.urls), path("where", where)]
-'''
+"""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+
 import raw_http
 from httpd import HERE, Httpd
 
@@ -142,14 +143,18 @@ def server(serve) -> Httpd:
         shutil.copy(script, folder)
     (htdocs / "static").mkdir()
     (htdocs / "static" / "style.css").write_text("body {}")
-    (htdocs / "ht" / ".htaccess").write_text("WSGICallableObject wsgi_callable\nWSGIPassAuthorization On\nWSGIScriptReloading Off\n")
+    (htdocs / "ht" / ".htaccess").write_text(
+        "WSGICallableObject wsgi_callable\nWSGIPassAuthorization On\nWSGIScriptReloading Off\n"
+    )
     (htdocs / "ht" / "forbidden" / ".htaccess").write_text("WSGICallableObject application\n")
     (htdocs / "ht" / "ignored" / ".htaccess").write_text("WSGICallableObject no_such_callable\n")
     (htdocs / "ht" / "group" / ".htaccess").write_text("WSGIProcessGroup two\n")
     return server.start()
 
 
-def environ(server: Httpd, path: str, *, port: str = "PORT", host: str = "localhost", headers: tuple[str, ...] = ()) -> dict:
+def environ(
+    server: Httpd, path: str, *, port: str = "PORT", host: str = "localhost", headers: tuple[str, ...] = ()
+) -> dict:
     answer = raw_http.get(server.ports[port], path, *headers, host=host)
     assert answer.status == 200, answer
     return {key: value for key, (_, value) in json.loads(answer.body).items()}
@@ -299,7 +304,9 @@ def test_application_group_names(server: Httpd):
     assert {path: application_group(server, path) for path in expected} == expected
 
 
-@pytest.mark.parametrize("host, group", [("some.example", "some.example:@PORT@"), ("some.example:8080", "some.example:8080")])
+@pytest.mark.parametrize(
+    "host, group", [("some.example", "some.example:@PORT@"), ("some.example:8080", "some.example:8080")]
+)
 def test_application_group_of_the_host_header(server: Httpd, host: str, group: str):
     assert application_group(server, "/scope/host", host=host) == server.fill_in(group)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from httpd import IS_ROOT, REFERENCE, Httpd
 from waiting import wait_for
 

@@ -7,6 +7,7 @@ import pwd
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from httpd import IS_ROOT, Httpd
 
 NEEDS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root can give daemons another user")

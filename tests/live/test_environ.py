@@ -10,6 +10,7 @@ import re
 
 import httpx
 import pytest
+
 import raw_http
 from httpd import MPM, Httpd
 

@@ -6,6 +6,7 @@ import re
 import threading
 
 import pytest
+
 import raw_http
 from httpd import Httpd
 

@@ -7,6 +7,7 @@ import re
 
 import httpx
 import pytest
+
 import sites
 from httpd import Httpd
 

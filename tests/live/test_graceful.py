@@ -8,6 +8,7 @@ import time
 
 import httpx
 import pytest
+
 import raw_http
 from httpd import Httpd
 from waiting import wait_for
@@ -88,7 +89,6 @@ def settled(server: Httpd) -> dict[str, int]:
 
 @pytest.mark.ours
 def test_one_graceful_restart_lets_a_running_request_finish(serve_once):
-    import raw_http
 
     server = serve_once(
         "WSGIDaemonProcess site python-home=@PYTHON@ threads=3 graceful-timeout=20\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+
 from httpd import Httpd
 
 CONFIGURATION = """
@@ -48,7 +49,9 @@ def test_hello_over_every_protocol(server: Httpd, port: str, version: str, optio
         pytest.skip("mod_http2 does not work with prefork")
     with server.client(port=port, **options) as client:
         answers: list[httpx.Response] = [client.get("/") for _ in range(5)]
-    assert {(answer.status_code, answer.text, answer.http_version) for answer in answers} == {(200, "Hello, world!", version)}
+    assert {(answer.status_code, answer.text, answer.http_version) for answer in answers} == {
+        (200, "Hello, world!", version)
+    }
 
 
 @pytest.mark.ours

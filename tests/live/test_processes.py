@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 import raw_http
 from httpd import IS_ROOT, Httpd, daemon_account
 from waiting import wait_for
@@ -220,7 +221,11 @@ def pids(server: Httpd) -> set[str]:
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGTERM, pytest.param(signal.SIGWINCH, id="graceful-stop"), pytest.param(signal.SIGKILL, marks=pytest.mark.ours)],
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGWINCH, id="graceful-stop"),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.ours),
+    ],
 )
 def test_nothing_is_left_after(serve_once, number: int):
     server = serve_once(BUSY)

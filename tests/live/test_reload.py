@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from httpd import Httpd
 from waiting import wait_for
 
@@ -100,7 +101,9 @@ def test_a_script_that_cannot_be_loaded_keeps_the_old_one(server: Httpd):
     assert generation(server.get("/site")) == 1
     start = len(server.error_log())
     write(server.root / "reloaded.wsgi", 2, "import a_module_that_nobody_has_written\n")
-    wait_for(lambda: server.get("/site") and "a_module_that_nobody" in server.error_log()[start:], "the reason is logged")
+    wait_for(
+        lambda: server.get("/site") and "a_module_that_nobody" in server.error_log()[start:], "the reason is logged"
+    )
     assert {generation(server.get("/site")) for _ in range(10)} == {1}
     write(server.root / "reloaded.wsgi", 3)
     wait_for(lambda: generation(server.get("/site")) == 3, "the mended script answers", timeout=40)

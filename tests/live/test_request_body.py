@@ -7,6 +7,7 @@ import json
 import os
 
 import pytest
+
 import raw_http
 from httpd import Httpd
 
@@ -146,7 +147,9 @@ def test_a_client_that_waits_for_100_continue_is_answered(server: Httpd):
 @pytest.mark.ours
 def test_100_continue_is_not_sent_when_the_application_does_not_read(server: Httpd):
     with raw_http.Connection(server.ports["PORT"]) as connection:
-        connection.send(b"POST /body/unread HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        connection.send(
+            b"POST /body/unread HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+        )
         assert connection.socket.recv(12) == b"HTTP/1.1 200"
 
 

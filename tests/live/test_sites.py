@@ -1,4 +1,4 @@
-"""Three Django sites whose settings module has the same name, each on its own Python, user and environment, in one Apache."""
+"""Three Django sites with a settings module of the same name: each has its own Python, user and environment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import collections
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 import sites
 from httpd import IS_ROOT, REFERENCE, Httpd, daemon_account
 
@@ -32,7 +33,9 @@ def three(serve, python) -> tuple[Httpd, list[sites.Django]]:
     server = serve.prepare("")
     made, configuration = [], ""
     for name, version, user, environment in PLAN:
-        site = sites.make_django(server, python("3.11" if REFERENCE else version), name, user if IS_ROOT else daemon_account())
+        site = sites.make_django(
+            server, python("3.11" if REFERENCE else version), name, user if IS_ROOT else daemon_account()
+        )
         words = {
             "NAME": name, "HOME": site.python.home, "FOLDER": site.folder, "OWNER": site.user,
             "SCRIPT": site.script, "ENV": "" if REFERENCE else environment,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+
 import raw_http
 from httpd import Httpd
 from waiting import wait_for
@@ -87,7 +88,8 @@ def test_each_piece_is_sent_at_once(server: Httpd):
 
 
 @pytest.mark.parametrize(
-    "name, status", [("an_iterator", 200), ("raises_in_first", 500), ("raises_in_middle", 200), ("raises_in_close", 200)]
+    "name, status",
+    [("an_iterator", 200), ("raises_in_first", 500), ("raises_in_middle", 200), ("raises_in_close", 200)],
 )
 def test_close_is_called_exactly_once(server: Httpd, name: str, status: int):
     before = closed(server, name)

@@ -21,21 +21,11 @@ pub fn recovered() -> Message {
 
 /// A process that ended without saying why.
 pub fn exited_early(exit: Exit, output: &str) -> Message {
-    if let Some(message) = own_message(output) {
-        return message;
-    }
     let output = match output.trim() {
-        "" => "it wrote nothing; run its Python by hand as its user to see more".to_owned(),
-        output => format!("the last it wrote: {output}"),
+        "" => "it wrote nothing; run its Python by hand, as its user, to see more".to_owned(),
+        output => format!("the last it wrote: {}", output.replace('\n', " | ")),
     };
     Message::new(322, format!("the process {exit} before it was ready; {output}"))
-}
-
-/// The last line in the numbered form of this module: its start program says so why it gives up.
-fn own_message(output: &str) -> Option<Message> {
-    let (_, line) = output.lines().rev().find_map(|line| line.split_once("mod_wsgi_rs: WSGI"))?;
-    let (code, text) = line.split_once(": ")?;
-    Some(Message::new(code.parse().ok()?, text.trim_end()))
 }
 
 /// A reason with what happens next.

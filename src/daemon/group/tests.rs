@@ -132,10 +132,12 @@ fn another_reason_is_said_again_and_the_output_shown() {
     assert!(story.did(Action::ReleaseOutput { process: 2, show: false }));
     assert_eq!(story.said(), [(Level::Info, 322)]);
     story.after(Duration::from_secs(2));
-    let output = "x\nmod_wsgi_rs: WSGI351: Python 3.8 is too old\n".into();
-    story.on(Event::Exited { process: 3, exit: Exit::Status(78), output });
-    assert_eq!(story.said(), [(Level::Error, 351)]);
-    assert!(story.did(Action::Fail("Python 3.8 is too old".into())));
+    story.on(Event::Exited { process: 3, exit: Exit::Status(1), output: "No module\nnamed x\n".into() });
+    assert_eq!(story.said(), [(Level::Error, 322)]);
+    assert!(story.did(Action::ReleaseOutput { process: 3, show: true }));
+    let reason =
+        "the process ended with exit status 1 before it was ready; the last it wrote: No module | named x";
+    assert!(story.did(Action::Fail(reason.into())));
 }
 
 #[test]

@@ -89,14 +89,15 @@ pub fn set_close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// A copy, close-on-exec, whose number is at least this.
+pub fn duplicate_above(fd: BorrowedFd<'_>, minimum: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer and returns a new descriptor.
+    owned(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, minimum) })
+}
+
 /// Makes `number` a copy of `fd` that stays open over exec; what was there before is closed. For
-/// the forked child only, which owns nothing below `fd` any more.
+/// the forked child only, and for a `fd` above all numbers that are given away.
 pub fn place_descriptor(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
-    if fd.as_raw_fd() == number {
-        // SAFETY: F_SETFD takes an integer.
-        check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) })?;
-        return Ok(());
-    }
     // SAFETY: takes two descriptor numbers; the copy has close-on-exec off.
     retry(|| check(unsafe { libc::dup2(fd.as_raw_fd(), number) }))?;
     Ok(())

@@ -250,9 +250,68 @@ fn argument_area() -> io::Result<(usize, usize)> {
     }
 }
 
+/// Runs this in a process of its own, whose pid is returned: for tests of what changes a whole process.
+#[cfg(test)]
+pub fn fork_for_test(run: impl FnOnce()) -> i32 {
+    // SAFETY: glibc makes its allocator usable in the child; the tests use nothing else that a thread
+    // of the test runner could have locked.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        exit_now(i32::from(run.is_err()));
+    }
+    check(pid).unwrap()
+}
+
+/// Waits for one child, and leaves those of other tests alone.
+#[cfg(test)]
+pub fn wait_for_test(pid: i32) -> Exit {
+    let mut status = 0;
+    // SAFETY: the status is an int that outlives the call.
+    retry(|| check(unsafe { libc::waitpid(pid, &raw mut status, 0) })).unwrap();
+    if libc::WIFSIGNALED(status) {
+        Exit::Signal(libc::WTERMSIG(status))
+    } else {
+        Exit::Status(libc::WEXITSTATUS(status))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_title_is_all_that_is_shown() {
+        let pid = fork_for_test(|| {
+            set_title("(wsgi:a-rather-long-name)").unwrap();
+            std::thread::sleep(std::time::Duration::from_secs(10));
+        });
+        let shown = || fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        for _ in 0..1000 {
+            if shown().starts_with(b"(wsgi:") {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let (line, name) = (shown(), fs::read_to_string(format!("/proc/{pid}/comm")).unwrap());
+        kill(pid, libc::SIGKILL).unwrap();
+        assert_eq!(wait_for_test(pid), Exit::Signal(libc::SIGKILL));
+        assert_eq!(String::from_utf8_lossy(&line), "(wsgi:a-rather-long-name)\0");
+        assert_eq!(name, "(wsgi:a-rather-\n");
+    }
+
+    #[test]
+    fn signals_are_read_and_children_reaped() {
+        let pid = fork_for_test(|| {
+            let signals = SignalFd::new(&[libc::SIGCHLD]).unwrap();
+            let child = fork_for_test(|| ());
+            assert!(super::super::readable(signals.as_fd(), None).unwrap());
+            assert_eq!(signals.next_signal().unwrap(), Some(libc::SIGCHLD));
+            assert_eq!(reap(), Some((child, Exit::Status(0))));
+            assert_eq!((reap(), signals.next_signal().unwrap()), (None, None));
+        });
+        assert_eq!(wait_for_test(pid), Exit::Status(0));
+    }
 
     #[test]
     fn ends_are_told_in_words() {

@@ -1,0 +1,214 @@
+//! Bucket brigades: the request's body in, the answer out.
+//!
+//! Used in httpd children by `exchange`.
+
+#![allow(unsafe_code)]
+
+use super::request::Request;
+use super::table::api;
+use crate::request::BodyError;
+use crate::sys::httpd::*;
+use crate::sys::shim;
+use std::ptr;
+
+/// What httpd's input filters give for the body of a request.
+pub struct Input<'a, 'r> {
+    request: &'a Request<'r>,
+    brigade: *mut apr_bucket_brigade,
+    ended: bool,
+}
+
+/// APR's and httpd's codes that say something about a body (apr_errno.h, http_protocol.h).
+const APR_EAGAIN: i32 = libc::EAGAIN;
+const APR_TIMEUP: i32 = 70007;
+const APR_EOF: i32 = 70014;
+
+impl<'a, 'r> Input<'a, 'r> {
+    pub fn new(request: &'a Request<'r>) -> Self {
+        Input { request, brigade: new_brigade(request), ended: false }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Appends between 1 and `most` bytes, waiting for the client; 0 at the end.
+    pub fn read(&mut self, most: usize, into: &mut Vec<u8>) -> Result<usize, BodyError> {
+        let start = into.len();
+        while into.len() == start && !self.ended {
+            let status = self.get(apr_read_type_e_APR_BLOCK_READ, most);
+            if status != 0 {
+                return Err(self.error(status));
+            }
+            self.take(into)?;
+        }
+        Ok(into.len() - start)
+    }
+
+    /// Appends what has arrived already, up to `most` bytes in all.
+    pub fn read_ready(&mut self, most: usize, into: &mut Vec<u8>) -> Result<(), BodyError> {
+        let start = into.len();
+        while !self.ended && into.len() - start < most {
+            let before = into.len();
+            let status = self.get(apr_read_type_e_APR_NONBLOCK_READ, most - (into.len() - start));
+            if status == APR_EAGAIN {
+                return Ok(());
+            }
+            if status != 0 {
+                return Err(self.error(status));
+            }
+            self.take(into)?;
+            if into.len() == before && !self.ended {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn get(&self, how: apr_read_type_e, most: usize) -> i32 {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        // SAFETY: the record is alive, and so is its chain of input filters.
+        let filters = unsafe { (*self.request.as_ptr()).input_filters };
+        // SAFETY: filters and brigade belong to this request.
+        unsafe { api().ap_get_brigade(filters, self.brigade, ap_input_mode_t_AP_MODE_READBYTES, how, most) }
+    }
+
+    /// Moves the brigade's data out of it.
+    fn take(&mut self, into: &mut Vec<u8>) -> Result<(), BodyError> {
+        loop {
+            // SAFETY: the brigade is alive; a bucket is deleted before the next is asked for.
+            let bucket = unsafe { shim::wsgi_brigade_first(self.brigade) };
+            if bucket.is_null() {
+                return Ok(());
+            }
+            // SAFETY: the bucket is alive until it is deleted below.
+            let (kind, metadata) = unsafe { ((*bucket).type_, shim::wsgi_bucket_is_metadata(bucket) != 0) };
+            if ptr::eq(kind, api().apr_bucket_type_eos) {
+                self.ended = true;
+            }
+            if !metadata {
+                let (mut data, mut length) = (ptr::null(), 0);
+                // SAFETY: reads a data bucket; the data stays valid until the bucket is deleted.
+                let status = unsafe { shim::wsgi_bucket_read(bucket, &mut data, &mut length) };
+                if status != 0 {
+                    return Err(self.error(status));
+                }
+                if length > 0 {
+                    // SAFETY: pointer and length are what the bucket gave.
+                    into.extend_from_slice(unsafe { std::slice::from_raw_parts(data.cast(), length) });
+                }
+            }
+            // SAFETY: the first bucket of our brigade; it is not used again.
+            unsafe { shim::wsgi_bucket_delete(bucket) };
+        }
+    }
+
+    fn error(&self, status: i32) -> BodyError {
+        let http = match status {
+            // SAFETY: only maps a number.
+            _ if !self.request.is_aborted() => unsafe {
+                api().ap_map_http_request_error(status, HTTP_BAD_REQUEST)
+            },
+            _ => 0,
+        };
+        let (status_code, reason) = match status {
+            APR_TIMEUP => (408, "the client did not send the body in time".to_string()),
+            APR_EOF | libc::ECONNRESET | libc::ECONNABORTED | libc::EPIPE => {
+                (0, "the client closed the connection before the end of the body".to_string())
+            }
+            _ => (u16::try_from(http).unwrap_or(400), Request::describe_status(status)),
+        };
+        BodyError { status: status_code, reason }
+    }
+}
+
+/// An answer on its way through httpd's output filters.
+pub struct Output<'a, 'r> {
+    request: &'a Request<'r>,
+    brigade: *mut apr_bucket_brigade,
+}
+
+/// The client is gone, or a filter has refused: nothing more can be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aborted;
+
+impl<'a, 'r> Output<'a, 'r> {
+    pub fn new(request: &'a Request<'r>) -> Self {
+        Output { request, brigade: new_brigade(request) }
+    }
+
+    fn insert(&self, bucket: *mut apr_bucket) {
+        // SAFETY: brigade and bucket are alive, and the bucket is in no brigade yet.
+        unsafe { shim::wsgi_brigade_insert_tail(self.brigade, bucket) }
+    }
+
+    fn allocator(&self) -> *mut apr_bucket_alloc_t {
+        // SAFETY: the request's connection is alive.
+        unsafe { (*(*self.request.as_ptr()).connection).bucket_alloc }
+    }
+
+    /// Passes data on, and with `flush` all the way to the client.
+    pub fn data(&self, pieces: &[&[u8]], flush: bool) -> Result<(), Aborted> {
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            // SAFETY: the data outlives `pass` below; a filter that keeps it makes a copy.
+            let bucket = unsafe {
+                api().apr_bucket_transient_create(piece.as_ptr().cast(), piece.len(), self.allocator())
+            };
+            self.insert(bucket);
+        }
+        if flush {
+            // SAFETY: the allocator is the connection's.
+            self.insert(unsafe { api().apr_bucket_flush_create(self.allocator()) });
+        }
+        self.pass()
+    }
+
+    /// Data, and the end of the answer.
+    pub fn end(&self, pieces: &[&[u8]]) -> Result<(), Aborted> {
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            // SAFETY: as in `data`.
+            let bucket = unsafe {
+                api().apr_bucket_transient_create(piece.as_ptr().cast(), piece.len(), self.allocator())
+            };
+            self.insert(bucket);
+        }
+        // SAFETY: the allocator is the connection's.
+        self.insert(unsafe { api().apr_bucket_eos_create(self.allocator()) });
+        self.pass()
+    }
+
+    /// The end of an answer that is not complete: HTTP/1.1 gets no last chunk and the connection
+    /// closes, HTTP/2 a reset of the stream.
+    pub fn cut(&self) {
+        // SAFETY: the pool is the request's, the allocator the connection's; no text is given.
+        let bucket = unsafe {
+            let pool = (*self.request.as_ptr()).pool;
+            api().ap_bucket_error_create(HTTP_BAD_GATEWAY, ptr::null(), pool, self.allocator())
+        };
+        self.insert(bucket);
+        // SAFETY: the allocator is the connection's.
+        self.insert(unsafe { api().apr_bucket_eos_create(self.allocator()) });
+        self.request.close_connection();
+        // There is nobody left to tell when this fails too.
+        let _ = self.pass();
+    }
+
+    fn pass(&self) -> Result<(), Aborted> {
+        self.request.mark_begun();
+        // SAFETY: the record is alive, and so is its chain of output filters.
+        let filters = unsafe { (*self.request.as_ptr()).output_filters };
+        // SAFETY: filters and brigade belong to this request.
+        let status = unsafe { api().ap_pass_brigade(filters, self.brigade) };
+        // SAFETY: the brigade is ours; what a filter wanted to keep it has taken.
+        unsafe { api().apr_brigade_cleanup(self.brigade.cast()) };
+        if status != 0 || self.request.is_aborted() { Err(Aborted) } else { Ok(()) }
+    }
+}
+
+fn new_brigade(request: &Request<'_>) -> *mut apr_bucket_brigade {
+    // SAFETY: pool and allocator live as long as the request, and so does the brigade.
+    unsafe {
+        let record = &*request.as_ptr();
+        api().apr_brigade_create(record.pool, (*record.connection).bucket_alloc)
+    }
+}

@@ -1,0 +1,97 @@
+//! Writing to httpd's error log.
+//!
+//! Used in the httpd parent, its children and the supervisor. Text is always an argument of the
+//! format "%s", never a format; httpd escapes control characters.
+
+#![allow(unsafe_code)]
+
+use super::module::index;
+use super::request::Request;
+use super::server::Server;
+use super::table::api;
+use crate::log::Level;
+use std::ffi::CString;
+use std::ptr;
+
+/// httpd cuts a record at 8 KiB with everything it puts in front; longer lines are split below that.
+const LONGEST: usize = 7 * 1024;
+
+pub fn server(server: Server, level: Level, line: &[u8]) {
+    for part in parts(line) {
+        // SAFETY: the server record is alive; format and text are C strings that outlive the call.
+        unsafe {
+            (api().ap_log_error_)(
+                ptr::null(),
+                0,
+                index(),
+                number(level),
+                0,
+                server.as_ptr(),
+                c"%s".as_ptr(),
+                part.as_ptr(),
+            );
+        }
+    }
+}
+
+pub fn request(request: &Request<'_>, level: Level, line: &[u8]) {
+    for part in parts(line) {
+        // SAFETY: the request record is alive; format and text are C strings that outlive the call.
+        unsafe {
+            (api().ap_log_rerror_)(
+                ptr::null(),
+                0,
+                index(),
+                number(level),
+                0,
+                request.as_ptr(),
+                c"%s".as_ptr(),
+                part.as_ptr(),
+            );
+        }
+    }
+}
+
+fn number(level: Level) -> i32 {
+    match level {
+        Level::Critical => 2,
+        Level::Error => 3,
+        Level::Warning => 4,
+        Level::Notice => 5,
+        Level::Info => 6,
+        Level::Debug => 7,
+    }
+}
+
+/// A line as C strings that httpd does not cut: numbered when there is more than one, NUL written out.
+fn parts(line: &[u8]) -> Vec<CString> {
+    let clean: Vec<u8> = line
+        .iter()
+        .flat_map(|byte| if *byte == 0 { &b"\\x00"[..] } else { std::slice::from_ref(byte) })
+        .copied()
+        .collect();
+    let count = clean.len().div_ceil(LONGEST).max(1);
+    let mut chunks = clean.chunks(LONGEST);
+    (1..=count)
+        .map(|number| {
+            let chunk = chunks.next().unwrap_or_default();
+            let mut part = if count > 1 { format!("({number}/{count}) ").into_bytes() } else { Vec::new() };
+            part.extend_from_slice(chunk);
+            CString::new(part).expect("NUL was written out")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_comes_in_numbered_parts_and_nul_is_written_out() {
+        let short = parts(b"a\0b");
+        assert_eq!(short, [CString::new("a\\x00b").unwrap()]);
+        let long = parts(&vec![b'x'; LONGEST + 1]);
+        assert_eq!(long.len(), 2);
+        assert_eq!(long[1].as_bytes(), b"(2/2) x");
+    }
+}

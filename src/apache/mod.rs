@@ -1,0 +1,16 @@
+//! The border to httpd: every call into it goes through here, as safe functions.
+//!
+//! Used in the httpd parent, its children and the supervisor (which is a fork of the parent).
+//! `module` is the one door through which httpd calls us.
+
+pub mod brigade;
+pub mod log;
+pub mod module;
+pub mod process;
+pub mod regex;
+pub mod request;
+pub mod server;
+mod table;
+
+pub use request::Request;
+pub use server::Server;

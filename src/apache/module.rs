@@ -1,0 +1,295 @@
+//! The one door through which httpd calls us: hooks, directives, configuration records.
+//!
+//! `module.rs` at the top implements `Module`; the trampolines here check what C handed in, catch
+//! panics, log, and turn results into the numbers each signature wants.
+
+#![allow(unsafe_code)]
+
+use super::log;
+use super::request::Request;
+use super::server::main_server;
+use super::table::{self, api, bytes, copy, keep};
+use crate::log::{Level, Message};
+use crate::sys::httpd::*;
+use std::ffi::CStr;
+use std::os::raw::{c_char, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+/// What a request hook tells httpd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Somebody else's request.
+    Declined,
+    /// Done with it.
+    Done,
+    /// httpd is to answer with this status.
+    Status(u16),
+}
+
+/// Where a directive stands.
+pub struct Place {
+    pub file: String,
+    pub line: u32,
+    /// Path of the enclosing section; None at server level.
+    pub section: Option<String>,
+    pub in_virtual_host: bool,
+    pub in_htaccess: bool,
+}
+
+/// What an httpd module is made of.
+pub trait Module {
+    type Directory: 'static;
+    type Server: 'static;
+
+    fn create_directory() -> Self::Directory;
+    fn merge_directory(base: &Self::Directory, add: &Self::Directory) -> Self::Directory;
+    fn create_server(virtual_host: bool) -> Self::Server;
+    fn merge_server(base: &Self::Server, add: &Self::Server) -> Self::Server;
+
+    /// One directive; an error is shown by httpd with its place. `compile` makes a regular
+    /// expression that lives as long as this configuration.
+    fn directive(
+        name: &str,
+        place: Place,
+        directory: &mut Self::Directory,
+        server: &mut Self::Server,
+        arguments: &str,
+        compile: &dyn Fn(&str) -> Option<super::regex::Regex>,
+    ) -> Result<(), String>;
+
+    fn check_config() -> Result<(), Message>;
+    /// Not called on the first of httpd's two passes at start.
+    fn post_config(generation: super::process::Configuration) -> Result<(), Message>;
+    fn child_init();
+    fn translate_name(request: &Request<'_>) -> Flow;
+    fn handler(request: &Request<'_>) -> Flow;
+}
+
+/// The module record that LoadModule finds.
+pub const fn record<M: Module>(commands: *const command_rec) -> module {
+    module {
+        version: MODULE_MAGIC_NUMBER_MAJOR,
+        minor_version: 0,
+        module_index: -1,
+        name: c"mod_wsgi.c".as_ptr(),
+        dynamic_load_handle: ptr::null_mut(),
+        next: ptr::null_mut(),
+        magic: MODULE_MAGIC_COOKIE as _,
+        rewrite_args: None,
+        create_dir_config: Some(create_directory::<M>),
+        merge_dir_config: Some(merge_directory::<M>),
+        create_server_config: Some(create_server::<M>),
+        merge_server_config: Some(merge_server::<M>),
+        cmds: commands,
+        register_hooks: Some(register_hooks::<M>),
+        flags: 0,
+    }
+}
+
+/// A row of the command table; `scope` is made of httpd's RSRC_CONF, ACCESS_CONF and OR_ bits.
+pub const fn command<M: Module>(name: &'static CStr, scope: c_int, usage: &'static CStr) -> command_rec {
+    command_rec {
+        name: name.as_ptr(),
+        func: cmd_func { raw_args: Some(directive::<M>) },
+        cmd_data: ptr::null_mut(),
+        req_override: scope,
+        args_how: cmd_how_RAW_ARGS,
+        errmsg: usage.as_ptr(),
+    }
+}
+
+/// The end of a command table.
+pub const fn last_command() -> command_rec {
+    command_rec {
+        name: ptr::null(),
+        func: cmd_func { raw_args: None },
+        cmd_data: ptr::null_mut(),
+        req_override: 0,
+        args_how: cmd_how_RAW_ARGS,
+        errmsg: ptr::null(),
+    }
+}
+
+unsafe extern "C" {
+    /// Our own record, defined in `module.rs`; httpd sets its index when it loads the module.
+    static wsgi_module: module;
+}
+
+/// Index of our module in httpd's configuration vectors.
+pub(super) fn index() -> c_int {
+    // SAFETY: httpd writes the index while it loads the module, before it calls any of us.
+    unsafe { wsgi_module.module_index }
+}
+
+unsafe extern "C" fn register_hooks<M: Module>(_pool: *mut apr_pool_t) {
+    if let Err(error) = table::load() {
+        // Nothing of httpd can be called, its log included.
+        eprintln!("mod_wsgi_rs: WSGI391: this httpd lacks a function of 2.4 that the module needs: {error}");
+        std::process::exit(1);
+    }
+    static AFTER_ALIAS: [Name; 2] = [Name(c"mod_alias.c".as_ptr()), Name(ptr::null())];
+    static BEFORE_USERDIR: [Name; 3] =
+        [Name(c"mod_userdir.c".as_ptr()), Name(c"mod_vhost_alias.c".as_ptr()), Name(ptr::null())];
+    let (after_alias, before_userdir) = (AFTER_ALIAS.as_ptr().cast(), BEFORE_USERDIR.as_ptr().cast());
+    let (none, middle) = (ptr::null(), APR_HOOK_MIDDLE);
+    // SAFETY: httpd is registering hooks; the functions have the signatures of their hooks, the
+    // names live for ever.
+    unsafe {
+        api().ap_hook_check_config(Some(check_config::<M>), none, none, middle);
+        api().ap_hook_post_config(Some(post_config::<M>), none, none, APR_HOOK_LAST);
+        api().ap_hook_child_init(Some(child_init::<M>), none, none, middle);
+        api().ap_hook_translate_name(Some(translate_name::<M>), after_alias, before_userdir, middle);
+        api().ap_hook_handler(Some(handler::<M>), none, none, middle);
+    }
+}
+
+#[repr(transparent)]
+struct Name(*const c_char);
+
+// SAFETY: the pointers are to string literals.
+unsafe impl Sync for Name {}
+
+unsafe extern "C" fn create_directory<M: Module>(pool: *mut apr_pool_t, _: *mut c_char) -> *mut c_void {
+    keep(pool, M::create_directory()).cast()
+}
+
+unsafe extern "C" fn merge_directory<M: Module>(
+    pool: *mut apr_pool_t,
+    base: *mut c_void,
+    add: *mut c_void,
+) -> *mut c_void {
+    // SAFETY: httpd hands back what `create_directory` or this function made.
+    let (base, add) = unsafe { (&*base.cast::<M::Directory>(), &*add.cast::<M::Directory>()) };
+    keep(pool, M::merge_directory(base, add)).cast()
+}
+
+unsafe extern "C" fn create_server<M: Module>(pool: *mut apr_pool_t, server: *mut server_rec) -> *mut c_void {
+    // SAFETY: httpd hands in a live server record.
+    let virtual_host = unsafe { (*server).is_virtual } != 0;
+    keep(pool, M::create_server(virtual_host)).cast()
+}
+
+unsafe extern "C" fn merge_server<M: Module>(
+    pool: *mut apr_pool_t,
+    base: *mut c_void,
+    add: *mut c_void,
+) -> *mut c_void {
+    // SAFETY: httpd hands back what `create_server` made.
+    let (base, add) = unsafe { (&*base.cast::<M::Server>(), &*add.cast::<M::Server>()) };
+    keep(pool, M::merge_server(base, add)).cast()
+}
+
+unsafe extern "C" fn directive<M: Module>(
+    parameters: *mut cmd_parms,
+    directory: *mut c_void,
+    arguments: *const c_char,
+) -> *const c_char {
+    // SAFETY: httpd hands in live parameters for the length of the call.
+    let parameters = unsafe { &mut *parameters };
+    // SAFETY: a directive is always called with its row and its place.
+    let (command, directive) = unsafe { (&*parameters.cmd, &*parameters.directive) };
+    // SAFETY: the server is the one whose configuration is being read.
+    let server = unsafe { &*parameters.server };
+    let text = |string| String::from_utf8_lossy(bytes(string).unwrap_or_default()).into_owned();
+    // SAFETY: only asks for the context of these parameters.
+    let in_htaccess = !unsafe { api().ap_check_cmd_context(parameters, NOT_IN_HTACCESS) }.is_null();
+    let place = Place {
+        file: text(directive.filename),
+        line: u32::try_from(directive.line_num).unwrap_or(0),
+        section: bytes(parameters.path).map(|path| String::from_utf8_lossy(path).into_owned()),
+        in_virtual_host: server.is_virtual != 0,
+        in_htaccess,
+    };
+    let pool = parameters.pool;
+    // SAFETY: the section's configuration is what `create_directory` made, ours alone while it is read.
+    let directory = unsafe { &mut *directory.cast::<M::Directory>() };
+    // SAFETY: likewise; a .htaccess file is read while requests run, and its directives do not
+    // change the server's configuration (`Module::directive` gets a scratch one for them).
+    let mut scratch = M::create_server(true);
+    let server = if in_htaccess {
+        &mut scratch
+    } else {
+        let slot = super::server::config_slot(server.module_config);
+        // SAFETY: the slot holds what `create_server` made; configuration is read by one thread.
+        unsafe { &mut *slot.cast::<M::Server>() }
+    };
+    let compile = |pattern: &str| super::regex::Regex::compile(pool, pattern);
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        M::directive(&text(command.name), place, directory, server, &text(arguments), &compile)
+    }));
+    match result {
+        Ok(Ok(())) => ptr::null(),
+        Ok(Err(error)) => copy(pool, error.as_bytes()),
+        Err(_) => copy(pool, b"mod_wsgi_rs: WSGI392: a panic while the directive was read; please report it"),
+    }
+}
+
+unsafe extern "C" fn check_config<M: Module>(
+    _configuration: *mut apr_pool_t,
+    _log: *mut apr_pool_t,
+    _temporary: *mut apr_pool_t,
+    _server: *mut server_rec,
+) -> c_int {
+    start_hook("check_config", M::check_config)
+}
+
+unsafe extern "C" fn post_config<M: Module>(
+    configuration: *mut apr_pool_t,
+    _log: *mut apr_pool_t,
+    _temporary: *mut apr_pool_t,
+    _server: *mut server_rec,
+) -> c_int {
+    // SAFETY: only asks for httpd's state.
+    if unsafe { api().ap_state_query(AP_SQ_MAIN_STATE as c_int) } == AP_SQ_MS_CREATE_PRE_CONFIG as c_int {
+        return OK;
+    }
+    start_hook("post_config", || M::post_config(super::process::Configuration::new(configuration)))
+}
+
+fn start_hook(name: &str, hook: impl FnOnce() -> Result<(), Message>) -> c_int {
+    match catch_unwind(AssertUnwindSafe(hook)) {
+        Ok(Ok(())) => OK,
+        Ok(Err(message)) => {
+            log::server(main_server(), Level::Critical, message.to_string().as_bytes());
+            HTTP_INTERNAL_SERVER_ERROR
+        }
+        Err(_) => {
+            let message = Message::new(393, format!("a panic in {name}; please report it"));
+            log::server(main_server(), Level::Critical, message.to_string().as_bytes());
+            HTTP_INTERNAL_SERVER_ERROR
+        }
+    }
+}
+
+unsafe extern "C" fn child_init<M: Module>(_pool: *mut apr_pool_t, _server: *mut server_rec) {
+    if catch_unwind(M::child_init).is_err() {
+        let message = Message::new(393, "a panic in child_init; please report it");
+        log::server(main_server(), Level::Critical, message.to_string().as_bytes());
+    }
+}
+
+unsafe extern "C" fn translate_name<M: Module>(request: *mut request_rec) -> c_int {
+    request_hook(request, M::translate_name)
+}
+
+unsafe extern "C" fn handler<M: Module>(request: *mut request_rec) -> c_int {
+    request_hook(request, M::handler)
+}
+
+/// A panic costs the request: 500, or a cut connection when the answer had begun.
+fn request_hook(request: *mut request_rec, hook: fn(&Request<'_>) -> Flow) -> c_int {
+    let request = Request::new(request);
+    match catch_unwind(AssertUnwindSafe(|| hook(&request))) {
+        Ok(Flow::Declined) => DECLINED,
+        Ok(Flow::Done) => OK,
+        Ok(Flow::Status(status)) => status.into(),
+        Err(_) => {
+            let text = "a panic while a request was handled (the place is in httpd's main error log); \
+                        this request is answered 500, the process goes on; please report it";
+            log::request(&request, Level::Error, Message::new(205, text).to_string().as_bytes());
+            if request.abort_if_begun() { OK } else { HTTP_INTERNAL_SERVER_ERROR }
+        }
+    }
+}
+

@@ -1,0 +1,359 @@
+//! A request record of httpd, with safe accessors.
+//!
+//! Used in httpd children by the request hooks and `exchange`. The wrapper borrows the record for
+//! the length of a hook; strings set on it are copied into its pool.
+
+#![allow(unsafe_code)]
+
+use super::module::index;
+use super::server::{Server, config_slot};
+use super::table::{api, bytes, copy};
+use crate::sys::httpd::*;
+use std::cell::Cell;
+use std::ffi::{CStr, CString, c_void};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+pub struct Request<'r> {
+    record: *mut request_rec,
+    /// Our handler has passed data to the output filters.
+    begun: Cell<bool>,
+    borrowed: PhantomData<&'r mut request_rec>,
+}
+
+/// One of the tables of a request.
+#[derive(Clone, Copy)]
+pub enum Table {
+    HeadersIn,
+    HeadersOut,
+    SubprocessEnv,
+    Notes,
+}
+
+impl<'r> Request<'r> {
+    pub(super) fn new(record: *mut request_rec) -> Request<'r> {
+        Request { record, begun: Cell::new(false), borrowed: PhantomData }
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut request_rec {
+        self.record
+    }
+
+    fn record(&self) -> &request_rec {
+        // SAFETY: httpd keeps the record alive for the length of the hook; no exclusive reference to
+        // it is ever made.
+        unsafe { &*self.record }
+    }
+
+    fn connection(&self) -> &conn_rec {
+        // SAFETY: a request's connection outlives it.
+        unsafe { &*self.record().connection }
+    }
+
+    pub fn server(&self) -> Server {
+        Server::new(self.record().server)
+    }
+
+    /// Our settings for this request, all sections merged. `T` is the type of `Module::Directory`.
+    pub fn settings<T>(&self) -> &T {
+        // SAFETY: the slot holds what `Module::create_directory` or `merge_directory` gave.
+        unsafe { &*config_slot(self.record().per_dir_config).cast::<T>() }
+    }
+
+    pub fn handler(&self) -> &[u8] {
+        bytes(self.record().handler).unwrap_or_default()
+    }
+
+    pub fn method(&self) -> &[u8] {
+        bytes(self.record().method).unwrap_or_default()
+    }
+
+    pub fn protocol(&self) -> &[u8] {
+        bytes(self.record().protocol).unwrap_or_default()
+    }
+
+    pub fn uri(&self) -> &[u8] {
+        bytes(self.record().uri).unwrap_or_default()
+    }
+
+    /// The request's target as the client sent it.
+    pub fn unparsed_uri(&self) -> &[u8] {
+        bytes(self.record().unparsed_uri).unwrap_or_default()
+    }
+
+    pub fn filename(&self) -> &[u8] {
+        bytes(self.record().filename).unwrap_or_default()
+    }
+
+    pub fn path_info(&self) -> &[u8] {
+        bytes(self.record().path_info).unwrap_or_default()
+    }
+
+    pub fn query(&self) -> &[u8] {
+        bytes(self.record().args).unwrap_or_default()
+    }
+
+    pub fn user(&self) -> Option<&[u8]> {
+        bytes(self.record().user)
+    }
+
+    pub fn auth_type(&self) -> Option<&[u8]> {
+        bytes(self.record().ap_auth_type)
+    }
+
+    pub fn is_head(&self) -> bool {
+        self.record().header_only != 0
+    }
+
+    pub fn started(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.record().request_time).unwrap_or(0))
+    }
+
+    /// What the file system said about the filename: whether it exists, and is a directory.
+    pub fn file_exists(&self) -> bool {
+        self.record().finfo.filetype != apr_filetype_e_APR_NOFILE
+    }
+
+    pub fn file_is_directory(&self) -> bool {
+        self.record().finfo.filetype == apr_filetype_e_APR_DIR
+    }
+
+    pub fn path_info_refused(&self) -> bool {
+        self.record().used_path_info == AP_REQ_REJECT_PATH_INFO && !self.path_info().is_empty()
+    }
+
+    pub fn allows_exec_cgi(&self) -> bool {
+        // SAFETY: the record is alive.
+        unsafe { api().ap_allow_options(self.record) & OPT_EXECCGI as i32 != 0 }
+    }
+
+    pub fn expects_continue(&self) -> bool {
+        self.record().expecting_100 != 0
+    }
+
+    pub fn is_subrequest(&self) -> bool {
+        !self.record().main.is_null()
+    }
+
+    pub fn server_name(&self) -> &[u8] {
+        // SAFETY: the record is alive; the result is in its pool or the configuration's.
+        bytes(unsafe { api().ap_get_server_name(self.record) }).unwrap_or_default()
+    }
+
+    pub fn server_port(&self) -> u16 {
+        // SAFETY: the record is alive.
+        unsafe { api().ap_get_server_port(self.record) }
+    }
+
+    pub fn scheme(&self) -> &[u8] {
+        // SAFETY: the record is alive; the result is a literal or in its pool.
+        bytes(unsafe { api().ap_run_http_scheme(self.record) }).unwrap_or_default()
+    }
+
+    pub fn document_root(&self) -> &[u8] {
+        // SAFETY: the record is alive; the result is in its pool or the configuration's.
+        bytes(unsafe { api().ap_context_document_root(self.record) }).unwrap_or_default()
+    }
+
+    pub fn context_prefix(&self) -> &[u8] {
+        // SAFETY: the record is alive; the result is in its pool.
+        bytes(unsafe { api().ap_context_prefix(self.record) }).unwrap_or_default()
+    }
+
+    /// The client's address as mod_remoteip or the connection has it, and its port.
+    pub fn client(&self) -> (&[u8], u16) {
+        let address = self.record().useragent_addr;
+        // SAFETY: httpd sets the address before any hook runs.
+        let port = if address.is_null() { 0 } else { unsafe { (*address).port } };
+        (bytes(self.record().useragent_ip).unwrap_or_default(), port)
+    }
+
+    /// The local address and port of the connection.
+    pub fn local(&self) -> (&[u8], u16) {
+        let connection = self.connection();
+        let address = connection.local_addr;
+        // SAFETY: httpd sets the address when it accepts the connection.
+        let port = if address.is_null() { 0 } else { unsafe { (*address).port } };
+        (bytes(connection.local_ip).unwrap_or_default(), port)
+    }
+
+    /// httpd's log id of the request, made now if nothing was logged yet.
+    pub fn log_id(&self) -> &[u8] {
+        if self.record().log_id.is_null() {
+            // SAFETY: connection, request and the field to fill belong together.
+            unsafe {
+                let field = &raw mut (*self.record).log_id;
+                api().ap_run_generate_log_id(self.record().connection, self.record, field);
+            }
+        }
+        bytes(self.record().log_id).unwrap_or_default()
+    }
+
+    pub fn connection_log_id(&self) -> Option<&[u8]> {
+        bytes(self.connection().log_id)
+    }
+
+    /// Which of the alias's characters of the URL are path info: where SCRIPT_NAME ends in the URI.
+    pub fn script_name_length(&self) -> usize {
+        let (uri, path_info) = (self.record().uri, self.record().path_info);
+        if path_info.is_null() {
+            return self.uri().len();
+        }
+        // SAFETY: both are C strings of this request.
+        let length = unsafe { api().ap_find_path_info(uri, path_info) };
+        usize::try_from(length).unwrap_or(0).min(self.uri().len())
+    }
+
+    fn table(&self, table: Table) -> *mut apr_table_t {
+        let record = self.record();
+        match table {
+            Table::HeadersIn => record.headers_in,
+            Table::HeadersOut => record.headers_out,
+            Table::SubprocessEnv => record.subprocess_env,
+            Table::Notes => record.notes,
+        }
+    }
+
+    /// An entry of a table; names are compared without regard to case.
+    pub fn get(&self, table: Table, name: &CStr) -> Option<&[u8]> {
+        // SAFETY: the table belongs to the request; the name is a C string.
+        bytes(unsafe { api().apr_table_get(self.table(table), name.as_ptr()) })
+    }
+
+    pub fn entries(&self, table: Table) -> impl Iterator<Item = (&[u8], &[u8])> {
+        // SAFETY: the table belongs to the request and is alive.
+        let array = unsafe { &*api().apr_table_elts(self.table(table)) };
+        let count = usize::try_from(array.nelts).unwrap_or(0);
+        (0..count).filter_map(move |index| {
+            // SAFETY: the array has `nelts` entries of this type.
+            let entry = unsafe { &*array.elts.cast::<apr_table_entry_t>().add(index) };
+            Some((bytes(entry.key)?, bytes(entry.val).unwrap_or_default()))
+        })
+    }
+
+    /// Adds an entry beside any of the same name.
+    pub fn add(&self, table: Table, name: &[u8], value: &[u8]) {
+        let pool = self.record().pool;
+        // SAFETY: the table belongs to the request; both strings are copies in its pool.
+        unsafe { api().apr_table_addn(self.table(table), copy(pool, name), copy(pool, value)) }
+    }
+
+    pub fn set(&self, table: Table, name: &CStr, value: &[u8]) {
+        let pool = self.record().pool;
+        let name = copy(pool, name.to_bytes());
+        // SAFETY: the table belongs to the request; both strings are copies in its pool.
+        unsafe { api().apr_table_setn(self.table(table), name, copy(pool, value)) }
+    }
+
+    /// Maps the request to a file that this handler serves.
+    pub fn map_to(&self, filename: &[u8], handler: &CStr) {
+        let pool = self.record().pool;
+        let (filename, handler) = (copy(pool, filename), copy(pool, handler.to_bytes()));
+        // SAFETY: the record is alive and these fields are a translate hook's to set; the strings are
+        // in its pool.
+        unsafe {
+            (*self.record).filename = filename;
+            (*self.record).handler = handler;
+        }
+        // Whoever implements types by extension must not take the request away.
+        self.set(Table::Notes, c"alias-forced-type", c"wsgi-script".to_bytes());
+    }
+
+    /// Remembers a value of ours for the later hooks of this request.
+    pub fn remember<T>(&self, value: &'static T) {
+        let index = usize::try_from(index()).expect("httpd numbers modules from zero");
+        let slot = (&raw const *value).cast_mut().cast::<c_void>();
+        // SAFETY: the request's vector has an entry for each module; this one is ours.
+        unsafe { *self.record().request_config.cast::<*mut c_void>().add(index) = slot };
+    }
+
+    pub fn remembered<T>(&self) -> Option<&'static T> {
+        let slot = config_slot(self.record().request_config).cast::<T>();
+        // SAFETY: only `remember` fills the entry, with a reference that lives for ever.
+        (!slot.is_null()).then(|| unsafe { &*slot })
+    }
+
+    /// Whether mod_ssl says that the connection is encrypted.
+    pub fn is_https(&self) -> bool {
+        type IsHttps = unsafe extern "C" fn(*mut conn_rec) -> i32;
+        // SAFETY: the name is a C string; the result is NULL or mod_ssl's function.
+        let Some(function) = (unsafe { api().apr_dynamic_fn_retrieve(c"ssl_is_https".as_ptr()) }) else {
+            return false;
+        };
+        // SAFETY: mod_ssl declares `ssl_is_https` with this signature (mod_ssl.h).
+        let function = unsafe { std::mem::transmute::<unsafe extern "C" fn(), IsHttps>(function) };
+        // SAFETY: the connection is alive.
+        unsafe { function(self.record().connection) != 0 }
+    }
+
+    /// Prepares to read the body: checks its framing and `LimitRequestBody`. The error is a status.
+    pub fn prepare_body(&self, allow_chunked: bool) -> Result<Option<u64>, u16> {
+        let policy = if allow_chunked { REQUEST_CHUNKED_DECHUNK } else { REQUEST_CHUNKED_ERROR };
+        // SAFETY: the record is alive; called once, before the body is read.
+        let status = unsafe { api().ap_setup_client_block(self.record, policy as i32) };
+        if status != OK {
+            return Err(u16::try_from(status).unwrap_or(400));
+        }
+        if self.record().read_chunked != 0 {
+            return Ok(None);
+        }
+        let length = u64::try_from(self.record().remaining).unwrap_or(0);
+        // SAFETY: the record is alive.
+        let limit = unsafe { api().ap_get_limit_req_body(self.record) };
+        if u64::try_from(limit).is_ok_and(|limit| limit > 0 && length > limit) {
+            return Err(413);
+        }
+        Ok(Some(length))
+    }
+
+    pub fn set_status(&self, status: u16, line: &[u8]) {
+        let line = copy(self.record().pool, line);
+        // SAFETY: the record is alive and the answer is the handler's to write.
+        unsafe {
+            (*self.record).status = status.into();
+            (*self.record).status_line = line;
+        }
+    }
+
+    pub fn set_content_type(&self, value: &[u8]) {
+        let value = copy(self.record().pool, value);
+        // SAFETY: the record is alive; the string is in its pool.
+        unsafe { api().ap_set_content_type(self.record, value) }
+    }
+
+    pub fn set_content_length(&self, length: i64) {
+        // SAFETY: the record is alive.
+        unsafe { api().ap_set_content_length(self.record, length) }
+    }
+
+    /// Makes sure that the connection ends with this answer.
+    pub fn close_connection(&self) {
+        // SAFETY: the connection is alive and served by this thread.
+        unsafe { (*self.record().connection).keepalive = ap_conn_keepalive_e_AP_CONN_CLOSE };
+    }
+
+    pub fn is_aborted(&self) -> bool {
+        self.connection().aborted != 0
+    }
+
+    pub(super) fn mark_begun(&self) {
+        self.begun.set(true);
+    }
+
+    /// Cuts an answer that has begun, so that it cannot look complete; false when none has.
+    pub fn abort_if_begun(&self) -> bool {
+        if self.begun.get() {
+            super::brigade::Output::new(self).cut();
+        }
+        self.begun.get()
+    }
+
+    /// The text of an APR status.
+    pub fn describe_status(status: i32) -> String {
+        let mut buffer = [0u8; 256];
+        // SAFETY: writes at most the given size, with a NUL.
+        unsafe { api().apr_strerror(status, buffer.as_mut_ptr().cast(), buffer.len()) };
+        let text = CStr::from_bytes_until_nul(&buffer).unwrap_or_default();
+        CString::from(text).to_string_lossy().into_owned()
+    }
+}

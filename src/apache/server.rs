@@ -1,0 +1,138 @@
+//! httpd's servers: the main one and the virtual hosts, and what their directives say.
+//!
+//! Used in the httpd parent (`hooks::lifecycle`) and its children.
+
+#![allow(unsafe_code)]
+
+use super::module::index;
+use super::table::{api, bytes};
+use crate::sys::httpd::{ap_conf_vector_t, server_rec};
+use std::ffi::c_void;
+use std::os::raw::c_int;
+use std::time::Duration;
+
+/// A server record; lives as long as the configuration it belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Server(*mut server_rec);
+
+// SAFETY: the record does not change once the configuration was read, and only reads are offered.
+unsafe impl Send for Server {}
+// SAFETY: as above.
+unsafe impl Sync for Server {}
+
+pub fn main_server() -> Server {
+    // SAFETY: the variable is set before any module is loaded.
+    Server(unsafe { *api().ap_server_conf })
+}
+
+/// The main server, then its virtual hosts in the order of the configuration.
+pub fn servers() -> impl Iterator<Item = Server> {
+    std::iter::successors(Some(main_server()), |server| {
+        let next = server.record().next;
+        (!next.is_null()).then_some(Server(next))
+    })
+}
+
+impl Server {
+    pub(super) fn new(record: *mut server_rec) -> Server {
+        Server(record)
+    }
+
+    pub(super) fn as_ptr(self) -> *mut server_rec {
+        self.0
+    }
+
+    fn record(&self) -> &server_rec {
+        // SAFETY: made from httpd's own pointers, which live as long as the configuration.
+        unsafe { &*self.0 }
+    }
+
+    pub fn is_virtual(self) -> bool {
+        self.record().is_virtual != 0
+    }
+
+    /// `ServerName` without the port.
+    pub fn name(self) -> String {
+        String::from_utf8_lossy(bytes(self.record().server_hostname).unwrap_or_default()).into_owned()
+    }
+
+    pub fn admin(&self) -> &[u8] {
+        bytes(self.record().server_admin).unwrap_or_default()
+    }
+
+    /// `Timeout`.
+    pub fn timeout(self) -> Duration {
+        Duration::from_micros(u64::try_from(self.record().timeout).unwrap_or(0))
+    }
+
+    /// Our configuration of this server. `T` is the type that `Module::Server` names.
+    pub fn config<T>(&self) -> &T {
+        // SAFETY: the slot holds what `Module::create_server` or `merge_server` gave.
+        unsafe { &*config_slot(self.record().module_config).cast::<T>() }
+    }
+
+    /// Our settings outside of any section. `T` is the type that `Module::Directory` names.
+    pub fn defaults<T>(&self) -> &T {
+        // SAFETY: the slot holds what `Module::create_directory` or `merge_directory` gave.
+        unsafe { &*config_slot(self.record().lookup_defaults).cast::<T>() }
+    }
+}
+
+/// Our entry of a configuration vector.
+pub(super) fn config_slot(vector: *mut ap_conf_vector_t) -> *mut c_void {
+    let index = usize::try_from(index()).expect("httpd numbers modules from zero");
+    // SAFETY: a configuration vector is an array of pointers with an entry for each module.
+    unsafe { *vector.cast::<*mut c_void>().add(index) }
+}
+
+/// What the running MPM says about itself.
+pub fn mpm(query: i32) -> Option<i32> {
+    let mut answer: c_int = 0;
+    // SAFETY: writes the answer during the call.
+    let status = unsafe { api().ap_mpm_query(query, &mut answer) };
+    (status == 0).then_some(answer)
+}
+
+/// A path made absolute below `ServerRoot`.
+pub fn below_server_root(path: &str) -> String {
+    resolve(path, api().ap_server_root_relative)
+}
+
+/// A path made absolute below httpd's runtime directory.
+pub fn below_runtime_directory(path: &str) -> String {
+    resolve(path, api().ap_runtime_dir_relative)
+}
+
+type Resolve = unsafe extern "C" fn(
+    *mut crate::sys::httpd::apr_pool_t,
+    *const std::os::raw::c_char,
+) -> *mut std::os::raw::c_char;
+
+fn resolve(path: &str, function: Resolve) -> String {
+    let Ok(c_path) = std::ffi::CString::new(path) else { return path.to_string() };
+    // SAFETY: the process record and its pool live as long as httpd.
+    let pool = unsafe { (*(*main_server().0).process).pconf };
+    // SAFETY: the pool is alive; the result is copied below.
+    let resolved = unsafe { function(pool, c_path.as_ptr()) };
+    bytes(resolved).map_or_else(|| path.to_string(), |text| String::from_utf8_lossy(text).into_owned())
+}
+
+/// Who httpd's children run as: `User` and `Group`.
+pub fn httpd_ids() -> (u32, u32) {
+    // SAFETY: the variable is filled while httpd reads its configuration, by one thread.
+    let config = unsafe { &*api().ap_unixd_config };
+    (config.user_id, config.group_id)
+}
+
+/// Version of the running httpd.
+pub fn version() -> [u32; 3] {
+    let mut version = crate::sys::httpd::ap_version_t {
+        major: 0,
+        minor: 0,
+        patch: 0,
+        add_string: std::ptr::null(),
+    };
+    // SAFETY: fills the structure during the call.
+    unsafe { api().ap_get_server_revision(&mut version) };
+    [version.major, version.minor, version.patch].map(|number| u32::try_from(number).unwrap_or(0))
+}

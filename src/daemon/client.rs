@@ -1,0 +1,294 @@
+//! The httpd child's way to a process group: pooled connections, and one conversation a request.
+//!
+//! Runs in httpd children, called by `hooks::handler`. A request that no process has read is sent
+//! again on another connection; one that was read is never sent twice. The kernel tells them apart:
+//! a unix socket whose peer closed with unread data reports a reset, otherwise end-of-file.
+
+use super::os;
+use super::status::StatusPage;
+use crate::request::{BodyError, Request};
+use crate::wire::frame::{self, HEADER, Inbox, Kind};
+use crate::wire::request as payload;
+use parking_lot::Mutex;
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often a child that waits to be accepted looks whether the group has given up.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Idle connections kept for a group by one child.
+const MOST_POOLED: usize = 256;
+
+/// A process group as seen by one httpd child.
+pub struct Client {
+    pub group: String,
+    pub path: PathBuf,
+    pub status: StatusPage,
+    pub processes: u32,
+    pub connect_timeout: Duration,
+    pub socket_timeout: Duration,
+    pub send_buffer_size: Option<usize>,
+    pub receive_buffer_size: Option<usize>,
+    pub pool: Mutex<Vec<Channel>>,
+}
+
+/// A connection that is not carrying a request.
+pub struct Channel {
+    stream: UnixStream,
+    inbox: Inbox,
+    slot: usize,
+}
+
+/// Why a request got no conversation, or lost it. The text says what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// 503: nobody could take it.
+    Unavailable(String),
+    /// 504: no answer in time.
+    TimedOut(String),
+    /// 502: the process that had read it is gone.
+    Died,
+}
+
+enum Failed {
+    /// Nobody has read the request.
+    Unread,
+    Trouble(Trouble),
+}
+
+impl Client {
+    /// Sends the request, with `first` bytes of its body, and waits until a process answers.
+    pub fn open(&self, request: &Request<'_>, first: &[u8]) -> Result<Conversation<'_>, Trouble> {
+        let mut meta = vec![0; HEADER];
+        payload::encode_request(&mut meta, request);
+        let length = meta.len() - HEADER + request.environ.0.len() + first.len();
+        meta[..HEADER].copy_from_slice(&frame::header(Kind::Request, length));
+        let parts = [&meta[..], request.environ.0, first];
+
+        let deadline = Instant::now() + self.connect_timeout;
+        loop {
+            let attempt = match self.pooled() {
+                Some(channel) => self.submit(channel, parts),
+                None => self.connect(deadline).map_err(Failed::Trouble).and_then(|stream| self.introduce(stream, parts)),
+            };
+            match attempt {
+                Ok(channel) => return Ok(Conversation { client: self, channel }),
+                Err(Failed::Trouble(trouble)) => return Err(trouble),
+                Err(Failed::Unread) if Instant::now() < deadline => {}
+                Err(Failed::Unread) => {
+                    return Err(Trouble::Unavailable(format!(
+                        "no process of group '{}' read the request within connect-timeout",
+                        self.group
+                    )));
+                }
+            }
+        }
+    }
+
+    /// An idle connection to a process that can serve at once. Where there is one process only, its
+    /// threads share a queue and any connection is as good.
+    fn pooled(&self) -> Option<Channel> {
+        let mut pool = self.pool.lock();
+        if self.processes == 1 {
+            return pool.pop();
+        }
+        let free = pool.iter().rposition(|channel| {
+            self.status.waiting(channel.slot).fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+                (waiting > 0).then(|| waiting - 1)
+            })
+            .is_ok()
+        });
+        free.map(|index| pool.swap_remove(index))
+    }
+
+    fn connect(&self, deadline: Instant) -> Result<UnixStream, Trouble> {
+        self.give_up_if_failing()?;
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let stream = os::connect(&self.path, left).map_err(|error| self.cannot_connect(&error))?;
+        let prepared = stream
+            .set_read_timeout(Some(self.socket_timeout))
+            .and_then(|()| stream.set_write_timeout(Some(self.socket_timeout)))
+            .and_then(|()| self.send_buffer_size.map_or(Ok(()), |size| os::set_send_buffer(stream.as_fd(), size)))
+            .and_then(|()| {
+                self.receive_buffer_size.map_or(Ok(()), |size| os::set_receive_buffer(stream.as_fd(), size))
+            });
+        prepared.map_err(|error| self.cannot_connect(&error))?;
+        Ok(stream)
+    }
+
+    /// Sends on a new connection, and waits to be accepted before the answer.
+    fn introduce(&self, stream: UnixStream, parts: [&[u8]; 3]) -> Result<Channel, Failed> {
+        let mut channel = Channel { stream, inbox: Inbox::default(), slot: 0 };
+        self.send(&channel, parts)?;
+        let deadline = Instant::now() + self.socket_timeout;
+        while !os::readable(channel.stream.as_fd(), Some(TICK)).map_err(|error| self.broken(&error))? {
+            self.give_up_if_failing().map_err(Failed::Trouble)?;
+            if Instant::now() > deadline {
+                return Err(Failed::Trouble(self.timed_out("no process accepted the request")));
+            }
+        }
+        let mut hello = None;
+        while hello.is_none() {
+            self.receive(&mut channel)?;
+            let next = channel.inbox.next().map_err(|_| Failed::Trouble(Trouble::Died))?;
+            hello = next.map(|(kind, bytes)| (kind, bytes.try_into().map(u32::from_le_bytes)));
+        }
+        let Some((Kind::Hello, Ok(slot))) = hello else { return Err(Failed::Trouble(Trouble::Died)) };
+        channel.slot = slot as usize;
+        if channel.inbox.is_empty() {
+            self.receive(&mut channel)?;
+        }
+        Ok(channel)
+    }
+
+    /// Sends on a connection that a process holds already.
+    fn submit(&self, mut channel: Channel, parts: [&[u8]; 3]) -> Result<Channel, Failed> {
+        self.send(&channel, parts)?;
+        self.receive(&mut channel)?;
+        Ok(channel)
+    }
+
+    fn send(&self, channel: &Channel, parts: [&[u8]; 3]) -> Result<(), Failed> {
+        let sent = os::send_all(channel.stream.as_fd(), &mut parts.map(IoSlice::new));
+        sent.map_err(|error| self.broken(&error))
+    }
+
+    fn receive(&self, channel: &mut Channel) -> Result<(), Failed> {
+        match os::receive(channel.stream.as_fd(), channel.inbox.space()) {
+            Ok(0) => Err(Failed::Trouble(Trouble::Died)),
+            Ok(count) => {
+                channel.inbox.received(count);
+                Ok(())
+            }
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    fn broken(&self, error: &io::Error) -> Failed {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Failed::Unread,
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                Failed::Trouble(self.timed_out("the application did not answer"))
+            }
+            _ => Failed::Trouble(Trouble::Unavailable(format!(
+                "the connection to process group '{}' failed: {error}",
+                self.group
+            ))),
+        }
+    }
+
+    fn give_up_if_failing(&self) -> Result<(), Trouble> {
+        if self.status.ready_processes() > 0 {
+            return Ok(());
+        }
+        match self.status.failure() {
+            Some(reason) => Err(Trouble::Unavailable(format!(
+                "no process of group '{}' is running: {reason}",
+                self.group
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn timed_out(&self, what: &str) -> Trouble {
+        let seconds = self.socket_timeout.as_secs_f64();
+        Trouble::TimedOut(format!(
+            "{what} within {seconds} s (process group '{}'; socket-timeout of WSGIDaemonProcess, by default \
+             httpd's Timeout, is the limit)",
+            self.group
+        ))
+    }
+
+    fn cannot_connect(&self, error: &io::Error) -> Trouble {
+        let cure = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "; httpd's User must be able to search every directory above it: set WSGISocketPrefix"
+            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                "; its queue is full (listen-backlog of WSGIDaemonProcess) and stayed so for connect-timeout"
+            }
+            io::ErrorKind::NotFound => "; the file was removed: restart httpd",
+            _ => "",
+        };
+        Trouble::Unavailable(format!(
+            "connecting to process group '{}' at {} failed: {error}{cure}",
+            self.group,
+            self.path.display()
+        ))
+    }
+}
+
+/// One request and its answer on a connection.
+pub struct Conversation<'a> {
+    client: &'a Client,
+    channel: Channel,
+}
+
+impl Conversation<'_> {
+    /// Whether the next frame is here already, or the end of the connection.
+    pub fn is_ready(&mut self) -> bool {
+        if self.channel.inbox.has_frame() {
+            return true;
+        }
+        match os::receive_now(self.channel.stream.as_fd(), self.channel.inbox.space()) {
+            Ok(None) => false,
+            Ok(Some(count)) => {
+                self.channel.inbox.received(count);
+                count == 0 || self.channel.inbox.has_frame()
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// The next frame, waiting for it as long as socket-timeout allows.
+    pub fn frame(&mut self) -> Result<(Kind, &[u8]), Trouble> {
+        while !self.channel.inbox.has_frame() {
+            self.client.receive(&mut self.channel).map_err(|failed| match failed {
+                Failed::Unread => Trouble::Died,
+                Failed::Trouble(trouble) => trouble,
+            })?;
+        }
+        match self.channel.inbox.next() {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) | Err(_) => Err(Trouble::Died),
+        }
+    }
+
+    /// A piece of the body that Want asked for.
+    pub fn send_body(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        let header = frame::header(Kind::Body, bytes.len());
+        self.send(&mut [IoSlice::new(&header), IoSlice::new(bytes)])
+    }
+
+    pub fn send_body_end(&mut self) -> Result<(), Trouble> {
+        self.send(&mut [IoSlice::new(&frame::header(Kind::BodyEnd, 0))])
+    }
+
+    pub fn send_body_error(&mut self, error: &BodyError) -> Result<(), Trouble> {
+        let mut out = Vec::new();
+        frame::append(&mut out, Kind::BodyFailed, |out| payload::encode_body_error(out, error));
+        self.send(&mut [IoSlice::new(&out)])
+    }
+
+    fn send(&mut self, parts: &mut [IoSlice<'_>]) -> Result<(), Trouble> {
+        os::send_all(self.channel.stream.as_fd(), parts).map_err(|error| match self.client.broken(&error) {
+            Failed::Unread => Trouble::Died,
+            Failed::Trouble(trouble) => trouble,
+        })
+    }
+
+    /// After the End frame: the connection can carry another request.
+    pub fn finish(mut self) {
+        if self.channel.inbox.is_empty() {
+            self.channel.inbox.shrink();
+            let mut pool = self.client.pool.lock();
+            if pool.len() < MOST_POOLED {
+                pool.push(self.channel);
+            }
+        }
+    }
+}

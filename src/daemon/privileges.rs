@@ -1,0 +1,113 @@
+//! How a forked process becomes what its group may be: limits, root directory, groups, user.
+//!
+//! Runs in the forked child of the supervisor, between fork and exec, called by `daemon::spawn`. The order
+//! matters: what only root may do comes first, the user last, and what a change of the user cancels comes
+//! after it. Each step is looked at again after it was taken; the first that fails ends the child.
+
+use std::env;
+use std::io;
+use std::os::unix::fs::chroot;
+use std::path::Path;
+
+use super::os::{self, Ids, Resource};
+use crate::config::process_group::{Identity, ProcessGroup};
+use crate::log::Message;
+
+/// Takes all steps. `httpd_uid` is the user of httpd's children, `supervisor` the parent's pid.
+pub fn take_on(group: &ProcessGroup, httpd_uid: u32, supervisor: i32) -> Result<(), Message> {
+    limits(group)?;
+    if let Some(mask) = group.umask {
+        os::set_umask(mask);
+        step("umask=", "", verify(os::set_umask(mask) == mask))?;
+    }
+    // The user database is outside the new root.
+    let groups = group.identity.as_ref().map(supplementary_groups).transpose()?;
+    if let Some(root) = &group.chroot {
+        let cure = "the directory must exist, and httpd must be started by root";
+        step("chroot=", cure, chroot(root).and_then(|()| env::set_current_dir("/")))?;
+    }
+    if let (Some(identity), Some(groups)) = (&group.identity, groups) {
+        become_user(identity, &groups)?;
+    }
+    step("no-new-privileges", "", os::forbid_new_privileges())?;
+    // After the change of the user, which cancels it; and the supervisor may have ended before.
+    step("parent-death signal", "", os::die_with_parent(libc::SIGKILL))?;
+    step("parent-death signal", "", verify(os::parent_pid() == supervisor))?;
+    working_directory(group, httpd_uid)
+}
+
+fn limits(group: &ProcessGroup) -> Result<(), Message> {
+    let cure = "choose a value within the limits of the service that starts httpd";
+    if let Some(bytes) = group.memory_limit {
+        step("memory-limit=", cure, limit(Resource::Data, bytes))?;
+    }
+    if let Some(bytes) = group.virtual_memory_limit {
+        step("virtual-memory-limit=", cure, limit(Resource::AddressSpace, bytes))?;
+    }
+    if let Some(nice) = group.cpu_priority {
+        let cure = "only root may choose a value below the one that httpd has";
+        let set = os::set_priority(nice).and_then(|()| verify(os::priority() == nice.clamp(-20, 19)));
+        step("cpu-priority=", cure, set)?;
+    }
+    Ok(())
+}
+
+fn limit(resource: Resource, bytes: u64) -> io::Result<()> {
+    os::limit_resource(resource, bytes)?;
+    verify(os::resource_limit(resource)? == bytes)
+}
+
+fn supplementary_groups(identity: &Identity) -> Result<Vec<u32>, Message> {
+    match &identity.supplementary_groups {
+        Some(groups) => Ok(groups.clone()),
+        None if identity.user_name.is_empty() => Ok(vec![identity.gid]),
+        None => os::groups_of_user(&identity.user_name, identity.gid).map_err(|error| {
+            failed(&format!("groups of user {}", identity.user_name), "see `id` for this user", &error)
+        }),
+    }
+}
+
+fn become_user(identity: &Identity, groups: &[u32]) -> Result<(), Message> {
+    let cure = "httpd must be started by root, with CAP_SETUID and CAP_SETGID, for user= and group=";
+    let set_groups = os::set_groups(groups).and_then(|()| {
+        let (mut wanted, mut got) = (groups.to_vec(), os::current_groups()?);
+        wanted.sort_unstable();
+        wanted.dedup();
+        got.sort_unstable();
+        got.dedup();
+        verify(got == wanted)
+    });
+    step("supplementary groups", cure, set_groups)?;
+    step("group=", cure, os::set_gids(identity.gid))?;
+    step("user=", cure, os::set_uids(identity.uid))?;
+    let ids = Ids::current().map_err(|error| failed("user=", cure, &error))?;
+    let expected = Ids { users: [identity.uid; 3], groups: [identity.gid; 3] };
+    step("user=", cure, verify(ids == expected))?;
+    let no_way_back = identity.uid != 0 && os::set_uids(0).is_err();
+    step("user=", "the user must not be able to become root again", verify(no_way_back))
+}
+
+fn working_directory(group: &ProcessGroup, httpd_uid: u32) -> Result<(), Message> {
+    if let Some(home) = &group.home {
+        let cure = format!("create {} and let the group's user enter it, or correct home=", home.display());
+        return step("home=", &cure, env::set_current_dir(home));
+    }
+    let other_user = group.identity.as_ref().filter(|identity| identity.uid != httpd_uid);
+    let user_home = other_user.map(|identity| identity.user_home.as_path());
+    let home = user_home.filter(|home| home.is_absolute()).unwrap_or(Path::new("/"));
+    // Many service users have a home that does not exist.
+    step("working directory", "", env::set_current_dir(home).or_else(|_| env::set_current_dir("/")))
+}
+
+fn verify(done: bool) -> io::Result<()> {
+    if done { Ok(()) } else { Err(io::Error::other("it had no effect")) }
+}
+
+fn step(name: &str, cure: &str, result: io::Result<()>) -> Result<(), Message> {
+    result.map_err(|error| failed(name, cure, &error))
+}
+
+fn failed(name: &str, cure: &str, error: &io::Error) -> Message {
+    let cure = if cure.is_empty() { String::new() } else { format!("; {cure}") };
+    Message::new(312, format!("the step '{name}' before the start of Python failed: {error}{cure}"))
+}

@@ -1,0 +1,227 @@
+//! Makes a daemon process: fork, descriptors, privileges, exec of the group's own Python.
+//!
+//! Called by the supervisor, which has one thread only, so that the forked child may do more than make
+//! system calls before it executes Python. What goes wrong in the child is reported over the control
+//! socket like the failures of the daemon that it would have become. `inherited` is the daemon's side.
+
+#![allow(unsafe_code)]
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use once_cell::sync::OnceCell;
+
+use super::control::{self, ControlDaemon, ControlSupervisor, Report};
+use super::launch::{CONTROL_FD, LISTENER_FD, Launch, STATUS_FD};
+use super::status::StatusPage;
+use super::{interpreter, os, privileges};
+use crate::config::process_group::ProcessGroup;
+use crate::log::Message;
+
+/// What the daemon's Python runs. It is also what makes the memory of the arguments long enough for
+/// every title.
+const BOOTSTRAP: &str = include_str!("bootstrap.py");
+
+/// EX_CONFIG of sysexits.h: a failure that was reported.
+const REPORTED: i32 = 78;
+
+/// Numbers below this are given to the daemon's descriptors.
+const SAFE_NUMBER: i32 = 10;
+
+/// What all daemons of a configuration are started with.
+pub struct Launcher {
+    /// Options of the interpreter, such as `-B` or `-O`.
+    pub flags: Vec<String>,
+    /// This very module's file.
+    pub module: PathBuf,
+    /// `WSGIPythonHome`.
+    pub default_home: Option<PathBuf>,
+    /// Added to the environment of every daemon, such as `PYTHONHASHSEED`.
+    pub environment: Vec<(String, String)>,
+    /// The user of httpd's children.
+    pub httpd_uid: u32,
+    /// The program that a test has Python run instead of `BOOTSTRAP`.
+    #[cfg(test)]
+    pub program: Option<String>,
+}
+
+/// A process on its way to be a daemon.
+pub struct Spawned {
+    pub pid: i32,
+    pub control: ControlSupervisor,
+    /// Reading end of its standard output and error, non-blocking.
+    pub output: OwnedFd,
+}
+
+/// What a daemon finds open.
+pub struct Inherited {
+    pub control: ControlDaemon,
+    pub listener: OwnedFd,
+    pub status: StatusPage,
+}
+
+/// The child's ends of everything.
+struct Ends<'a> {
+    control: ControlDaemon,
+    output: OwnedFd,
+    listener: BorrowedFd<'a>,
+    status: BorrowedFd<'a>,
+}
+
+impl Launcher {
+    pub fn spawn(
+        &self,
+        group: &ProcessGroup,
+        listener: BorrowedFd<'_>,
+        status: BorrowedFd<'_>,
+        launch: &Launch,
+    ) -> Result<Spawned, Message> {
+        let python = interpreter::find(group, self.default_home.as_deref())?;
+        let mut command = self.command(group, &python);
+        spawn_command(&mut command, group, self.httpd_uid, listener, status, launch).map_err(|error| {
+            let text = format!(
+                "the system has no resources for another process: {error}; see the limits of the service that \
+                 starts httpd (TasksMax, LimitNPROC, LimitNOFILE) and the memory of the machine"
+            );
+            Message::new(313, text)
+        })
+    }
+
+    fn command(&self, group: &ProcessGroup, python: &Path) -> Command {
+        let mut command = Command::new(python);
+        command.args(&self.flags).arg("-c").arg(self.program()).arg(&self.module);
+        // Where Python is, and what it is, was decided above.
+        command.env_remove("PYTHONHOME").env_remove("__PYVENV_LAUNCHER__");
+        command.envs(user_environment(group));
+        let locale = [("LANG", &group.lang), ("LC_ALL", &group.locale)];
+        command.envs(locale.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
+        if let Some(eggs) = &group.python_eggs {
+            command.env("PYTHON_EGG_CACHE", eggs);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(group.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    #[cfg(not(test))]
+    fn program(&self) -> &str {
+        BOOTSTRAP
+    }
+
+    #[cfg(test)]
+    fn program(&self) -> &str {
+        self.program.as_deref().unwrap_or(BOOTSTRAP)
+    }
+}
+
+fn user_environment(group: &ProcessGroup) -> Vec<(&'static str, OsString)> {
+    let Some(identity) = &group.identity else { return Vec::new() };
+    let mut pairs = Vec::new();
+    if !identity.user_name.is_empty() {
+        let names = ["USER", "LOGNAME", "USERNAME"];
+        pairs.extend(names.map(|name| (name, OsString::from(&identity.user_name))));
+    }
+    if !identity.user_home.as_os_str().is_empty() {
+        pairs.push(("HOME", identity.user_home.clone().into_os_string()));
+    }
+    pairs
+}
+
+fn spawn_command(
+    command: &mut Command,
+    group: &ProcessGroup,
+    httpd_uid: u32,
+    listener: BorrowedFd<'_>,
+    status: BorrowedFd<'_>,
+    launch: &Launch,
+) -> io::Result<Spawned> {
+    let (control, daemon_control) = control::pair()?;
+    control.send_launch(launch)?;
+    // Out of the way of the numbers that are given away: the report of a failure goes through it.
+    let daemon_control = ControlDaemon::from_fd(os::duplicate_above(daemon_control.as_fd(), SAFE_NUMBER)?);
+    let (output, daemon_output) = os::pipe()?;
+    os::set_nonblocking(output.as_fd(), true)?;
+    let ends = Ends { control: daemon_control, output: daemon_output, listener, status };
+    let supervisor = std::process::id() as i32;
+    // SAFETY: the supervisor has no other thread that could hold a lock in the child; the child
+    // never returns from this function.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let become_it = AssertUnwindSafe(|| become_daemon(command, group, httpd_uid, supervisor, &ends));
+            let failure = catch_unwind(become_it).unwrap_or_else(|_| {
+                Message::new(312, "the start of the process failed in a way that should not be possible")
+            });
+            // Nobody is left to tell if the supervisor has gone.
+            let _ = ends.control.send(&Report::Failed { code: failure.code, text: failure.text });
+            os::exit_now(REPORTED)
+        }
+        pid => Ok(Spawned { pid, control, output }),
+    }
+}
+
+/// Does not return but with what went wrong.
+fn become_daemon(
+    command: &mut Command,
+    group: &ProcessGroup,
+    httpd_uid: u32,
+    supervisor: i32,
+    ends: &Ends<'_>,
+) -> Message {
+    let prepared = os::reset_signals().and_then(|()| place_descriptors(ends));
+    if let Err(error) = prepared {
+        return Message::new(
+            312,
+            format!("the step 'descriptors' before the start of Python failed: {error}"),
+        );
+    }
+    if let Err(failure) = privileges::take_on(group, httpd_uid, supervisor) {
+        return failure;
+    }
+    let error = command.exec();
+    let program = Path::new(command.get_program()).display();
+    let text = format!(
+        "{program} cannot be executed: {error}; let the group's user execute it and pass through the directories \
+         above it (a link may lead to another place), or correct python-home= or python="
+    );
+    Message::new(311, text)
+}
+
+/// 0 is nothing, 1 and 2 the output, then control, listener and status; all else ends with exec.
+fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
+    let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
+    let nothing = above(File::open("/dev/null")?.as_fd())?;
+    let output = above(ends.output.as_fd())?;
+    let places = [
+        (&nothing, 0),
+        (&output, 1),
+        (&output, 2),
+        (&above(ends.control.as_fd())?, CONTROL_FD),
+        (&above(ends.listener)?, LISTENER_FD),
+        (&above(ends.status)?, STATUS_FD),
+    ];
+    for (fd, number) in places {
+        os::place_descriptor(fd.as_fd(), number)?;
+    }
+    os::close_on_exec_from(STATUS_FD + 1)
+}
+
+/// In the daemon: takes what the supervisor left open, for this process alone and not for those that the
+/// site's code will start. An error if called twice, or in a process that was not started by `spawn`.
+pub fn inherited() -> io::Result<Inherited> {
+    static TAKEN: OnceCell<()> = OnceCell::new();
+    TAKEN.set(()).map_err(|()| io::Error::from(io::ErrorKind::AlreadyExists))?;
+    let take = |number| {
+        let fd = os::adopt_descriptor(number)?;
+        os::set_close_on_exec(fd.as_fd())?;
+        Ok::<_, io::Error>(fd)
+    };
+    let (control, listener, status) = (take(CONTROL_FD)?, take(LISTENER_FD)?, take(STATUS_FD)?);
+    Ok(Inherited { control: ControlDaemon::from_fd(control), listener, status: StatusPage::from_fd(status)? })
+}

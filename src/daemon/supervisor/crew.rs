@@ -1,0 +1,333 @@
+//! The processes that the supervisor has: their descriptors, their orders, their ends.
+//!
+//! Owned by `daemon::supervisor`. It turns what a process says, writes and comes to into events for its
+//! `Group`, and does what the group answers.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use super::GroupPlan;
+use crate::daemon::control::{ControlSupervisor, Order, Report};
+use crate::daemon::group::{Action, Event, Group, ProcessId, Settings};
+use crate::daemon::launch::Launch;
+use crate::daemon::listener::{Listener, place};
+use crate::daemon::os::{self, Exit};
+use crate::daemon::output::Output;
+use crate::daemon::spawn::Launcher;
+use crate::daemon::status::State;
+use crate::log::{Journal, Message};
+
+/// What "no bound" means for a process that is to end.
+const LONGEST_SHUTDOWN: Duration = Duration::from_secs(60);
+
+/// A daemon keeps its own shutdown-timeout; the supervisor kills only one that does not manage to.
+const AFTER_SHUTDOWN: Duration = Duration::from_millis(500);
+
+/// Reports heard of one process before the others have their turn.
+const REPORTS_AT_ONCE: usize = 16;
+
+struct Unit {
+    plan: GroupPlan,
+    group: Group,
+}
+
+struct Process {
+    unit: usize,
+    id: ProcessId,
+    pid: i32,
+    slot: usize,
+    /// None once the daemon's end is closed.
+    control: Option<ControlSupervisor>,
+    output: Output,
+}
+
+/// Output that can still come when its process has ended: of processes that the site's code started.
+struct Remains {
+    unit: usize,
+    pid: i32,
+    output: Output,
+}
+
+pub struct Crew<'a> {
+    units: Vec<Unit>,
+    processes: Vec<Process>,
+    remains: Vec<Remains>,
+    pub generation: u64,
+    launcher: Launcher,
+    httpd_version: [u32; 3],
+    socket_timeout: Duration,
+    pub journal: &'a dyn Journal,
+}
+
+impl<'a> Crew<'a> {
+    pub fn new(
+        groups: Vec<GroupPlan>,
+        generation: u64,
+        launcher: Launcher,
+        httpd_version: [u32; 3],
+        socket_timeout: Duration,
+        journal: &'a dyn Journal,
+    ) -> Self {
+        let unit = |plan: GroupPlan| Unit { group: Group::new(settings(&plan)), plan };
+        let units = groups.into_iter().map(unit).collect();
+        let (processes, remains) = (Vec::new(), Vec::new());
+        Crew { units, processes, remains, generation, launcher, httpd_version, socket_timeout, journal }
+    }
+
+    pub fn begin(&mut self) {
+        for unit in &self.units {
+            unit.plan.listener.status.clear_generation(self.generation);
+        }
+        self.tell_all(&Event::Begin);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.processes.is_empty() && self.units.iter().all(|unit| unit.group.is_empty())
+    }
+
+    pub fn is_superseded(&self) -> bool {
+        self.units.iter().all(|unit| unit.group.is_superseded())
+    }
+
+    pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.units.iter().map(|unit| &unit.plan.listener)
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.units.iter().filter_map(|unit| unit.group.deadline()).min()
+    }
+
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let controls = self.processes.iter().filter_map(|process| Some(process.control.as_ref()?.as_fd()));
+        let outputs = self.processes.iter().filter_map(|process| process.output.fd());
+        let remains = self.remains.iter().filter_map(|remains| remains.output.fd());
+        controls.chain(outputs).chain(remains).collect()
+    }
+
+    pub fn tell_all(&mut self, event: &Event) {
+        for unit in 0..self.units.len() {
+            self.tell(unit, event.clone());
+        }
+    }
+
+    pub fn tick(&mut self, now: Instant) {
+        for unit in 0..self.units.len() {
+            if self.units[unit].group.deadline().is_some_and(|deadline| deadline <= now) {
+                self.tell(unit, Event::Tick);
+            }
+        }
+    }
+
+    /// Groups whose processes of a newer generation are all ready take themselves back.
+    pub fn look_for_successors(&mut self) {
+        for unit in 0..self.units.len() {
+            let newest = self.units[unit].plan.listener.status.newest_ready();
+            if newest > self.generation && !self.units[unit].group.is_superseded() {
+                self.tell(unit, Event::Superseded);
+            }
+        }
+    }
+
+    /// Reads what the processes wrote and reported.
+    pub fn hear(&mut self) {
+        let pids: Vec<i32> = self.processes.iter().map(|process| process.pid).collect();
+        for pid in pids {
+            self.read_output(pid);
+            self.read_reports(pid);
+        }
+        for remains in &mut self.remains {
+            let index = self.units[remains.unit].plan.index;
+            show(self.journal, index, remains.pid, &remains.output.read(false));
+        }
+        self.remains.retain(|remains| remains.output.fd().is_some());
+    }
+
+    /// Sees to all processes that have ended.
+    pub fn reap(&mut self) {
+        while let Some((pid, exit)) = os::reap() {
+            self.ended(pid, exit);
+        }
+    }
+
+    fn ended(&mut self, pid: i32, exit: Exit) {
+        // Its last words first: all that was written, then the end of it.
+        self.read_output(pid);
+        self.read_output(pid);
+        self.read_reports(pid);
+        // A process that ended by itself when its successors were ready was right to do so.
+        self.look_for_successors();
+        let Some(index) = self.processes.iter().position(|process| process.pid == pid) else { return };
+        let (unit, id) = (self.processes[index].unit, self.processes[index].id);
+        self.status_of(index).release_slot(self.processes[index].slot);
+        let output = self.processes[index].output.last_lines();
+        self.tell(unit, Event::Exited { process: id, exit, output });
+        if let Some(index) = self.find(unit, id) {
+            let process = self.processes.swap_remove(index);
+            self.remains.push(Remains { unit, pid, output: process.output });
+        }
+    }
+
+    fn read_output(&mut self, pid: i32) {
+        let Some(process) = self.processes.iter_mut().find(|process| process.pid == pid) else { return };
+        let unit = &self.units[process.unit];
+        let lines = process.output.read(unit.group.holds_output(process.id));
+        show(self.journal, unit.plan.index, pid, &lines);
+    }
+
+    fn read_reports(&mut self, pid: i32) {
+        for _ in 0..REPORTS_AT_ONCE {
+            let Some(process) = self.processes.iter_mut().find(|process| process.pid == pid) else { return };
+            let (unit, id) = (process.unit, process.id);
+            let Some(control) = &process.control else { return };
+            match control.receive() {
+                Ok(Some(report)) => self.tell(unit, event(id, report)),
+                Ok(None) => return,
+                // Nonsense from a process that runs a site's code is not listened to.
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {}
+                Err(_) => process.control = None,
+            }
+        }
+    }
+
+    /// Tells a group what happened, and does what follows from it.
+    fn tell(&mut self, unit: usize, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.units[unit].group.on(event, Instant::now()) {
+                events.extend(self.carry_out(unit, action));
+            }
+        }
+    }
+
+    /// Does it; an event is what came of it at once.
+    fn carry_out(&mut self, unit: usize, action: Action) -> Option<Event> {
+        match action {
+            Action::Start(process) => return self.start(unit, process),
+            Action::Serve(process) => self.order(unit, process, State::Ready, Order::Serve),
+            Action::Drain(process) => self.order(unit, process, State::Draining, Order::Drain),
+            Action::Stop(process) => self.order(unit, process, State::Draining, Order::Stop),
+            Action::Terminate(process) => self.signal(unit, process, libc::SIGTERM),
+            Action::Kill(process) => self.signal(unit, process, libc::SIGKILL),
+            Action::ReleaseOutput { process, show } => self.release_output(unit, process, show),
+            Action::Record(level, message) => {
+                self.journal.record(Some(self.units[unit].plan.index), level, &message);
+            }
+            Action::Fail(reason) => self.units[unit].plan.listener.status.fail(self.generation, &reason),
+            Action::Recovered => self.units[unit].plan.listener.status.recovered(self.generation),
+            Action::Supersede => self.units[unit].plan.listener.status.supersede(self.generation),
+        }
+        None
+    }
+
+    fn start(&mut self, unit: usize, id: ProcessId) -> Option<Event> {
+        let plan = &self.units[unit].plan;
+        let (listener, status) = (&plan.listener, &plan.listener.status);
+        let Some(slot) = status.claim_slot(self.generation) else {
+            let text = "the group has too many processes, those of older configurations included; wait until their \
+                        requests have ended, or lower processes=";
+            return Some(Event::NotStarted(id, Message::new(314, text)));
+        };
+        let launch = self.launch(plan, slot);
+        match self.launcher.spawn(&plan.group, listener.socket.as_fd(), status.fd(), &launch) {
+            Err(reason) => {
+                status.release_slot(slot);
+                Some(Event::NotStarted(id, reason))
+            }
+            Ok(spawned) => {
+                status.set_pid(slot, spawned.pid);
+                let (pid, control) = (spawned.pid, Some(spawned.control));
+                let output = Output::new(spawned.output);
+                self.units[unit].group.started(id, pid);
+                self.processes.push(Process { unit, id, pid, slot, control, output });
+                None
+            }
+        }
+    }
+
+    fn launch(&self, plan: &GroupPlan, slot: usize) -> Launch {
+        let group = &plan.group;
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Launch {
+            group: group.name.clone(),
+            slot: slot as u32,
+            generation: self.generation,
+            processes: group.processes,
+            threads: group.threads,
+            stack_size: group.stack_size.unwrap_or(0) as u64,
+            httpd_uid: self.launcher.httpd_uid,
+            httpd_version: self.httpd_version,
+            display_name: group.display_name.clone(),
+            home: group.home.as_ref().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
+            python_path: group.python_path.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
+            switch_interval: group.switch_interval.unwrap_or(0.0),
+            shutdown_timeout_ms: milliseconds(group.shutdown_timeout),
+            graceful_timeout_ms: milliseconds(group.graceful_timeout),
+            socket_timeout_ms: milliseconds(group.socket_timeout.unwrap_or(self.socket_timeout)),
+            preload: plan.preload.clone(),
+        }
+    }
+
+    fn order(&mut self, unit: usize, id: ProcessId, state: State, order: Order) {
+        let Some(index) = self.find(unit, id) else { return };
+        self.status_of(index).set_state(self.processes[index].slot, state);
+        let sent = self.processes[index].control.as_ref().map(|control| control.send(order));
+        // A daemon that lost its control socket, or reads no orders, understands the signal.
+        if order == Order::Stop && !matches!(sent, Some(Ok(()))) {
+            self.signal(unit, id, libc::SIGTERM);
+        }
+    }
+
+    fn signal(&mut self, unit: usize, id: ProcessId, signal: i32) {
+        if let Some(index) = self.find(unit, id) {
+            // It can only have ended in the meantime, which is about to be seen.
+            let _ = os::kill(self.processes[index].pid, signal);
+        }
+    }
+
+    fn release_output(&mut self, unit: usize, id: ProcessId, wanted: bool) {
+        let Some(index) = self.find(unit, id) else { return };
+        let process = &mut self.processes[index];
+        let held = process.output.release();
+        if wanted {
+            show(self.journal, self.units[unit].plan.index, process.pid, &held);
+        }
+    }
+
+    fn find(&self, unit: usize, id: ProcessId) -> Option<usize> {
+        self.processes.iter().position(|process| process.unit == unit && process.id == id)
+    }
+
+    fn status_of(&self, index: usize) -> &crate::daemon::status::StatusPage {
+        &self.units[self.processes[index].unit].plan.listener.status
+    }
+}
+
+fn settings(plan: &GroupPlan) -> Settings {
+    let group = &plan.group;
+    let shutdown_timeout = match group.shutdown_timeout {
+        Duration::ZERO => LONGEST_SHUTDOWN,
+        timeout => timeout + AFTER_SHUTDOWN,
+    };
+    Settings {
+        name: group.name.clone(),
+        place: place(&group.origin),
+        processes: group.processes as usize,
+        graceful_timeout: group.graceful_timeout,
+        shutdown_timeout,
+    }
+}
+
+fn event(process: ProcessId, report: Report) -> Event {
+    match report {
+        Report::Ready { loaded } => Event::Ready { process, loaded },
+        Report::Reload { path, modified } => Event::Reload { path, modified },
+        Report::Failed { code, text } => Event::Failed(process, Message::new(code, text)),
+    }
+}
+
+fn show(journal: &dyn Journal, group: usize, pid: i32, lines: &[Vec<u8>]) {
+    for line in lines {
+        journal.output(group, pid, line);
+    }
+}
