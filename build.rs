@@ -215,6 +215,7 @@ const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_get_server_banner",
     "ap_get_loadavg",
     "ap_run_http_scheme",
+    "ap_run_generate_log_id",
     "ap_get_limit_req_body",
     "ap_allow_options",
     "ap_auth_type",

@@ -1,8 +1,23 @@
-mod sys;
-mod log;
-mod wire;
-mod request;
-mod config { pub mod process_group; }
-mod python;
+//! mod_wsgi_rs
+
+mod module;
+
+mod hooks;
+
+mod exchange;
+mod process;
+mod target;
+
+mod daemon;
+
 mod wsgi;
-mod daemon { pub mod os; pub mod launch; pub mod control; pub mod status; pub mod connection; pub mod client; pub mod worker; pub mod serve;}
+
+mod config;
+mod request;
+mod wire;
+
+mod apache;
+mod python;
+
+mod log;
+mod sys;

@@ -3,6 +3,7 @@
 //! Used in the httpd parent, its children and the supervisor (which is a fork of the parent).
 //! `module` is the one door through which httpd calls us.
 
+pub mod accounts;
 pub mod brigade;
 pub mod log;
 pub mod module;

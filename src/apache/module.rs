@@ -193,7 +193,7 @@ unsafe extern "C" fn directive<M: Module>(
     let server = unsafe { &*parameters.server };
     let text = |string| String::from_utf8_lossy(bytes(string).unwrap_or_default()).into_owned();
     // SAFETY: only asks for the context of these parameters.
-    let in_htaccess = !unsafe { api().ap_check_cmd_context(parameters, NOT_IN_HTACCESS) }.is_null();
+    let in_htaccess = !unsafe { api().ap_check_cmd_context(parameters, NOT_IN_HTACCESS as u32) }.is_null();
     let place = Place {
         file: text(directive.filename),
         line: u32::try_from(directive.line_num).unwrap_or(0),

@@ -30,33 +30,92 @@ impl Configuration {
     }
 }
 
-/// Has httpd watch a process that it forked: `lost` runs in the parent when the process ends.
+/// What httpd calls about a watched process.
+struct Watched {
+    pid: i32,
+    lost: fn(i32),
+}
+
+/// Has httpd watch a process that it forked: `lost` runs in the parent when the process has ended.
 pub fn watch(pid: i32, lost: fn(i32)) {
-    let process = Box::leak(Box::new(apr_proc_t {
-        pid,
-        in_: std::ptr::null_mut(),
-        out: std::ptr::null_mut(),
-        err: std::ptr::null_mut(),
-    }));
+    let null = std::ptr::null_mut();
+    let process = Box::into_raw(Box::new(apr_proc_t { pid, in_: null, out: null, err: null }));
+    let watched = Box::into_raw(Box::new(Watched { pid, lost })).cast::<c_void>();
     // SAFETY: the main server's process record and its pool live as long as httpd.
     let pool = unsafe { (*(*super::server::main_server().as_ptr()).process).pool };
-    // SAFETY: the record was leaked for APR to keep; `maintain` has the signature APR calls; the
-    // data is a function pointer.
-    unsafe { api().apr_proc_other_child_register(process, Some(maintain), lost as *mut c_void, std::ptr::null_mut(), pool) };
+    // SAFETY: both records live until `maintain` takes them back; it has the signature APR calls.
+    unsafe { api().apr_proc_other_child_register(process, Some(maintain), watched, null.cast(), pool) };
 }
 
 unsafe extern "C" fn maintain(reason: c_int, data: *mut c_void, _status: c_int) {
-    if reason == APR_OC_REASON_DEATH as c_int || reason == APR_OC_REASON_LOST as c_int {
-        // SAFETY: `watch` registered a function of this type.
-        let lost = unsafe { std::mem::transmute::<*mut c_void, fn(i32)>(data) };
-        // SAFETY: APR found the record by this data and lets it be taken out during the call.
-        unsafe { api().apr_proc_other_child_unregister(data) };
-        let _ = std::panic::catch_unwind(|| lost(0));
+    if reason != APR_OC_REASON_DEATH as c_int && reason != APR_OC_REASON_LOST as c_int {
+        return;
     }
+    // SAFETY: APR found the record by this data and lets it be taken out during the call.
+    unsafe { api().apr_proc_other_child_unregister(data) };
+    // SAFETY: `watch` made the box, and it is registered no longer.
+    let watched = unsafe { Box::from_raw(data.cast::<Watched>()) };
+    // The panic's message is in the log; the parent goes on.
+    let _ = std::panic::catch_unwind(|| (watched.lost)(watched.pid));
 }
 
 /// Closes the copies of httpd's listening sockets in a process that was forked and does not serve.
 pub fn close_listeners() {
     // SAFETY: the list of listeners is this process's own copy.
     unsafe { api().ap_close_listeners() }
+}
+
+/// Whether httpd is ending, and not only restarting.
+pub fn is_ending() -> bool {
+    // SAFETY: only asks for httpd's state.
+    unsafe { api().ap_state_query(AP_SQ_MAIN_STATE as c_int) == AP_SQ_MS_EXITING as c_int }
+}
+
+/// Forks the (single-threaded) parent; `child` runs in the new process, which then ends without any
+/// of httpd's cleanups.
+pub fn fork(child: impl FnOnce()) -> std::io::Result<i32> {
+    // SAFETY: the parent has one thread while it reads its configuration and watches its children,
+    // so the child may go on as an ordinary program.
+    match unsafe { libc::fork() } {
+        -1 => Err(std::io::Error::last_os_error()),
+        0 => {
+            let status = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)) {
+                Ok(()) => 0,
+                Err(_) => 70,
+            };
+            // SAFETY: ends this process only.
+            unsafe { libc::_exit(status) }
+        }
+        pid => Ok(pid),
+    }
+}
+
+/// Waits for a process that `fork` made, at most so long; true when it has ended.
+pub fn wait_for_end(pid: i32, most: std::time::Duration) -> bool {
+    let deadline = std::time::Instant::now() + most;
+    loop {
+        // SAFETY: asks for one child of ours; no status is wanted.
+        let waited = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+        if waited != 0 || std::time::Instant::now() > deadline {
+            return waited != 0;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// The file this library was loaded from.
+pub fn module_path() -> Option<std::path::PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    // SAFETY: a Dl_info of zeros is valid for dladdr to fill.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: any address may be asked for; this one is in our own library.
+    let found = unsafe { libc::dladdr(module_path as *const c_void, &mut info) };
+    let name = super::table::bytes(info.dli_fname).filter(|_| found != 0)?;
+    std::fs::canonicalize(std::ffi::OsStr::from_bytes(name)).ok()
+}
+
+/// Has the kernel end this httpd child when the parent is gone: nobody could stop it any more.
+pub fn end_with_parent() {
+    // SAFETY: a number in, nothing out; without it the child only lives on.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
 }

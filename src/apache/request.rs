@@ -81,6 +81,30 @@ impl<'r> Request<'r> {
         bytes(self.record().unparsed_uri).unwrap_or_default()
     }
 
+    /// Method, target and protocol as the client sent them.
+    pub fn request_line(&self) -> &[u8] {
+        bytes(self.record().the_request).unwrap_or_default()
+    }
+
+    /// URL and query of the request that was redirected to this one inside httpd.
+    pub fn redirected_from(&self) -> Option<(&[u8], Option<&[u8]>)> {
+        let previous = self.record().prev;
+        if previous.is_null() {
+            return None;
+        }
+        // SAFETY: a request that was redirected lives as long as the one it became.
+        let previous = unsafe { &*previous };
+        Some((bytes(previous.uri)?, bytes(previous.args)))
+    }
+
+    /// Whether an output filter that works on content, like mod_deflate's, is in the chain.
+    pub fn has_content_filter(&self) -> bool {
+        let filter = self.record().output_filters;
+        // SAFETY: a request's chain of output filters is never empty, and each filter has a record.
+        let kind = unsafe { (*(*filter).frec).ftype };
+        kind < ap_filter_type_AP_FTYPE_PROTOCOL
+    }
+
     pub fn filename(&self) -> &[u8] {
         bytes(self.record().filename).unwrap_or_default()
     }
@@ -151,6 +175,11 @@ impl<'r> Request<'r> {
     }
 
     pub fn document_root(&self) -> &[u8] {
+        // SAFETY: the record is alive; the result is in its pool or the configuration's.
+        bytes(unsafe { api().ap_document_root(self.record) }).unwrap_or_default()
+    }
+
+    pub fn context_document_root(&self) -> &[u8] {
         // SAFETY: the record is alive; the result is in its pool or the configuration's.
         bytes(unsafe { api().ap_context_document_root(self.record) }).unwrap_or_default()
     }

@@ -65,8 +65,9 @@ impl Server {
         Duration::from_micros(u64::try_from(self.record().timeout).unwrap_or(0))
     }
 
-    /// Our configuration of this server. `T` is the type that `Module::Server` names.
-    pub fn config<T>(&self) -> &T {
+    /// Our configuration of this server, which lives as long as the record does: in a child, as long
+    /// as the process. `T` is the type that `Module::Server` names.
+    pub fn config<T>(self) -> &'static T {
         // SAFETY: the slot holds what `Module::create_server` or `merge_server` gave.
         unsafe { &*config_slot(self.record().module_config).cast::<T>() }
     }
@@ -122,6 +123,12 @@ pub fn httpd_ids() -> (u32, u32) {
     // SAFETY: the variable is filled while httpd reads its configuration, by one thread.
     let config = unsafe { &*api().ap_unixd_config };
     (config.user_id, config.group_id)
+}
+
+/// What SERVER_SOFTWARE says, as much as `ServerTokens` allows.
+pub fn banner() -> &'static [u8] {
+    // SAFETY: takes nothing; the string lives as long as the configuration.
+    bytes(unsafe { api().ap_get_server_banner() }).unwrap_or_default()
 }
 
 /// Version of the running httpd.

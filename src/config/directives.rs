@@ -4,6 +4,8 @@
 //! the httpd parent for the configuration files, in a child for `.htaccess` files (with a scratch
 //! `ServerConfig` and `GlobalConfig`, which the directives allowed there do not touch).
 
+use std::ffi::CStr;
+
 use crate::config::actions::{self, Action};
 use crate::config::global::{GlobalConfig, Note, ServerConfig};
 use crate::config::options::Accounts;
@@ -26,12 +28,12 @@ pub enum Scope {
 }
 
 pub struct Directive {
-    pub name: &'static str,
+    pub name: &'static CStr,
     pub scope: Scope,
     /// Fewest and most words.
     pub words: (usize, usize),
     /// What httpd shows with `-L`, and what an error about the number of words repeats.
-    pub usage: &'static str,
+    pub usage: &'static CStr,
     action: Action,
 }
 
@@ -56,58 +58,71 @@ const ANY: usize = usize::MAX;
 
 #[rustfmt::skip]
 pub const TABLE: &[Directive] = &[
-    row("WSGIScriptAlias", Scope::Server, (2, ANY), "url-path script-or-directory/ [process-group=name] [application-group=name] [callable-object=name] [pass-authorization=On|Off]", actions::script_alias),
-    row("WSGIScriptAliasMatch", Scope::Server, (2, ANY), "regex script-with-$1 [process-group=name] [application-group=name] [callable-object=name] [pass-authorization=On|Off]", actions::script_alias_match),
-    row("WSGIDaemonProcess", Scope::Server, (1, ANY), "name [option=value ...]", actions::daemon_process),
-    row("WSGIImportScript", Scope::Server, (1, ANY), "script process-group=name application-group=name", actions::import_script),
-    row("WSGIProcessGroup", Scope::ServerOrDirectory, (1, 1), "name|%{GLOBAL}|%{ENV:variable}|%{SERVER}|%{HOST}|%{RESOURCE}", actions::process_group),
-    row("WSGIApplicationGroup", Scope::ServerOrDirectory, (1, 1), "name|%{GLOBAL}|%{RESOURCE}|%{SERVER}|%{HOST}|%{ENV:variable}", actions::application_group),
-    row("WSGIRestrictProcess", Scope::ServerOrDirectory, (1, ANY), "name|%{GLOBAL} ...", actions::restrict_process),
-    row("WSGICallableObject", Scope::FileInfo, (1, 1), "name|%{ENV:variable}", actions::callable_object),
-    row("WSGIPassAuthorization", Scope::FileInfo, (1, 1), "On|Off", actions::pass_authorization),
-    row("WSGIScriptReloading", Scope::FileInfo, (1, 1), "On|Off", actions::script_reloading),
-    row("WSGIErrorOverride", Scope::FileInfo, (1, 1), "On|Off", actions::error_override),
-    row("WSGIChunkedRequest", Scope::FileInfo, (1, 1), "On|Off", actions::chunked_request),
-    row("WSGIMapHEADToGET", Scope::FileInfo, (1, 1), "Off|On|Auto", actions::map_head_to_get),
-    row("WSGIEnableSendfile", Scope::FileInfo, (1, 1), "On|Off", actions::enable_sendfile),
-    row("WSGIIgnoreActivity", Scope::FileInfo, (1, 1), "On|Off", actions::ignore_activity),
-    row("WSGIRestrictEmbedded", Scope::Global, (1, 1), "On|Off", actions::restrict_embedded),
-    row("WSGICaseSensitivity", Scope::Global, (1, 1), "On|Off", actions::case_sensitivity),
-    row("WSGISocketPrefix", Scope::Global, (1, 1), "path-prefix", actions::socket_prefix),
-    row("WSGISocketRotation", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
-    row("WSGIAcceptMutex", Scope::Global, (1, 1), "default|flock|fcntl|sysvsem|posixsem|pthread", actions::accept_mutex),
-    row("WSGIPythonHome", Scope::Global, (1, 1), "directory", actions::python_home),
-    row("WSGIPythonPath", Scope::Global, (1, 1), "directory[:directory...]", actions::python_path),
-    row("WSGIPythonEggs", Scope::Global, (1, 1), "directory", actions::python_eggs),
-    row("WSGIPythonWarnings", Scope::Global, (1, 1), "filter", actions::python_warnings),
-    row("WSGIPythonOptimize", Scope::Global, (1, 1), "0|1|2", actions::python_optimize),
-    row("WSGIPythonHashSeed", Scope::Global, (1, 1), "random|0...4294967295", actions::python_hash_seed),
-    row("WSGIDontWriteBytecode", Scope::Global, (1, 1), "On|Off", actions::dont_write_bytecode),
-    row("WSGISwitchInterval", Scope::Global, (1, 1), "seconds", actions::switch_interval),
-    row("WSGIDestroyInterpreter", Scope::Global, (1, 1), "On|Off", actions::destroy_interpreter),
-    row("WSGIVerboseDebugging", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
-    row("WSGILazyInitialization", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
-    row("WSGIPy3kWarningFlag", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
-    row("WSGIRestrictStdin", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
-    row("WSGIRestrictStdout", Scope::Global, (1, 1), "On|Off", actions::flag_without_effect),
-    row("WSGIGroupAuthoritative", Scope::AuthConfig, (1, 1), "On|Off", actions::flag_without_effect),
+    row(c"WSGIScriptAlias", Scope::Server, (2, ANY), c"url-path script-or-directory/ [process-group=name] [application-group=name] [callable-object=name] [pass-authorization=On|Off]", actions::script_alias),
+    row(c"WSGIScriptAliasMatch", Scope::Server, (2, ANY), c"regex script-with-$1 [process-group=name] [application-group=name] [callable-object=name] [pass-authorization=On|Off]", actions::script_alias_match),
+    row(c"WSGIDaemonProcess", Scope::Server, (1, ANY), c"name [option=value ...]", actions::daemon_process),
+    row(c"WSGIImportScript", Scope::Server, (1, ANY), c"script process-group=name application-group=name", actions::import_script),
+    row(c"WSGIProcessGroup", Scope::ServerOrDirectory, (1, 1), c"name|%{GLOBAL}|%{ENV:variable}|%{SERVER}|%{HOST}|%{RESOURCE}", actions::process_group),
+    row(c"WSGIApplicationGroup", Scope::ServerOrDirectory, (1, 1), c"name|%{GLOBAL}|%{RESOURCE}|%{SERVER}|%{HOST}|%{ENV:variable}", actions::application_group),
+    row(c"WSGIRestrictProcess", Scope::ServerOrDirectory, (1, ANY), c"name|%{GLOBAL} ...", actions::restrict_process),
+    row(c"WSGICallableObject", Scope::FileInfo, (1, 1), c"name|%{ENV:variable}", actions::callable_object),
+    row(c"WSGIPassAuthorization", Scope::FileInfo, (1, 1), c"On|Off", actions::pass_authorization),
+    row(c"WSGIScriptReloading", Scope::FileInfo, (1, 1), c"On|Off", actions::script_reloading),
+    row(c"WSGIErrorOverride", Scope::FileInfo, (1, 1), c"On|Off", actions::error_override),
+    row(c"WSGIChunkedRequest", Scope::FileInfo, (1, 1), c"On|Off", actions::chunked_request),
+    row(c"WSGIMapHEADToGET", Scope::FileInfo, (1, 1), c"Off|On|Auto", actions::map_head_to_get),
+    row(c"WSGIEnableSendfile", Scope::FileInfo, (1, 1), c"On|Off", actions::enable_sendfile),
+    row(c"WSGIIgnoreActivity", Scope::FileInfo, (1, 1), c"On|Off", actions::ignore_activity),
+    row(c"WSGIRestrictEmbedded", Scope::Global, (1, 1), c"On|Off", actions::restrict_embedded),
+    row(c"WSGICaseSensitivity", Scope::Global, (1, 1), c"On|Off", actions::case_sensitivity),
+    row(c"WSGISocketPrefix", Scope::Global, (1, 1), c"path-prefix", actions::socket_prefix),
+    row(c"WSGISocketRotation", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
+    row(c"WSGIAcceptMutex", Scope::Global, (1, 1), c"default|flock|fcntl|sysvsem|posixsem|pthread", actions::accept_mutex),
+    row(c"WSGIPythonHome", Scope::Global, (1, 1), c"directory", actions::python_home),
+    row(c"WSGIPythonPath", Scope::Global, (1, 1), c"directory[:directory...]", actions::python_path),
+    row(c"WSGIPythonEggs", Scope::Global, (1, 1), c"directory", actions::python_eggs),
+    row(c"WSGIPythonWarnings", Scope::Global, (1, 1), c"filter", actions::python_warnings),
+    row(c"WSGIPythonOptimize", Scope::Global, (1, 1), c"0|1|2", actions::python_optimize),
+    row(c"WSGIPythonHashSeed", Scope::Global, (1, 1), c"random|0...4294967295", actions::python_hash_seed),
+    row(c"WSGIDontWriteBytecode", Scope::Global, (1, 1), c"On|Off", actions::dont_write_bytecode),
+    row(c"WSGISwitchInterval", Scope::Global, (1, 1), c"seconds", actions::switch_interval),
+    row(c"WSGIDestroyInterpreter", Scope::Global, (1, 1), c"On|Off", actions::destroy_interpreter),
+    row(c"WSGIVerboseDebugging", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
+    row(c"WSGILazyInitialization", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
+    row(c"WSGIPy3kWarningFlag", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
+    row(c"WSGIRestrictStdin", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
+    row(c"WSGIRestrictStdout", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
+    row(c"WSGIGroupAuthoritative", Scope::AuthConfig, (1, 1), c"On|Off", actions::flag_without_effect),
 ];
 
 const fn row(
-    name: &'static str,
+    name: &'static CStr,
     scope: Scope,
     words: (usize, usize),
-    usage: &'static str,
+    usage: &'static CStr,
     action: Action,
 ) -> Directive {
     Directive { name, scope, words, usage, action }
 }
 
+/// The row of a directive; names are compared as httpd compares them.
+pub fn find(name: &str) -> Option<&'static Directive> {
+    TABLE.iter().find(|directive| directive.name().eq_ignore_ascii_case(name))
+}
+
 impl Directive {
+    pub fn name(&self) -> &'static str {
+        self.name.to_str().expect("the table is ASCII")
+    }
+
+    fn usage(&self) -> &'static str {
+        self.usage.to_str().expect("the table is ASCII")
+    }
+
     /// Carries out one directive; the error is ready to be handed to httpd, which adds the line.
     pub fn apply(&self, context: &mut Context<'_>, args: &str) -> Result<(), String> {
         self.run(context, args)
-            .map_err(|error| Message::new(101, format!("{}: {error}", self.name)).to_string())
+            .map_err(|error| Message::new(101, format!("{}: {error}", self.name())).to_string())
     }
 
     fn run(&self, context: &mut Context<'_>, args: &str) -> Result<(), String> {
@@ -125,11 +140,11 @@ impl Directive {
             return Err(format!(
                 "expected {number}, found {}: write {} {}",
                 words.len(),
-                self.name,
-                self.usage
+                self.name(),
+                self.usage()
             ));
         }
-        (self.action)(context, self.name, &words)
+        (self.action)(context, self.name(), &words)
     }
 }
 

@@ -31,7 +31,7 @@ impl Site {
         self.line += 1;
         let mut inner = Settings::default();
         let (name, args) = text.split_once(' ').unwrap_or((text, ""));
-        let directive = TABLE.iter().find(|row| row.name == name).expect("a known directive");
+        let directive = TABLE.iter().find(|row| row.name() == name).expect("a known directive");
         let mut context = Context {
             settings: if section.is_some() { &mut inner } else { &mut self.settings },
             server: &mut self.server,
@@ -64,8 +64,8 @@ fn error(line: &str) -> String {
 #[test]
 fn names_are_unique_and_usages_are_given() {
     for (index, row) in TABLE.iter().enumerate() {
-        assert!(TABLE[..index].iter().all(|other| !other.name.eq_ignore_ascii_case(row.name)));
-        assert!(!row.usage.is_empty() && row.words.0 <= row.words.1);
+        assert!(TABLE[..index].iter().all(|other| !other.name().eq_ignore_ascii_case(row.name())));
+        assert!(!row.usage().is_empty() && row.words.0 <= row.words.1);
     }
 }
 
@@ -150,7 +150,7 @@ fn the_whole_server() {
 fn the_whole_server_is_not_a_virtual_host() {
     let mut site = Site { virtual_host: true, ..Site::default() };
     for row in TABLE.iter().filter(|row| row.scope == Scope::Global) {
-        let error = site.read(&mut GlobalConfig::default(), &format!("{} On", row.name)).unwrap_err();
+        let error = site.read(&mut GlobalConfig::default(), &format!("{} On", row.name())).unwrap_err();
         assert!(error.contains("move it out of <VirtualHost>"), "{error}");
     }
 }
@@ -208,6 +208,6 @@ fn the_number_of_words_is_checked() {
 fn every_directive_is_documented() {
     let page = include_str!("../../docs/directives.md");
     for row in TABLE {
-        assert!(page.contains(&format!("`{}`", row.name)), "{} is missing in docs/directives.md", row.name);
+        assert!(page.contains(&format!("`{}`", row.name())), "{} is missing in docs/directives.md", row.name());
     }
 }

@@ -14,6 +14,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ const MOST_POOLED: usize = 256;
 pub struct Client {
     pub group: String,
     pub path: PathBuf,
-    pub status: StatusPage,
+    pub status: Arc<StatusPage>,
     pub processes: u32,
     pub connect_timeout: Duration,
     pub socket_timeout: Duration,
@@ -229,6 +230,11 @@ pub struct Conversation<'a> {
 }
 
 impl Conversation<'_> {
+    /// Name of the process group.
+    pub fn group(&self) -> &str {
+        &self.client.group
+    }
+
     /// Whether the next frame is here already, or the end of the connection.
     pub fn is_ready(&mut self) -> bool {
         if self.channel.inbox.has_frame() {

@@ -28,6 +28,8 @@ pub struct Connection {
 struct BodyState {
     /// Arrived and not yet read by the application.
     here: Vec<u8>,
+    /// Of a body whose length is known: what has not arrived yet.
+    missing: Option<u64>,
     ended: bool,
     failed: Option<BodyError>,
 }
@@ -73,7 +75,11 @@ impl Connection {
     pub fn begin(&mut self, length: BodyLength, first: &[u8]) {
         self.body.here.clear();
         self.body.here.extend_from_slice(first);
-        self.body.ended = length == BodyLength::Known(first.len() as u64);
+        self.body.missing = match length {
+            BodyLength::Known(length) => Some(length.saturating_sub(first.len() as u64)),
+            BodyLength::Chunked => None,
+        };
+        self.body.ended = self.body.missing == Some(0);
         self.body.failed = None;
     }
 
@@ -104,7 +110,12 @@ impl Connection {
             let next = self.inbox.next().map_err(|malformed| lost(&malformed.to_string()))?;
             if let Some((kind, bytes)) = next {
                 match kind {
-                    Kind::Body => self.body.here.extend_from_slice(bytes),
+                    Kind::Body => {
+                        self.body.here.extend_from_slice(bytes);
+                        let missing = self.body.missing.map(|missing| missing.saturating_sub(bytes.len() as u64));
+                        self.body.missing = missing;
+                        self.body.ended = missing == Some(0);
+                    }
                     Kind::BodyEnd => self.body.ended = true,
                     Kind::BodyFailed => {
                         return Err(payload::decode_body_error(bytes)

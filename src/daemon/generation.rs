@@ -26,7 +26,7 @@ pub enum Tidings {
 }
 
 /// A pair of sockets rather than a pipe: writing to it when the supervisor is gone raises no signal. The
-/// watch is for the supervisor alone: the parent drops its copy after the fork, the children theirs.
+/// parent keeps a copy of the watch for the case that it has to start another supervisor.
 pub fn pipe() -> io::Result<(GenerationWatch, GenerationHolder)> {
     let (watch, holder) = os::seqpacket_pair()?;
     Ok((GenerationWatch(watch), GenerationHolder(holder)))
@@ -50,6 +50,11 @@ impl GenerationHolder {
 }
 
 impl GenerationWatch {
+    /// For a supervisor, whose parent keeps its own in case it has to start another.
+    pub fn try_clone(&self) -> io::Result<GenerationWatch> {
+        self.0.try_clone().map(GenerationWatch)
+    }
+
     pub fn read(&self) -> io::Result<Tidings> {
         match os::receive_now(self.0.as_fd(), &mut [0; 1])? {
             None => Ok(Tidings::Nothing),

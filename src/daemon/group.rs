@@ -5,6 +5,8 @@
 //! of one *edition* loaded the same code: a roll-out starts a whole edition beside the old one, which serves
 //! until all of the new one are ready.
 
+mod ending;
+mod failure;
 mod member;
 mod message;
 mod rollout;
@@ -14,9 +16,9 @@ mod tests;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::backoff::Backoff;
 use super::os::Exit;
 use crate::log::{Level, Message};
+use failure::Failures;
 use member::{Member, State};
 use rollout::Rollout;
 
@@ -26,14 +28,6 @@ pub type ProcessId = u32;
 /// Processes of a group that start at the same time: enough to be quick, few enough that a group which
 /// cannot start at all makes fewer than ten attempts in its first minute.
 const STARTING_AT_ONCE: usize = 4;
-
-/// A process that ends by itself sooner than this after it was ready counts as a quick crash; from the
-/// third in a row on, its replacement has to wait.
-const QUICK: Duration = Duration::from_secs(1);
-const QUICK_CRASHES_FORGIVEN: u32 = 2;
-
-/// Quick crashes further apart than this are not in a row.
-const ROW: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -115,12 +109,7 @@ pub struct Group {
     pending: Option<(String, i64)>,
     /// The newest version of each script that a roll-out was made for.
     tried: HashMap<String, i64>,
-    /// Why the last start failed, until one succeeds.
-    failure: Option<Message>,
-    backoff: Backoff,
-    quick_crashes: u32,
-    last_quick_crash: Option<Instant>,
-    crash_backoff: Backoff,
+    failures: Failures,
     /// No start before this moment.
     not_before: Option<Instant>,
     all_were_ready: bool,
@@ -138,11 +127,7 @@ impl Group {
             rollout: None,
             pending: None,
             tried: HashMap::new(),
-            failure: None,
-            backoff: Backoff::default(),
-            quick_crashes: 0,
-            last_quick_crash: None,
-            crash_backoff: Backoff::default(),
+            failures: Failures::default(),
             not_before: None,
             all_were_ready: false,
             actions: Vec::new(),
@@ -184,7 +169,7 @@ impl Group {
     /// error that was already shown.
     pub fn holds_output(&self, process: ProcessId) -> bool {
         let starting = |member: &Member| member.id == process && member.ready_since.is_none();
-        self.failure.is_some() && self.members.iter().any(starting)
+        self.failures.reason.is_some() && self.members.iter().any(starting)
     }
 
     /// Whether a newer generation has taken over.
@@ -238,16 +223,6 @@ impl Group {
         }
     }
 
-    fn recovered(&mut self) {
-        self.backoff.succeeded();
-        self.not_before = None;
-        if let Some(failure) = self.failure.take() {
-            self.actions.push(Action::Recovered);
-            let level = if message::is_crash_loop(&failure) { Level::Info } else { Level::Notice };
-            self.record(level, message::recovered());
-        }
-    }
-
     fn failed(&mut self, process: ProcessId, reason: Message, now: Instant) {
         let patience = self.settings.shutdown_timeout;
         if let Some(member) = self.member(process).filter(|member| member.state == State::Starting) {
@@ -273,110 +248,6 @@ impl Group {
         }
     }
 
-    /// Reports a reason once, and puts the next attempt off.
-    fn start_failed(&mut self, member: &Member, reason: Message, now: Instant) {
-        let show = self.failure.as_ref() != Some(&reason);
-        self.actions.push(Action::ReleaseOutput { process: member.id, show });
-        if self.mode != Mode::Serving || self.rollout_failed(member, &reason, now) {
-            return;
-        }
-        let others_start = self.members.iter().any(Member::is_starting);
-        let pause = (!others_start).then(|| self.backoff.failed());
-        self.not_before = pause.map(|pause| now + pause);
-        let level = if show { Level::Error } else { Level::Info };
-        self.record(level, message::cannot_start(&reason, pause));
-        self.actions.push(Action::Fail(reason.text.clone()));
-        self.failure = Some(reason);
-    }
-
-    /// A process that was ready ended without being told to.
-    fn crashed(&mut self, member: &Member, exit: Exit, now: Instant) {
-        let (level, crash) = message::crashed(member, exit);
-        self.record(level, crash.clone());
-        if self.mode != Mode::Serving || self.rollout_failed(member, &crash, now) {
-            return;
-        }
-        let lived = member.ready_since.map(|since| now.saturating_duration_since(since));
-        let in_a_row = self.last_quick_crash.is_none_or(|last| now.saturating_duration_since(last) < ROW);
-        if lived.is_none_or(|lived| lived >= QUICK) || !in_a_row {
-            self.quick_crashes = 0;
-            self.crash_backoff.succeeded();
-        }
-        if lived.is_some_and(|lived| lived < QUICK) {
-            self.last_quick_crash = Some(now);
-            self.quick_crashes += 1;
-        }
-        if self.quick_crashes > QUICK_CRASHES_FORGIVEN {
-            let pause = self.crash_backoff.failed();
-            let reason = message::crash_loop(exit);
-            self.not_before = Some(now + pause);
-            self.record(Level::Error, message::cannot_start(&reason, Some(pause)));
-            self.actions.push(Action::Fail(reason.text.clone()));
-            self.failure = Some(reason);
-        }
-    }
-
-    fn superseded(&mut self, now: Instant) {
-        if self.mode == Mode::Serving {
-            self.mode = Mode::Superseded;
-            self.rollout = None;
-            self.retire(|_| true, now);
-        }
-    }
-
-    fn stop_all(&mut self, now: Instant) {
-        self.mode = Mode::Stopping;
-        self.rollout = None;
-        let all: Vec<ProcessId> = self.members.iter().map(|member| member.id).collect();
-        all.into_iter().for_each(|process| self.stop(process, now));
-    }
-
-    /// Takes processes out of service: those that are ready finish what they hold.
-    fn retire(&mut self, which: impl Fn(&Member) -> bool, now: Instant) {
-        let chosen: Vec<(ProcessId, State)> =
-            self.members.iter().filter(|m| which(m)).map(|m| (m.id, m.state)).collect();
-        for (process, state) in chosen {
-            match state {
-                State::Starting | State::Waiting => self.stop(process, now),
-                State::Ready => self.drain(process, now),
-                State::Draining | State::Stopping => {}
-            }
-        }
-    }
-
-    fn drain(&mut self, process: ProcessId, now: Instant) {
-        let deadline = now + self.settings.graceful_timeout;
-        if self.member(process).is_some_and(|member| member.enter(State::Draining, deadline)) {
-            self.actions.push(Action::Drain(process));
-        }
-    }
-
-    fn stop(&mut self, process: ProcessId, now: Instant) {
-        let deadline = now + self.settings.shutdown_timeout;
-        let Some(member) = self.member(process) else { return };
-        let starting = member.ready_since.is_none();
-        if member.enter(State::Stopping, deadline) {
-            self.actions.push(if starting { Action::Terminate(process) } else { Action::Stop(process) });
-        }
-    }
-
-    /// What was asked for in vain is now ordered: drain, then stop, then kill.
-    fn escalate(&mut self, now: Instant) {
-        let late = |member: &&Member| member.deadline.is_some_and(|deadline| deadline <= now);
-        let late: Vec<(ProcessId, State)> =
-            self.members.iter().filter(late).map(|m| (m.id, m.state)).collect();
-        for (process, state) in late {
-            if state == State::Draining {
-                self.stop(process, now);
-            } else if let Some(member) = self.member(process) {
-                member.deadline = None;
-                let record = message::killed(member);
-                self.actions.push(Action::Kill(process));
-                self.record(Level::Warning, record);
-            }
-        }
-    }
-
     /// Starts what is missing, as far as it may be started now.
     fn fill(&mut self, now: Instant) {
         if self.mode != Mode::Serving || self.not_before.is_some_and(|moment| now < moment) {
@@ -384,7 +255,7 @@ impl Group {
         }
         self.not_before = None;
         let starting = self.members.iter().filter(|member| member.is_starting()).count();
-        let at_once = if self.failure.is_some() { 1 } else { STARTING_AT_ONCE };
+        let at_once = if self.failures.reason.is_some() { 1 } else { STARTING_AT_ONCE };
         let edition = self.rollout.as_ref().map_or(self.edition, |rollout| rollout.edition);
         for _ in 0..self.missing().min(at_once.saturating_sub(starting)) {
             self.next_process += 1;

@@ -5,10 +5,11 @@
 //! ready first. The supervisor hands them to the daemons; the children only connect to their paths, and
 //! drop their copy of the registry, or a socket would seem to listen after its last daemon has gone.
 
+mod retained;
+
 use std::fs;
 use std::io;
-use std::os::fd::{IntoRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,13 +18,9 @@ use super::os;
 use super::status::StatusPage;
 use crate::config::process_group::Origin;
 use crate::log::Message;
-use crate::wire::codec::{Decoder, Encoder, Malformed};
 
 /// What sockaddr_un holds beside the NUL at its end.
 const LONGEST_PATH: usize = 107;
-
-/// First in what is kept across a restart; another number when the form of the rest changes.
-const FORM: u32 = 1;
 
 /// A socket is used again by the next configuration if all of this is the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,60 +101,6 @@ impl Registry {
         }
     }
 
-    /// The registry as bytes for httpd to keep while it unloads and loads modules. The descriptors stay
-    /// open under their numbers until `restore` takes them back.
-    pub fn retain(self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut encoder = Encoder::new(&mut out);
-        encoder.u32(FORM);
-        encoder.u32(self.next_id);
-        encoder.u32(self.listeners.len() as u32);
-        for listener in self.listeners {
-            encoder.bytes(listener.key.group.as_bytes());
-            encoder.bytes(listener.key.prefix.as_os_str().as_bytes());
-            encoder.u32(listener.key.backlog);
-            encoder.i64(listener.key.owner.map_or(-1, i64::from));
-            encoder.bytes(listener.key.version.as_bytes());
-            encoder.bytes(listener.path.as_os_str().as_bytes());
-            let status = listener.status.fd().try_clone_to_owned().map_or(-1, IntoRawFd::into_raw_fd);
-            encoder.i64(i64::from(status));
-            encoder.i64(i64::from(listener.socket.into_raw_fd()));
-        }
-        out
-    }
-
-    /// What `retain` kept; empty if it was written by a module of another form. To be called once.
-    pub fn restore(retained: &[u8]) -> Registry {
-        Registry::decode(retained).unwrap_or_default()
-    }
-
-    fn decode(retained: &[u8]) -> Result<Registry, Malformed> {
-        let mut decoder = Decoder::new(retained);
-        if decoder.u32()? != FORM {
-            return Err(Malformed);
-        }
-        let mut registry = Registry { next_id: decoder.u32()?, listeners: Vec::new() };
-        for _ in 0..decoder.u32()? {
-            let key = ListenerKey {
-                group: decoder.string()?,
-                prefix: path(decoder.bytes()?),
-                backlog: decoder.u32()?,
-                owner: u32::try_from(decoder.i64()?).ok(),
-                version: decoder.string()?,
-            };
-            let path = path(decoder.bytes()?);
-            let status = descriptor(&mut decoder)?.and_then(|fd| StatusPage::from_fd(fd).ok());
-            match (descriptor(&mut decoder)?, status) {
-                (Some(socket), Some(status)) => {
-                    registry.listeners.push(Listener { key, path, socket, status: Arc::new(status) });
-                }
-                // Made by a build with another status page: nobody would ever remove the file.
-                _ => drop(fs::remove_file(path)),
-            }
-        }
-        Ok(registry)
-    }
-
     fn create(&mut self, key: &ListenerKey, origin: &Origin) -> Result<Listener, Message> {
         self.next_id += 1;
         let mut path = key.prefix.clone().into_os_string();
@@ -171,7 +114,7 @@ impl Registry {
                     "the socket of process group '{}' (WSGIDaemonProcess at {}) cannot be created: its path {} \
                      has {length} bytes and the system allows {LONGEST_PATH}; set WSGISocketPrefix to a shorter path",
                     key.group,
-                    place(origin),
+                    origin,
                     path.display(),
                 ),
             ));
@@ -181,11 +124,6 @@ impl Registry {
         give_to_owner(key, origin, &path)?;
         Ok(Listener { key: key.clone(), path, socket, status: Arc::new(status) })
     }
-}
-
-/// `FILE:LINE` of a directive, for messages.
-pub fn place(origin: &Origin) -> String {
-    format!("{}:{}", origin.file, origin.line)
 }
 
 fn bind(path: &Path, backlog: u32) -> io::Result<OwnedFd> {
@@ -221,7 +159,7 @@ fn bind_failure(key: &ListenerKey, origin: &Origin, path: &Path, error: &io::Err
             "the socket {} of process group '{}' (WSGIDaemonProcess at {}) cannot be created: {error}; {cure}",
             path.display(),
             key.group,
-            place(origin),
+            origin,
         ),
     )
 }
@@ -237,7 +175,7 @@ fn give_to_owner(key: &ListenerKey, origin: &Origin, path: &Path) -> Result<(), 
                  number {owner}: {error}; httpd must be started by root for socket-user= and for a User of its own",
                 path.display(),
                 key.group,
-                place(origin),
+                origin,
             ),
         )
     })
@@ -260,20 +198,11 @@ fn unreachable_directory(listener: &Listener, origin: &Origin) -> Option<Message
             "requests for process group '{}' (WSGIDaemonProcess at {}) will fail: the user with number {owner} may \
              not pass through {} to the socket {}; allow it (chmod o+x), or set WSGISocketPrefix to another path",
             listener.key.group,
-            place(origin),
+            origin,
             closed.display(),
             listener.path.display(),
         ),
     ))
-}
-
-fn path(bytes: &[u8]) -> PathBuf {
-    PathBuf::from(std::ffi::OsString::from_vec(bytes.to_vec()))
-}
-
-fn descriptor(decoder: &mut Decoder<'_>) -> Result<Option<OwnedFd>, Malformed> {
-    let number = i32::try_from(decoder.i64()?).map_err(|_| Malformed)?;
-    Ok(os::adopt_descriptor(number).ok())
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@
 mod descriptor;
 mod epoll;
 mod identity;
+mod message;
 mod process;
 mod signal_event;
 mod socket;
+mod title;
 
 use std::io;
 use std::time::Duration;
@@ -27,8 +29,7 @@ pub use identity::{
 };
 pub use process::{
     Exit, SignalFd, block_signals, die_with_parent, exit_now, forbid_new_privileges, ignore_signal, kill,
-    new_session, parent_pid, pidfd, process_exists, reap, reset_signals, set_process_name, set_title,
-    set_umask,
+    new_session, parent_pid, pidfd, process_exists, reap, reset_signals, set_umask,
 };
 pub use signal_event::signal_event;
 pub use socket::{
@@ -36,6 +37,8 @@ pub use socket::{
     receive_with_fd_now, send_all, send_now, send_with_fd, send_with_fd_now, seqpacket_pair,
     set_receive_buffer, set_send_buffer,
 };
+
+pub use title::{set_process_name, set_title};
 
 #[cfg(test)]
 pub use process::{fork_for_test, wait_for_test};

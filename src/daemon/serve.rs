@@ -5,8 +5,9 @@
 //! for orders and signals, detached. When it returns, Python finalizes itself as usual.
 
 use super::control::{ControlDaemon, Order, Report};
-use super::launch::{CONTROL_FD, LISTENER_FD, Launch, Preload, STATUS_FD};
+use super::launch::{Launch, Preload};
 use super::os;
+use super::spawn::{self, Inherited};
 use super::status::StatusPage;
 use super::worker::{Equipment, Workers};
 use crate::log::Message;
@@ -31,10 +32,9 @@ pub fn main(py: Attached<'_>) -> crate::python::object::Result {
 }
 
 fn serve(py: Attached<'_>) -> Result<(), Message> {
-    let adopt = |number| os::adopt_descriptor(number).map_err(|error| not_started_by_httpd(&error));
-    let control = Arc::new(ControlDaemon::from_fd(adopt(CONTROL_FD)?));
-    let listener = adopt(LISTENER_FD)?;
-    let status = StatusPage::from_fd(adopt(STATUS_FD)?).map_err(|error| not_started_by_httpd(&error))?;
+    let inherited = spawn::inherited().map_err(|error| not_started_by_httpd(&error))?;
+    let Inherited { control, listener, status } = inherited;
+    let control = Arc::new(control);
     let launch = control.receive_launch().map_err(|error| not_started_by_httpd(&error))?;
     os::set_title(&launch.display_name).map_err(system)?;
 

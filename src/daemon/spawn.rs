@@ -40,8 +40,6 @@ pub struct Launcher {
     pub flags: Vec<String>,
     /// This very module's file.
     pub module: PathBuf,
-    /// `WSGIPythonHome`.
-    pub default_home: Option<PathBuf>,
     /// Added to the environment of every daemon, such as `PYTHONHASHSEED`.
     pub environment: Vec<(String, String)>,
     /// The user of httpd's children.
@@ -82,7 +80,7 @@ impl Launcher {
         status: BorrowedFd<'_>,
         launch: &Launch,
     ) -> Result<Spawned, Message> {
-        let python = interpreter::find(group, self.default_home.as_deref())?;
+        let python = interpreter::find(group)?;
         let mut command = self.command(group, &python);
         spawn_command(&mut command, group, self.httpd_uid, listener, status, launch).map_err(|error| {
             let text = format!(

@@ -8,6 +8,9 @@
 //! on SIGTERM, or when the httpd parent has gone in whatever way.
 
 mod crew;
+mod plan;
+#[cfg(test)]
+mod scene;
 #[cfg(test)]
 mod tests;
 
@@ -18,13 +21,10 @@ use std::time::{Duration, Instant};
 
 use super::generation::{GenerationWatch, Tidings};
 use super::group::Event;
-use super::launch::Preload;
-use super::listener::Listener;
 use super::os::{self, PollFd, SignalFd};
-use super::spawn::Launcher;
-use crate::config::process_group::ProcessGroup;
 use crate::log::{Journal, Level, Message};
 use crew::Crew;
+pub use plan::{GroupPlan, Plan, Start};
 
 /// How often an older generation looks whether a newer one has taken over, once one is coming.
 const LOOK_FOR_SUCCESSORS: Duration = Duration::from_millis(100);
@@ -35,28 +35,6 @@ const LOOK_FOR_PARENT: Duration = Duration::from_secs(1);
 /// A parent whose children are gone, and its end of the generation pipe too, is given this time to be
 /// gone itself: then the socket files go with it.
 const PARENT_MAY_BE_ENDING: Duration = Duration::from_millis(100);
-
-pub struct GroupPlan {
-    /// Of the group in the configuration, for the journal.
-    pub index: usize,
-    pub group: ProcessGroup,
-    pub listener: Listener,
-    pub preload: Vec<Preload>,
-}
-
-pub struct Plan {
-    /// Without those that have no worker threads (`threads=0`).
-    pub groups: Vec<GroupPlan>,
-    /// Counts from 1; each configuration that httpd reads has a greater one.
-    pub generation: u64,
-    pub watch: GenerationWatch,
-    pub launcher: Launcher,
-    pub httpd_version: [u32; 3],
-    /// httpd's `Timeout`, for groups without a socket-timeout.
-    pub socket_timeout: Duration,
-    /// The httpd parent.
-    pub parent: i32,
-}
 
 /// What can end a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,14 +82,9 @@ impl<'a> Supervisor<'a> {
         // Neither is worth ending for: a leader of a session stays where it is, a title is a nicety.
         let _ = os::new_session();
         let _ = os::set_title("(wsgi:supervisor)");
-        Supervisor::watching(plan, journal)
-    }
-
-    /// What needs no process of its own.
-    fn watching(plan: Plan, journal: &'a dyn Journal) -> io::Result<Self> {
-        let Plan { groups, generation, watch, launcher, httpd_version, socket_timeout, parent } = plan;
+        let Plan { groups, generation, watch, start, parent } = plan;
         Ok(Supervisor {
-            crew: Crew::new(groups, generation, launcher, httpd_version, socket_timeout, journal),
+            crew: Crew::new(groups, generation, start, journal),
             watch,
             signals: SignalFd::new(&[libc::SIGCHLD, libc::SIGTERM])?,
             parent,

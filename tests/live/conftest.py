@@ -2,11 +2,13 @@
 
 `serve(configuration)` starts an Apache that the tests of one file share, `serve_once` one for a single
 test; `.prepare(configuration)` of both only writes its files. They check at their end that no process,
-socket or port is left. httpd.py says which environment variables choose module, MPM and server.
+socket or port is left. Run with `python -m pytest tests/live` in an environment that has
+tests/requirements.txt; httpd.py says which environment variables choose module, MPM and server.
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -67,6 +69,7 @@ def python() -> Callable[..., pythons.Python]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 143))  # so that the servers end too
     config.addinivalue_line("markers", "ours: a deliberate difference from mod_wsgi 6.1.1; skipped with REFERENCE=1")
 
 

@@ -28,13 +28,19 @@ pub fn exited_early(exit: Exit, output: &str) -> Message {
     Message::new(322, format!("the process {exit} before it was ready; {output}"))
 }
 
-/// A reason with what happens next.
-pub fn cannot_start(reason: &Message, pause: Option<Duration>) -> Message {
-    let next = match pause {
-        Some(pause) => format!("; next attempt in {} s", pause.as_secs()),
-        None => String::new(),
-    };
-    Message::new(reason.code, format!("no process can be started: {}{next}", reason.text))
+/// A reason that was not given before.
+pub fn cannot_start(reason: &Message) -> Message {
+    let text = format!(
+        "no process can be started: {}; attempts go on, after pauses that grow to 30 s, without further errors \
+         while the reason is the same",
+        reason.text
+    );
+    Message::new(reason.code, text)
+}
+
+pub fn still_cannot_start(reason: &Message, pause: Duration) -> Message {
+    let text = format!("still no process can be started; next attempt in {} s", pause.as_secs());
+    Message::new(reason.code, text)
 }
 
 /// A process may end by itself with status 0, for instance because a script calls `sys.exit`.

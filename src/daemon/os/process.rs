@@ -1,13 +1,10 @@
-//! Signals, children, names and last breaths of a process.
+//! Signals, children, parents and last breaths of a process.
 //!
-//! Used by the supervisor (signalfd, reaping, killing), by the forked child on its way to exec, and by
-//! the daemon for its title. What changes the whole process is called from single-threaded code only.
+//! Used by the supervisor (signalfd, reaping, killing) and by the forked child on its way to exec. What changes the whole process is called from single-threaded code only.
 
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -206,50 +203,6 @@ fn process_control(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> 
     Ok(())
 }
 
-/// The short name of the calling thread, of the process when it is the main one; the kernel keeps
-/// fifteen bytes.
-pub fn set_process_name(name: &str) -> io::Result<()> {
-    let name = CString::new(name)?;
-    // SAFETY: the name is a C string that outlives the call.
-    check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) })?;
-    Ok(())
-}
-
-/// What `ps` shows of this process: the title over the memory of its arguments, never beyond, and the
-/// short name. A daemon's arguments are long enough for every title (its start program is one of
-/// them); httpd's may not be, then the title is cut. To be called from the main thread.
-pub fn set_title(title: &str) -> io::Result<()> {
-    set_process_name(title)?;
-    let (start, end) = argument_area()?;
-    let mut text = vec![0u8; end - start];
-    if let Some(last) = text.len().checked_sub(1) {
-        let length = title.len().min(last);
-        text[..length].copy_from_slice(&title.as_bytes()[..length]);
-        // With anything but NUL in the last byte the kernel shows only what is before the first
-        // NUL, not the whole area.
-        if length < last {
-            text[last] = b'.';
-        }
-    }
-    let area = ptr::with_exposed_provenance_mut::<u8>(start);
-    // SAFETY: the kernel put the program's arguments there, in writable memory of exactly this
-    // length; Python and httpd have taken their copies when they started.
-    unsafe { ptr::copy_nonoverlapping(text.as_ptr(), area, text.len()) };
-    Ok(())
-}
-
-/// Where the kernel keeps the program's arguments: fields 48 and 49 of proc_pid_stat(5).
-fn argument_area() -> io::Result<(usize, usize)> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    // The second field is the name, which may hold anything; the third follows its parenthesis.
-    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split_ascii_whitespace());
-    let numbers = fields.into_iter().flatten().skip(45).take(2).map(str::parse::<usize>);
-    match numbers.collect::<Result<Vec<_>, _>>().as_deref() {
-        Ok(&[start, end]) if start != 0 && start < end => Ok((start, end)),
-        _ => Err(io::ErrorKind::Unsupported.into()),
-    }
-}
-
 /// Runs this in a process of its own, whose pid is returned: for tests of what changes a whole process.
 #[cfg(test)]
 pub fn fork_for_test(run: impl FnOnce()) -> i32 {
@@ -281,26 +234,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_title_is_all_that_is_shown() {
-        let pid = fork_for_test(|| {
-            set_title("(wsgi:a-rather-long-name)").unwrap();
-            std::thread::sleep(std::time::Duration::from_secs(10));
-        });
-        let shown = || fs::read(format!("/proc/{pid}/cmdline")).unwrap();
-        for _ in 0..1000 {
-            if shown().starts_with(b"(wsgi:") {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
-        let (line, name) = (shown(), fs::read_to_string(format!("/proc/{pid}/comm")).unwrap());
-        kill(pid, libc::SIGKILL).unwrap();
-        assert_eq!(wait_for_test(pid), Exit::Signal(libc::SIGKILL));
-        assert_eq!(String::from_utf8_lossy(&line), "(wsgi:a-rather-long-name)\0");
-        assert_eq!(name, "(wsgi:a-rather-\n");
-    }
-
-    #[test]
     fn signals_are_read_and_children_reaped() {
         let pid = fork_for_test(|| {
             let signals = SignalFd::new(&[libc::SIGCHLD]).unwrap();
@@ -326,12 +259,5 @@ mod tests {
         assert!(process_exists(std::process::id() as i32));
         assert!(!process_exists(0));
         assert!(pidfd(std::process::id() as i32).is_ok());
-    }
-
-    #[test]
-    fn the_arguments_of_this_process_are_found() {
-        let (start, end) = argument_area().unwrap();
-        let length: usize = std::env::args().map(|argument| argument.len() + 1).sum();
-        assert_eq!(end - start, length);
     }
 }

@@ -5,24 +5,16 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::GroupPlan;
+use super::plan::{GroupPlan, Start};
 use crate::daemon::control::{ControlSupervisor, Order, Report};
-use crate::daemon::group::{Action, Event, Group, ProcessId, Settings};
-use crate::daemon::launch::Launch;
-use crate::daemon::listener::{Listener, place};
+use crate::daemon::group::{Action, Event, Group, ProcessId};
+use crate::daemon::listener::Listener;
 use crate::daemon::os::{self, Exit};
 use crate::daemon::output::Output;
-use crate::daemon::spawn::Launcher;
 use crate::daemon::status::State;
 use crate::log::{Journal, Message};
-
-/// What "no bound" means for a process that is to end.
-const LONGEST_SHUTDOWN: Duration = Duration::from_secs(60);
-
-/// A daemon keeps its own shutdown-timeout; the supervisor kills only one that does not manage to.
-const AFTER_SHUTDOWN: Duration = Duration::from_millis(500);
 
 /// Reports heard of one process before the others have their turn.
 const REPORTS_AT_ONCE: usize = 16;
@@ -54,25 +46,15 @@ pub struct Crew<'a> {
     processes: Vec<Process>,
     remains: Vec<Remains>,
     pub generation: u64,
-    launcher: Launcher,
-    httpd_version: [u32; 3],
-    socket_timeout: Duration,
+    start: Start,
     pub journal: &'a dyn Journal,
 }
 
 impl<'a> Crew<'a> {
-    pub fn new(
-        groups: Vec<GroupPlan>,
-        generation: u64,
-        launcher: Launcher,
-        httpd_version: [u32; 3],
-        socket_timeout: Duration,
-        journal: &'a dyn Journal,
-    ) -> Self {
-        let unit = |plan: GroupPlan| Unit { group: Group::new(settings(&plan)), plan };
+    pub fn new(groups: Vec<GroupPlan>, generation: u64, start: Start, journal: &'a dyn Journal) -> Self {
+        let unit = |plan: GroupPlan| Unit { group: Group::new(plan.settings()), plan };
         let units = groups.into_iter().map(unit).collect();
-        let (processes, remains) = (Vec::new(), Vec::new());
-        Crew { units, processes, remains, generation, launcher, httpd_version, socket_timeout, journal }
+        Crew { units, processes: Vec::new(), remains: Vec::new(), generation, start, journal }
     }
 
     pub fn begin(&mut self) {
@@ -228,8 +210,8 @@ impl<'a> Crew<'a> {
                         requests have ended, or lower processes=";
             return Some(Event::NotStarted(id, Message::new(314, text)));
         };
-        let launch = self.launch(plan, slot);
-        match self.launcher.spawn(&plan.group, listener.socket.as_fd(), status.fd(), &launch) {
+        let launch = self.start.launch(plan, self.generation, slot);
+        match self.start.launcher.spawn(&plan.group, listener.socket.as_fd(), status.fd(), &launch) {
             Err(reason) => {
                 status.release_slot(slot);
                 Some(Event::NotStarted(id, reason))
@@ -242,29 +224,6 @@ impl<'a> Crew<'a> {
                 self.processes.push(Process { unit, id, pid, slot, control, output });
                 None
             }
-        }
-    }
-
-    fn launch(&self, plan: &GroupPlan, slot: usize) -> Launch {
-        let group = &plan.group;
-        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Launch {
-            group: group.name.clone(),
-            slot: slot as u32,
-            generation: self.generation,
-            processes: group.processes,
-            threads: group.threads,
-            stack_size: group.stack_size.unwrap_or(0) as u64,
-            httpd_uid: self.launcher.httpd_uid,
-            httpd_version: self.httpd_version,
-            display_name: group.display_name.clone(),
-            home: group.home.as_ref().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
-            python_path: group.python_path.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
-            switch_interval: group.switch_interval.unwrap_or(0.0),
-            shutdown_timeout_ms: milliseconds(group.shutdown_timeout),
-            graceful_timeout_ms: milliseconds(group.graceful_timeout),
-            socket_timeout_ms: milliseconds(group.socket_timeout.unwrap_or(self.socket_timeout)),
-            preload: plan.preload.clone(),
         }
     }
 
@@ -300,21 +259,6 @@ impl<'a> Crew<'a> {
 
     fn status_of(&self, index: usize) -> &crate::daemon::status::StatusPage {
         &self.units[self.processes[index].unit].plan.listener.status
-    }
-}
-
-fn settings(plan: &GroupPlan) -> Settings {
-    let group = &plan.group;
-    let shutdown_timeout = match group.shutdown_timeout {
-        Duration::ZERO => LONGEST_SHUTDOWN,
-        timeout => timeout + AFTER_SHUTDOWN,
-    };
-    Settings {
-        name: group.name.clone(),
-        place: place(&group.origin),
-        processes: group.processes as usize,
-        graceful_timeout: group.graceful_timeout,
-        shutdown_timeout,
     }
 }
 

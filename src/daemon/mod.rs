@@ -1,0 +1,25 @@
+//! Daemon mode: the processes that run the sites, the supervisor that keeps them, and the httpd
+//! child's way to them. In reading order: what a child does, what crosses, what a daemon does, how
+//! daemons live.
+
+pub mod client;
+
+pub mod connection;
+pub mod serve;
+pub mod worker;
+
+pub mod control;
+pub mod launch;
+
+pub mod backoff;
+pub mod generation;
+pub mod group;
+pub mod interpreter;
+pub mod listener;
+pub mod output;
+pub mod privileges;
+pub mod spawn;
+pub mod status;
+pub mod supervisor;
+
+pub mod os;

@@ -1,0 +1,87 @@
+//! What a supervisor is told: the groups of its generation and how to start their processes.
+//!
+//! Made by the httpd parent, used up by `daemon::supervisor`.
+
+use std::time::Duration;
+
+use crate::config::process_group::ProcessGroup;
+use crate::daemon::generation::GenerationWatch;
+use crate::daemon::group::Settings;
+use crate::daemon::launch::{Launch, Preload};
+use crate::daemon::listener::Listener;
+use crate::daemon::spawn::Launcher;
+
+/// What "no bound" means for a process that is to end.
+const LONGEST_SHUTDOWN: Duration = Duration::from_secs(60);
+
+/// A daemon keeps its own shutdown-timeout; the supervisor kills only one that does not manage to.
+const AFTER_SHUTDOWN: Duration = Duration::from_millis(500);
+
+pub struct GroupPlan {
+    /// Of the group in the configuration, for the journal.
+    pub index: usize,
+    pub group: ProcessGroup,
+    pub listener: Listener,
+    pub preload: Vec<Preload>,
+}
+
+pub struct Plan {
+    /// Without those that have no worker threads (`threads=0`).
+    pub groups: Vec<GroupPlan>,
+    /// Counts from 1; each configuration that httpd reads has a greater one.
+    pub generation: u64,
+    pub watch: GenerationWatch,
+    pub start: Start,
+    /// The httpd parent.
+    pub parent: i32,
+}
+
+/// What is the same for all daemons.
+pub struct Start {
+    pub launcher: Launcher,
+    pub httpd_version: [u32; 3],
+    /// httpd's `Timeout`, for groups without a socket-timeout.
+    pub socket_timeout: Duration,
+}
+
+impl GroupPlan {
+    pub fn settings(&self) -> Settings {
+        let group = &self.group;
+        let shutdown_timeout = match group.shutdown_timeout {
+            Duration::ZERO => LONGEST_SHUTDOWN,
+            timeout => timeout + AFTER_SHUTDOWN,
+        };
+        Settings {
+            name: group.name.clone(),
+            place: group.origin.to_string(),
+            processes: group.processes as usize,
+            graceful_timeout: group.graceful_timeout,
+            shutdown_timeout,
+        }
+    }
+}
+
+impl Start {
+    pub fn launch(&self, plan: &GroupPlan, generation: u64, slot: usize) -> Launch {
+        let group = &plan.group;
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Launch {
+            group: group.name.clone(),
+            slot: slot as u32,
+            generation,
+            processes: group.processes,
+            threads: group.threads,
+            stack_size: group.stack_size.unwrap_or(0) as u64,
+            httpd_uid: self.launcher.httpd_uid,
+            httpd_version: self.httpd_version,
+            display_name: group.display_name.clone(),
+            home: group.home.as_ref().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
+            python_path: group.python_path.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
+            switch_interval: group.switch_interval.unwrap_or(0.0),
+            shutdown_timeout_ms: milliseconds(group.shutdown_timeout),
+            graceful_timeout_ms: milliseconds(group.graceful_timeout),
+            socket_timeout_ms: milliseconds(group.socket_timeout.unwrap_or(self.socket_timeout)),
+            preload: plan.preload.clone(),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The spine: what happens to a request in an httpd child.
+//!
+//! Called by httpd for every request that reaches its handler phase. Checks that the request is ours
+//! and may run, finds its target, makes a `Request` of it, sends that to the target's process group
+//! and passes the answer on.
+
+use crate::apache::Request;
+use crate::apache::log;
+use crate::apache::module::Flow;
+use crate::config::alias::Alias;
+use crate::config::settings::Settings;
+use crate::exchange::{self, Facts};
+use crate::log::{Level, Message};
+use crate::process::{CHILD, Child};
+use crate::request::{BodyLength, Request as WsgiRequest};
+use crate::target::{self, Target};
+
+pub fn handler(request: &Request<'_>) -> Flow {
+    if !is_ours(request.handler()) {
+        return Flow::Declined;
+    }
+    let Some(child) = CHILD.get() else { return Flow::Declined };
+    #[cfg(feature = "fault-injection")]
+    inject_fault(request);
+    match serve(request, child) {
+        Ok(flow) => flow,
+        Err(refusal) => {
+            if let Some(message) = refusal.message {
+                log::request(request, Level::Error, message.to_string().as_bytes());
+            }
+            Flow::Status(refusal.status)
+        }
+    }
+}
+
+fn is_ours(handler: &[u8]) -> bool {
+    matches!(handler, b"wsgi-script" | b"application/x-httpd-wsgi")
+}
+
+/// A request that is answered by httpd itself, and why.
+struct Refusal {
+    status: u16,
+    /// None where httpd has logged the reason.
+    message: Option<Message>,
+}
+
+impl Refusal {
+    fn new(status: u16, message: Message) -> Refusal {
+        Refusal { status, message: Some(message) }
+    }
+}
+
+fn serve(request: &Request<'_>, child: &Child) -> Result<Flow, Refusal> {
+    let alias = request.remembered::<Alias>();
+    check_script(request, alias.is_some())?;
+    let base = request.settings::<Settings>();
+    let merged = alias.map(|alias| Settings::merge(base, &alias.options));
+    let settings = merged.as_ref().unwrap_or(base);
+
+    let target = find_target(request, child, settings)?;
+    let client = target.group.and_then(|group| child.clients[group].as_ref());
+    let client = client.ok_or_else(|| no_process(&target))?;
+
+    let length = request.prepare_body(settings.chunked_request()).map_err(|status| body_refused(request, status))?;
+    let environ = exchange::environ(request, child, settings, &target);
+    let wsgi = WsgiRequest {
+        script: target.script.as_bytes(),
+        application_group: target.application_group.as_bytes(),
+        callable: target.callable.as_bytes(),
+        reload: settings.script_reloading(),
+        head: request.is_head(),
+        body: length.map_or(BodyLength::Chunked, BodyLength::Known),
+        environ: environ.environ(),
+    };
+    Ok(exchange::run(request, client, &wsgi, settings.error_override()))
+}
+
+/// The file must be there, be a file, and be allowed to run where no alias says so.
+fn check_script(request: &Request<'_>, aliased: bool) -> Result<(), Refusal> {
+    let script = || String::from_utf8_lossy(request.filename()).into_owned();
+    if !request.file_exists() {
+        let text = format!("there is no WSGI script '{}': check the path of WSGIScriptAlias", script());
+        return Err(Refusal::new(404, Message::new(211, text)));
+    }
+    if request.file_is_directory() {
+        let text = format!(
+            "'{}' is a directory, not a WSGI script: name a script in it (a WSGIScriptAlias target that ends \
+             with / takes the script's name from the URL)",
+            script()
+        );
+        return Err(Refusal::new(403, Message::new(212, text)));
+    }
+    if !aliased && !request.allows_exec_cgi() {
+        let text = format!(
+            "'{}' may not run here: add Options +ExecCGI for its directory, or map it with WSGIScriptAlias",
+            script()
+        );
+        return Err(Refusal::new(403, Message::new(213, text)));
+    }
+    if request.path_info_refused() {
+        let text = format!("AcceptPathInfo Off refuses what follows the script '{}' in the URL", script());
+        return Err(Refusal::new(404, Message::new(214, text)));
+    }
+    Ok(())
+}
+
+fn find_target(request: &Request<'_>, child: &Child, settings: &Settings) -> Result<Target, Refusal> {
+    let script = String::from_utf8_lossy(request.filename()).into_owned();
+    let facts = Facts::new(request, child.configuration.global.case_sensitive);
+    target::select(&script, settings, &child.configuration.global, &facts)
+        .map_err(|refusal| Refusal::new(500, refusal.message()))
+}
+
+fn no_process(target: &Target) -> Refusal {
+    if target.group.is_some() {
+        let text = format!(
+            "the process group '{}' has no worker threads (threads=0): it runs service scripts, not requests",
+            target.process_group
+        );
+        return Refusal::new(500, Message::new(215, text));
+    }
+    let text = format!(
+        "the script '{}' has no process group, and this version runs applications in daemon processes only: \
+         define one with WSGIDaemonProcess and choose it with WSGIProcessGroup or process-group=",
+        target.script
+    );
+    Refusal::new(500, Message::new(216, text))
+}
+
+/// httpd has logged what is wrong with the framing, but not what our directives could change.
+fn body_refused(request: &Request<'_>, status: u16) -> Refusal {
+    let text = match status {
+        411 => "the request's body is chunked: WSGIChunkedRequest On lets the application read such bodies",
+        413 => "the request's body is larger than LimitRequestBody allows",
+        _ => return Refusal { status, message: None },
+    };
+    let code = if status == 411 { 217 } else { 218 };
+    let text = format!("{} {}: {text}", String::from_utf8_lossy(request.method()), String::from_utf8_lossy(request.uri()));
+    Refusal::new(status, Message::new(code, text))
+}
+
+/// Shows that a panic costs one request.
+#[cfg(feature = "fault-injection")]
+fn inject_fault(request: &Request<'_>) {
+    use crate::apache::request::Table;
+    if request.get(Table::HeadersIn, c"X-Fault") == Some(b"handler") {
+        panic!("asked for by the header X-Fault");
+    }
+}

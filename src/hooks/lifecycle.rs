@@ -1,0 +1,319 @@
+//! From the configuration to running processes, and on to the next configuration or the end.
+//!
+//! `check_config` and `post_config` run in the httpd parent, at every start and restart;
+//! `child_init` in each httpd child. The supervisor is forked here, and forked again if it is lost.
+
+use crate::apache::accounts::{SystemAccounts, effective_ids};
+use crate::apache::process as httpd;
+use crate::apache::server::{self, Server, main_server, servers};
+use crate::apache::{log, process::Configuration as Lifetime};
+use crate::config::check::{self, Files};
+use crate::config::global::{HashSeed, Server as ConfiguredServer, ServerConfig};
+use crate::config::process_group::{Origin, ProcessGroup};
+use crate::config::settings::Settings;
+use crate::config::{options::Accounts, plan};
+use crate::daemon::client::Client;
+use crate::daemon::generation::{self, GenerationWatch};
+use crate::daemon::launch::Preload;
+use crate::daemon::listener::ListenerKey;
+use crate::daemon::spawn::Launcher;
+use crate::daemon::supervisor::{self, GroupPlan, Plan, Start};
+use crate::log::{Journal, Level, Message};
+use crate::process::{BUILDING, CHILD, Child, Configuration, Current, PARENT, Parent, Supervisor};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A supervisor that is lost sooner than this after its start is replaced only after a pause.
+const QUICKLY_LOST: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a stop waits beyond the longest shutdown-timeout.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Completes the configuration and says what is wrong with it.
+pub fn check_config() -> Result<(), Message> {
+    let mut building = BUILDING.lock();
+    let all: Vec<(String, Server)> = servers().map(|server| (server.name(), server)).collect();
+    let configured = configured(&all);
+    building.global.complete(&configured, &SystemAccounts).map_err(|text| Message::new(101, text))?;
+    let mut notes = std::mem::take(&mut building.notes);
+    notes.extend(check::check(&building.global, &configured, &ParentFiles));
+    for (level, message) in notes {
+        log::server(main_server(), level, message.to_string().as_bytes());
+    }
+    Ok(())
+}
+
+fn configured(servers: &[(String, Server)]) -> Vec<ConfiguredServer<'_>> {
+    servers
+        .iter()
+        .map(|(name, server)| ConfiguredServer {
+            name,
+            virtual_host: server.is_virtual(),
+            config: server.config::<ServerConfig>(),
+            settings: server.defaults::<Settings>(),
+        })
+        .collect()
+}
+
+/// The file system as the httpd parent sees it.
+struct ParentFiles;
+
+impl Files for ParentFiles {
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn is_executable(&self, path: &Path) -> bool {
+        use std::os::unix::fs::PermissionsExt;
+        path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    }
+}
+
+/// Makes the listening sockets and starts the supervisor of the new generation.
+pub fn post_config(lifetime: Lifetime) -> Result<(), Message> {
+    let mut parent = PARENT.lock();
+    parent.generation += 1;
+    let configuration = Arc::new(configuration(parent.generation));
+    let wanted = listener_keys(&configuration);
+    for warning in parent.listeners.renew(&wanted)? {
+        log::server(main_server(), Level::Warning, warning.to_string().as_bytes());
+    }
+    parent.pid = std::process::id() as i32;
+    let supervisor = start_supervisor(&mut parent, &configuration)?;
+    parent.current = Some(Current { configuration, supervisor });
+    lifetime.at_end(end_of_generation);
+    Ok(())
+}
+
+fn configuration(generation: u64) -> Configuration {
+    let building = std::mem::take(&mut *BUILDING.lock());
+    let all: Vec<(String, Server)> = servers().map(|server| (server.name(), server)).collect();
+    let configured = configured(&all);
+    let loadings = plan::loadings(&building.global, &configured);
+    let groups = building.global.groups.groups().iter();
+    let group_servers = groups
+        .map(|group| {
+            let owner = all.iter().map(|(_, server)| server).find(|server| server.config::<ServerConfig>().defined.contains(&group.name));
+            owner.copied().unwrap_or_else(main_server)
+        })
+        .collect();
+    Configuration { global: building.global, regexes: building.regexes, loadings, group_servers, generation }
+}
+
+fn socket_prefix(configuration: &Configuration) -> (PathBuf, Option<&Origin>) {
+    match &configuration.global.socket_prefix {
+        Some((prefix, origin)) => (prefix.clone(), Some(origin)),
+        None => (PathBuf::from(server::below_runtime_directory("wsgi")), None),
+    }
+}
+
+fn listener_keys(configuration: &Configuration) -> Vec<(ListenerKey, Origin)> {
+    let (prefix, origin) = socket_prefix(configuration);
+    let accounts = SystemAccounts;
+    let owner = accounts.running_as_root().then(|| accounts.httpd_user().uid);
+    serving(configuration)
+        .map(|(_, group)| {
+            let owner = owner.map(|httpd| group.socket_user.unwrap_or(httpd));
+            let key = ListenerKey::new(&group.name, &prefix, group.listen_backlog, owner);
+            (key, origin.unwrap_or(&group.origin).clone())
+        })
+        .collect()
+}
+
+/// The groups that serve requests, with their numbers.
+fn serving(configuration: &Configuration) -> impl Iterator<Item = (usize, &ProcessGroup)> {
+    configuration.global.groups.groups().iter().enumerate().filter(|(_, group)| group.threads > 0)
+}
+
+/// Starts the supervisor of a new generation. None where there is nothing to supervise.
+fn start_supervisor(
+    parent: &mut Parent,
+    configuration: &Arc<Configuration>,
+) -> Result<Option<Supervisor>, Message> {
+    if serving(configuration).next().is_none() {
+        return Ok(None);
+    }
+    let (watch, holder) = generation::pipe().map_err(no_supervisor)?;
+    let mut supervisor = Supervisor { pid: 0, started: Instant::now(), watch, holder: Some(holder) };
+    fork_supervisor(parent, configuration, &mut supervisor, Duration::ZERO)?;
+    Ok(Some(supervisor))
+}
+
+fn fork_supervisor(
+    parent: &mut Parent,
+    configuration: &Configuration,
+    supervisor: &mut Supervisor,
+    pause: Duration,
+) -> Result<(), Message> {
+    let module = httpd::module_path().ok_or_else(|| no_supervisor(std::io::ErrorKind::NotFound.into()))?;
+    let watch = supervisor.watch.try_clone().map_err(no_supervisor)?;
+    let parent_pid = parent.pid;
+    supervisor.pid = httpd::fork(|| {
+        // Only the parent and its children may hold these, or ports stay in use and no generation ends.
+        httpd::close_listeners();
+        drop(supervisor.holder.take());
+        std::thread::sleep(pause);
+        let plan = supervision(parent, configuration, module, watch, parent_pid);
+        supervisor::run(plan, &ServerJournal(&configuration.group_servers));
+    })
+    .map_err(no_supervisor)?;
+    supervisor.started = Instant::now();
+    httpd::watch(supervisor.pid, supervisor_lost);
+    Ok(())
+}
+
+fn no_supervisor(error: std::io::Error) -> Message {
+    Message::new(394, format!("the supervisor of the daemon processes could not be started: {error}"))
+}
+
+/// What the supervisor needs to know, in its own process: it takes the listeners out of its copy.
+fn supervision(
+    parent: &mut Parent,
+    configuration: &Configuration,
+    module: PathBuf,
+    watch: GenerationWatch,
+    parent_pid: i32,
+) -> Plan {
+    let groups = serving(configuration).filter_map(|(index, group)| {
+        let listener = parent.listeners.take(&group.name)?;
+        Some(GroupPlan { index, group: group.clone(), listener, preload: preload(configuration, group) })
+    });
+    Plan {
+        groups: groups.collect(),
+        generation: configuration.generation,
+        watch,
+        start: Start {
+            launcher: launcher(configuration, module),
+            httpd_version: server::version(),
+            socket_timeout: main_server().timeout(),
+        },
+        parent: parent_pid,
+    }
+}
+
+fn preload(configuration: &Configuration, group: &ProcessGroup) -> Vec<Preload> {
+    let loadings = configuration.loadings.iter().filter(|loading| loading.process_group == group.name);
+    loadings
+        .map(|loading| Preload {
+            script: loading.script.clone(),
+            application_group: loading.application_group.clone(),
+            callable: loading.callable.clone(),
+        })
+        .collect()
+}
+
+/// The `WSGIPython…` directives as options and environment of the interpreter.
+fn launcher(configuration: &Configuration, module: PathBuf) -> Launcher {
+    let python = &configuration.global.python;
+    let mut flags = Vec::new();
+    if !python.write_bytecode {
+        flags.push("-B".to_string());
+    }
+    if python.optimize > 0 {
+        flags.push(format!("-{}", "O".repeat(python.optimize.into())));
+    }
+    for filter in &python.warnings {
+        flags.push(format!("-W{filter}"));
+    }
+    let seed = python.hash_seed.map(|seed| match seed {
+        HashSeed::Random => "random".to_string(),
+        HashSeed::Fixed(number) => number.to_string(),
+    });
+    let mut environment: Vec<_> = seed.map(|seed| ("PYTHONHASHSEED".to_string(), seed)).into_iter().collect();
+    if let Some(eggs) = &python.eggs {
+        environment.push(("PYTHON_EGG_CACHE".to_string(), eggs.display().to_string()));
+    }
+    Launcher { flags, module, environment, httpd_uid: httpd_uid() }
+}
+
+fn httpd_uid() -> u32 {
+    let accounts = SystemAccounts;
+    if accounts.running_as_root() { accounts.httpd_user().uid } else { effective_ids().0 }
+}
+
+/// A supervisor's messages go to the error log of the group's virtual host.
+struct ServerJournal<'a>(&'a [Server]);
+
+impl Journal for ServerJournal<'_> {
+    fn record(&self, group: Option<usize>, level: Level, message: &Message) {
+        let server = group.and_then(|group| self.0.get(group)).copied().unwrap_or_else(main_server);
+        log::server(server, level, message.to_string().as_bytes());
+    }
+
+    fn output(&self, group: usize, pid: i32, line: &[u8]) {
+        let server = self.0.get(group).copied().unwrap_or_else(main_server);
+        let mut record = format!("[wsgi process {pid}] ").into_bytes();
+        record.extend_from_slice(line);
+        log::server(server, Level::Error, &record);
+    }
+}
+
+/// httpd's other-child callback: the daemons end with their supervisor, so it must be replaced.
+fn supervisor_lost(pid: i32) {
+    let mut parent = PARENT.lock();
+    let Some(mut current) = parent.current.take() else { return };
+    let ours = current.supervisor.take_if(|supervisor| supervisor.pid == pid);
+    if let Some(mut supervisor) = ours {
+        let pause = if supervisor.started.elapsed() < QUICKLY_LOST { PAUSE } else { Duration::ZERO };
+        let text = format!("the supervisor of the daemon processes (process {pid}) was lost; another is started");
+        log::server(main_server(), Level::Error, Message::new(395, text).to_string().as_bytes());
+        let forked = fork_supervisor(&mut parent, &current.configuration, &mut supervisor, pause);
+        if let Err(message) = forked {
+            log::server(main_server(), Level::Critical, message.to_string().as_bytes());
+        }
+        current.supervisor = Some(supervisor);
+    }
+    parent.current = Some(current);
+}
+
+/// httpd restarts or ends: this generation's supervisor goes on as long as its children do. When
+/// httpd ends they are gone already, and it waits until no daemon and no socket is left.
+fn end_of_generation() {
+    let mut parent = PARENT.lock();
+    if parent.pid != std::process::id() as i32 {
+        return;
+    }
+    let Some(current) = parent.current.take() else { return };
+    let Some(mut supervisor) = current.supervisor else { return };
+    if let Some(holder) = supervisor.holder.take() {
+        holder.announce_newer();
+    }
+    if httpd::is_ending() {
+        let longest = serving(&current.configuration).map(|(_, group)| group.shutdown_timeout).max();
+        httpd::wait_for_end(supervisor.pid, longest.unwrap_or_default() + GRACE);
+        parent.listeners.remove_all();
+    }
+}
+
+/// In each httpd child, before it serves.
+pub fn child_init() {
+    httpd::end_with_parent();
+    let mut parent = PARENT.lock();
+    let listeners = std::mem::take(&mut parent.listeners);
+    let Some(current) = parent.current.as_ref() else { return };
+    let configuration = Arc::clone(&current.configuration);
+    let timeout = main_server().timeout();
+    let clients = configuration.global.groups.groups().iter().map(|group| {
+        let listener = listeners.get(&group.name)?;
+        Some(Client {
+            group: group.name.clone(),
+            path: listener.path.clone(),
+            status: Arc::clone(&listener.status),
+            processes: group.processes,
+            connect_timeout: group.connect_timeout,
+            socket_timeout: group.socket_timeout.filter(|time| !time.is_zero()).unwrap_or(timeout),
+            send_buffer_size: group.send_buffer_size,
+            receive_buffer_size: group.receive_buffer_size,
+            pool: Default::default(),
+        })
+    });
+    let clients = clients.collect();
+    // Set once: httpd calls this once in each child.
+    let _ = CHILD.set(Child { configuration, clients, pid: std::process::id() });
+}

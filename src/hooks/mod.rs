@@ -1,0 +1,5 @@
+//! What the module does when httpd calls: once at start, once in each child, and for each request.
+
+pub mod handler;
+pub mod lifecycle;
+pub mod translate;

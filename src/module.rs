@@ -1,0 +1,174 @@
+//! The two doors: what httpd finds in this file when it loads it as a module, and what Python finds
+//! when it imports it as an extension.
+//!
+//! httpd's side is the module record `wsgi_module` with its directives and hooks, in the order in
+//! which httpd calls them. Python's is `PyInit_mod_wsgi_rs`, whose module has the function `serve`.
+
+#![allow(unsafe_code)]
+
+use crate::apache::Request;
+use crate::apache::accounts::SystemAccounts;
+use crate::apache::module::{Flow, Module, Place, command, last_command, record};
+use crate::apache::process::Configuration;
+use crate::apache::regex::Regex;
+use crate::apache::server::below_server_root;
+use crate::config::directives::{self, Context, Scope, TABLE};
+use crate::config::global::{GlobalConfig, ServerConfig};
+use crate::config::process_group::Origin;
+use crate::config::settings::Settings;
+use crate::daemon::serve;
+use crate::hooks::{handler, lifecycle, translate};
+use crate::log::Message;
+use crate::process::{BUILDING, Building};
+use crate::python::extension;
+use crate::sys::httpd::{ACCESS_CONF, OR_AUTHCFG, OR_FILEINFO, RSRC_CONF, command_rec, module};
+use crate::sys::python::PyObject;
+
+struct Wsgi;
+
+impl Module for Wsgi {
+    type Directory = Settings;
+    type Server = ServerConfig;
+
+    fn create_directory() -> Settings {
+        Settings::default()
+    }
+
+    fn merge_directory(base: &Settings, add: &Settings) -> Settings {
+        Settings::merge(base, add)
+    }
+
+    /// The main server's is made first, each time httpd reads its configuration.
+    fn create_server(virtual_host: bool) -> ServerConfig {
+        if !virtual_host {
+            *BUILDING.lock() = Building::default();
+        }
+        ServerConfig::default()
+    }
+
+    fn merge_server(base: &ServerConfig, add: &ServerConfig) -> ServerConfig {
+        ServerConfig::merge(base, add)
+    }
+
+    fn directive(
+        name: &str,
+        place: Place,
+        settings: &mut Settings,
+        server: &mut ServerConfig,
+        arguments: &str,
+        compile: &dyn Fn(&str) -> Option<Regex>,
+    ) -> Result<(), String> {
+        let directive = directives::find(name).ok_or_else(|| format!("{name} is no directive of mod_wsgi_rs"))?;
+        if place.in_htaccess {
+            // Read while requests run: whatever is not about the directory itself is thrown away.
+            let mut scratch = Building::default();
+            return apply(directive, place, settings, server, &mut scratch, arguments, compile);
+        }
+        apply(directive, place, settings, server, &mut BUILDING.lock(), arguments, compile)
+    }
+
+    fn check_config() -> Result<(), Message> {
+        lifecycle::check_config()
+    }
+
+    fn post_config(configuration: Configuration) -> Result<(), Message> {
+        lifecycle::post_config(configuration)
+    }
+
+    fn child_init() {
+        lifecycle::child_init();
+    }
+
+    fn translate_name(request: &Request<'_>) -> Flow {
+        translate::translate_name(request)
+    }
+
+    fn handler(request: &Request<'_>) -> Flow {
+        handler::handler(request)
+    }
+}
+
+fn apply(
+    directive: &directives::Directive,
+    place: Place,
+    settings: &mut Settings,
+    server: &mut ServerConfig,
+    building: &mut Building,
+    arguments: &str,
+    compile: &dyn Fn(&str) -> Option<Regex>,
+) -> Result<(), String> {
+    let mut context = Context {
+        settings,
+        server,
+        global: &mut building.global,
+        origin: Origin { file: place.file, line: place.line },
+        section: place.section,
+        inside_virtual_host: place.in_virtual_host,
+        accounts: &SystemAccounts,
+        resolve_path: &below_server_root,
+        notes: &mut building.notes,
+    };
+    directive.apply(&mut context, arguments)?;
+    compile_patterns(&building.global, &mut building.regexes, directive.name(), compile)
+}
+
+fn compile_patterns(
+    global: &GlobalConfig,
+    regexes: &mut Vec<Regex>,
+    name: &str,
+    compile: &dyn Fn(&str) -> Option<Regex>,
+) -> Result<(), String> {
+    for pattern in &global.patterns[regexes.len()..] {
+        let regex = compile(pattern).ok_or_else(|| {
+            let text = format!("{name}: '{pattern}' is not a regular expression that PCRE accepts");
+            Message::new(101, text).to_string()
+        })?;
+        regexes.push(regex);
+    }
+    Ok(())
+}
+
+const COMMAND_COUNT: usize = TABLE.len() + 1;
+
+const fn commands() -> [command_rec; COMMAND_COUNT] {
+    let mut commands = [last_command(); COMMAND_COUNT];
+    let mut index = 0;
+    while index < TABLE.len() {
+        let directive = &TABLE[index];
+        commands[index] = command::<Wsgi>(directive.name, contexts(directive.scope), directive.usage);
+        index += 1;
+    }
+    commands
+}
+
+/// Where httpd accepts a directive.
+const fn contexts(scope: Scope) -> i32 {
+    match scope {
+        Scope::Global | Scope::Server => RSRC_CONF,
+        Scope::ServerOrDirectory => RSRC_CONF | ACCESS_CONF,
+        Scope::FileInfo => OR_FILEINFO,
+        Scope::AuthConfig => OR_AUTHCFG,
+    }
+}
+
+#[repr(transparent)]
+struct Commands([command_rec; COMMAND_COUNT]);
+
+// SAFETY: httpd only reads the table; its pointers are to literals and functions.
+unsafe impl Sync for Commands {}
+
+static COMMANDS: Commands = Commands(commands());
+
+/// httpd's door. It writes the module's index and its links into the record.
+#[unsafe(no_mangle)]
+pub static mut wsgi_module: module = record::<Wsgi>(COMMANDS.0.as_ptr());
+
+/// Python's door.
+#[unsafe(no_mangle)]
+pub extern "C" fn PyInit_mod_wsgi_rs() -> *mut PyObject {
+    extension::initialize(python_serve)
+}
+
+unsafe extern "C" fn python_serve(_module: *mut PyObject, _nothing: *mut PyObject) -> *mut PyObject {
+    extension::enter_function(serve::main)
+}

@@ -1,0 +1,77 @@
+//! The state of a process, all of it: what is set when, and by whom.
+//!
+//! `BUILDING` fills in the httpd parent while the configuration is read (and holds nothing that a
+//! `.htaccess` file may change). `PARENT` is the parent's alone, from one configuration to the next.
+//! `CHILD` is set once in each httpd child by `child_init` and only read by requests. A daemon's state
+//! is not here: it is a value that `daemon::serve` owns.
+
+use crate::apache::Server;
+use crate::apache::regex::Regex;
+use crate::config::global::{GlobalConfig, Note};
+use crate::config::plan::Loading;
+use crate::daemon::client::Client;
+use crate::daemon::generation::{GenerationHolder, GenerationWatch};
+use crate::daemon::listener::Registry;
+use once_cell::sync::{Lazy, OnceCell};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the directives have said so far.
+#[derive(Default)]
+pub struct Building {
+    pub global: GlobalConfig,
+    /// In the order of `GlobalConfig::patterns`.
+    pub regexes: Vec<Regex>,
+    pub notes: Vec<Note>,
+}
+
+pub static BUILDING: Lazy<Mutex<Building>> = Lazy::new(Mutex::default);
+
+/// A configuration that was read to its end; nothing in it changes any more.
+pub struct Configuration {
+    pub global: GlobalConfig,
+    pub regexes: Vec<Regex>,
+    pub loadings: Vec<Loading>,
+    /// The server whose error log a group writes to, in the order of the groups.
+    pub group_servers: Vec<Server>,
+    pub generation: u64,
+}
+
+/// The httpd parent's own.
+#[derive(Default)]
+pub struct Parent {
+    pub listeners: Registry,
+    pub generation: u64,
+    /// Its process id: what it owns must not be tidied up by a process that was forked from it.
+    pub pid: i32,
+    pub current: Option<Current>,
+}
+
+/// The running generation.
+pub struct Current {
+    pub configuration: Arc<Configuration>,
+    /// None where there is no process group, and so no supervisor.
+    pub supervisor: Option<Supervisor>,
+}
+
+pub struct Supervisor {
+    pub pid: i32,
+    pub started: Instant,
+    /// For the next supervisor, should this one be lost.
+    pub watch: GenerationWatch,
+    /// While this is open here or in a child, the supervisor knows that requests may come.
+    pub holder: Option<GenerationHolder>,
+}
+
+pub static PARENT: Lazy<Mutex<Parent>> = Lazy::new(Mutex::default);
+
+/// An httpd child's own.
+pub struct Child {
+    pub configuration: Arc<Configuration>,
+    /// In the order of the groups; None for a group without threads.
+    pub clients: Vec<Option<Client>>,
+    pub pid: u32,
+}
+
+pub static CHILD: OnceCell<Child> = OnceCell::new();
