@@ -19,8 +19,8 @@ use std::io;
 use std::time::Duration;
 
 pub use descriptor::{
-    PollFd, Readiness, adopt_descriptor, clear_event, close_on_exec_from, duplicate_above, event, eventfd,
-    memfd, pipe, place_descriptor, poll, readable, seal_size, set_close_on_exec, set_nonblocking,
+    PollFd, adopt_descriptor, clear_event, close_on_exec_from, duplicate_above, event, eventfd, memfd, pipe,
+    place_descriptor, poll, readable, seal_size, set_close_on_exec, set_nonblocking,
 };
 pub use epoll::Epoll;
 pub use identity::{
@@ -28,8 +28,8 @@ pub use identity::{
     set_groups, set_priority, set_uids,
 };
 pub use process::{
-    Exit, SignalFd, block_signals, die_with_parent, exit_now, forbid_new_privileges, ignore_signal, kill,
-    new_session, parent_pid, pidfd, process_exists, reap, reset_signals, set_umask,
+    Exit, SignalFd, die_with_parent, exit_now, forbid_new_privileges, ignore_signal, kill, new_session,
+    parent_pid, pidfd, reap, reset_signals, set_umask,
 };
 pub use signal_event::signal_event;
 pub use socket::{
@@ -38,7 +38,7 @@ pub use socket::{
     set_receive_buffer, set_send_buffer,
 };
 
-pub use title::{set_process_name, set_title};
+pub use title::set_title;
 
 #[cfg(test)]
 pub use process::{fork_for_test, wait_for_test};

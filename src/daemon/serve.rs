@@ -134,7 +134,7 @@ fn load(py: Attached<'_>, interpreter: &Interpreter, preload: &Preload) -> bool 
 }
 
 fn start(workers: &Arc<Workers>, launch: &Launch) -> io::Result<Vec<thread::JoinHandle<()>>> {
-    let threads = (1..=launch.threads)
+    (1..=launch.threads)
         .map(|thread_id| {
             let mut builder = thread::Builder::new().name(format!("wsgi-{thread_id}"));
             if launch.stack_size > 0 {
@@ -145,15 +145,13 @@ fn start(workers: &Arc<Workers>, launch: &Launch) -> io::Result<Vec<thread::Join
             let workers = Arc::clone(workers);
             builder.spawn(move || workers.work(thread_id))
         })
-        .collect::<io::Result<_>>()?;
-    workers.accept()?;
-    Ok(threads)
+        .collect()
 }
 
 /// What the main thread of a process has on Linux; Rust's own default is too small for deep recursion.
 const DEFAULT_STACK: usize = 8 * 1024 * 1024;
 
-/// Waits for an order, and after it until every thread has ended. An order to stop (SIGTERM and the
+/// Does as it is ordered, until after an order to end every thread has ended. An order to stop (SIGTERM and the
 /// loss of the supervisor are such) bounds that: what still runs then ends with the process.
 fn wait_for_end(workers: &Workers, launch: &Launch, control: &ControlDaemon, signals: &OwnedFd) {
     let (mut supervised, mut deadline) = (true, None);
@@ -185,11 +183,15 @@ fn wait_for_end(workers: &Workers, launch: &Launch, control: &ControlDaemon, sig
         } else {
             None
         };
-        if order.is_some() {
-            workers.drain();
-        }
-        if order == Some(Order::Stop) && deadline.is_none() {
-            deadline = Some(Instant::now() + Duration::from_millis(launch.shutdown_timeout_ms));
+        match order {
+            Some(Order::Serve) => workers.accept(),
+            Some(Order::Drain) => workers.drain(),
+            Some(Order::Stop) => {
+                workers.drain();
+                let latest = Instant::now() + Duration::from_millis(launch.shutdown_timeout_ms);
+                deadline = deadline.or(Some(latest));
+            }
+            None => {}
         }
     }
 }

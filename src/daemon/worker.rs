@@ -93,8 +93,10 @@ impl Workers {
     }
 
     /// Begins to take requests.
-    pub fn accept(&self) -> io::Result<()> {
-        self.epoll.add(self.listener.as_fd(), LISTENER, EXCLUSIVE)
+    pub fn accept(&self) {
+        if let Err(error) = self.epoll.add(self.listener.as_fd(), LISTENER, EXCLUSIVE) {
+            report(&Message::new(381, format!("the listening socket cannot be waited for: {error}")));
+        }
     }
 
     /// Takes no more requests and lets the threads end after what they are running. Connections are

@@ -129,31 +129,10 @@ pub struct PollFd<'fd> {
     fd: PhantomData<BorrowedFd<'fd>>,
 }
 
-/// What `poll` found at a descriptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Readiness {
-    pub readable: bool,
-    /// The other end is gone; there may still be something to read.
-    pub hang_up: bool,
-}
-
 impl<'fd> PollFd<'fd> {
     pub fn reading(fd: BorrowedFd<'fd>) -> Self {
         let raw = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         PollFd { raw, fd: PhantomData }
-    }
-
-    /// Only tells that the other end hung up or an error is pending.
-    pub fn watching(fd: BorrowedFd<'fd>) -> Self {
-        let raw = libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 };
-        PollFd { raw, fd: PhantomData }
-    }
-
-    pub fn readiness(&self) -> Readiness {
-        Readiness {
-            readable: self.raw.revents & libc::POLLIN != 0,
-            hang_up: self.raw.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0,
-        }
     }
 
     /// Whether anything at all is to be seen to.

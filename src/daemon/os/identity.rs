@@ -87,7 +87,6 @@ pub fn set_uids(uid: u32) -> io::Result<()> {
 pub enum Resource {
     Data,
     AddressSpace,
-    CoreFile,
 }
 
 /// Sets the soft and the hard limit.
@@ -110,7 +109,6 @@ fn number(resource: Resource) -> libc::__rlimit_resource_t {
     match resource {
         Resource::Data => libc::RLIMIT_DATA,
         Resource::AddressSpace => libc::RLIMIT_AS,
-        Resource::CoreFile => libc::RLIMIT_CORE,
     }
 }
 

@@ -102,7 +102,7 @@ impl AsFd for SignalFd {
 }
 
 /// Blocks these signals in the calling thread and the threads it will start.
-pub fn block_signals(signals: &[i32]) -> io::Result<libc::sigset_t> {
+fn block_signals(signals: &[i32]) -> io::Result<libc::sigset_t> {
     let mut set = empty_set();
     for signal in signals {
         // SAFETY: the set was initialised by sigemptyset.
@@ -145,14 +145,6 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: takes two integers.
     check(unsafe { libc::kill(pid, signal) })?;
     Ok(())
-}
-
-/// Whether the process is there, be it one that we may not send a signal to.
-pub fn process_exists(pid: i32) -> bool {
-    match kill(pid, 0) {
-        Ok(()) => true,
-        Err(error) => error.raw_os_error() == Some(libc::EPERM),
-    }
 }
 
 /// A descriptor that becomes readable when the process ends; an error on kernels before 5.3.
@@ -255,9 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn this_process_exists_and_none_with_number_zero() {
-        assert!(process_exists(std::process::id() as i32));
-        assert!(!process_exists(0));
-        assert!(pidfd(std::process::id() as i32).is_ok());
+    fn a_process_is_known_by_its_number_which_is_never_zero() {
+        let pid = std::process::id() as i32;
+        assert!(kill(pid, 0).is_ok());
+        assert!(kill(0, 0).is_err() && kill(-pid, 0).is_err());
+        assert!(pidfd(pid).is_ok());
     }
 }

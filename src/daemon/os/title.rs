@@ -48,7 +48,7 @@ fn argument_area() -> io::Result<(usize, usize)> {
 
 /// The short name of the calling thread, of the process when it is the main one; the kernel keeps
 /// fifteen bytes.
-pub fn set_process_name(name: &str) -> io::Result<()> {
+fn set_process_name(name: &str) -> io::Result<()> {
     let name = CString::new(name)?;
     // SAFETY: the name is a C string that outlives the call.
     check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) })?;
