@@ -233,8 +233,17 @@ pub fn run(request: &Request<'_>, client: &Client, wsgi: &WsgiRequest<'_>, error
     match client.open(wsgi, &first) {
         Ok(conversation) => {
             let output = Output::new(request);
-            Answer { request, output, input, error_override, gathered: Vec::new(), begun: false, waiting: false }
-                .relay(conversation)
+            let answer = Answer {
+                request,
+                output,
+                input,
+                error_override,
+                gathered: Vec::new(),
+                length_known: false,
+                begun: false,
+                waiting: false,
+            };
+            answer.relay(conversation)
         }
         Err(trouble) => {
             let (status, message) = describe(&trouble, client);
@@ -252,6 +261,8 @@ struct Answer<'a, 'r> {
     error_override: bool,
     /// Data that waits for more, or for the end.
     gathered: Vec<u8>,
+    /// The answer has a Content-Length.
+    length_known: bool,
     /// Data was passed to the output filters, and with it the head.
     begun: bool,
     /// Passed on but not flushed to the client.
@@ -291,8 +302,7 @@ impl Answer<'_, '_> {
                 if let Some(status) = overridden {
                     return Flow::Status(status);
                 }
-                // Whether the client still took the end is its own affair.
-                let _ = self.output.end(&[&self.gathered]);
+                self.finish();
                 Flow::Done
             }
             Ok((Outcome::Failed(status), _)) => {
@@ -312,12 +322,27 @@ impl Answer<'_, '_> {
         }
     }
 
+    /// The end of a complete answer. One whose length the application did not say goes out chunked
+    /// however its pieces arrived: httpd would say Content-Length if it saw the data with its end.
+    fn finish(&mut self) {
+        let gathered = std::mem::take(&mut self.gathered);
+        let passed = if self.length_known || gathered.is_empty() {
+            self.output.end(&[&gathered])
+        } else {
+            self.output.data(&[&gathered], false).and_then(|()| self.output.end(&[]))
+        };
+        // Whether the client still took the end is its own affair.
+        let _ = passed;
+    }
+
     /// Answers with an error, or cuts the answer that has begun so that the client can tell.
     fn give_up(&mut self, status: u16) -> Flow {
-        if !self.begun {
+        if !self.begun && self.gathered.is_empty() {
             return Flow::Status(status);
         }
-        self.output.cut();
+        if self.output.data(&[&self.gathered], false).is_ok() {
+            self.output.cut();
+        }
         Flow::Done
     }
 
@@ -366,6 +391,7 @@ impl Answer<'_, '_> {
             if name.eq_ignore_ascii_case(b"Content-Length") {
                 let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                 if let Some(length) = length {
+                    self.length_known = true;
                     self.request.set_content_length(length);
                     continue;
                 }

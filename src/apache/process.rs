@@ -114,8 +114,9 @@ pub fn module_path() -> Option<std::path::PathBuf> {
     std::fs::canonicalize(std::ffi::OsStr::from_bytes(name)).ok()
 }
 
-/// Has the kernel end this httpd child when the parent is gone: nobody could stop it any more.
+/// Has the kernel end this httpd child when the parent was killed: nobody could stop it any more, it
+/// would hold the ports, and the threaded MPMs' children do not end on SIGTERM.
 pub fn end_with_parent() {
     // SAFETY: a number in, nothing out; without it the child only lives on.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }

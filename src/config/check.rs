@@ -73,7 +73,7 @@ impl Check<'_> {
     }
 
     fn group(&mut self, group: &ProcessGroup) {
-        let label = format!("process group '{}' at {}", group.name, group.origin);
+        let label = format!("WSGIDaemonProcess {} at {}", group.name, group.origin);
         self.interpreter(group, &label);
         let named = [("home", group.home.as_slice()), ("python-path", group.python_path.as_slice())];
         for ((option, paths), code) in named.into_iter().zip([111, 112]) {

@@ -147,9 +147,14 @@ impl GlobalConfig {
     /// it; that is why the order of directives does not matter.
     pub fn complete(&mut self, servers: &[Server<'_>], accounts: &dyn Accounts) -> Result<(), String> {
         self.groups.set_identities(accounts)?;
+        let main = servers.iter().find(|server| !server.virtual_host).map(|server| server.config);
+        // httpd gives a virtual host without directives of ours the main server's very configuration.
+        let own_config = |server: &Server<'_>| {
+            server.virtual_host && !main.is_some_and(|main| std::ptr::eq(main, server.config))
+        };
         let python = &self.python;
         self.groups.for_each(|group| {
-            let owner = servers.iter().find(|s| s.virtual_host && s.config.defined.contains(&group.name));
+            let owner = servers.iter().find(|s| own_config(s) && s.config.defined.contains(&group.name));
             group.server_name = owner.map(|server| server.name.to_string());
             if group.python_home.is_none() && group.python.is_none() {
                 group.python_home.clone_from(&python.home);

@@ -36,7 +36,8 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let Inherited { control, listener, status } = inherited;
     let control = Arc::new(control);
     let launch = control.receive_launch().map_err(|error| not_started_by_httpd(&error))?;
-    os::set_title(&launch.display_name).map_err(system)?;
+    // Without /proc, as in a chroot, ps goes on to show the interpreter.
+    let _ = os::set_title(&launch.display_name);
 
     let started = prepare(py, &launch, listener, status, &control).and_then(|workers| {
         let signals = os::signal_event(&[libc::SIGTERM, libc::SIGINT]).map_err(system)?;

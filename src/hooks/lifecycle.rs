@@ -293,8 +293,12 @@ fn end_of_generation() {
 
 /// In each httpd child, before it serves.
 pub fn child_init() {
-    httpd::end_with_parent();
     let mut parent = PARENT.lock();
+    let pid = std::process::id();
+    // With httpd -X the parent itself serves.
+    if parent.pid != pid as i32 {
+        httpd::end_with_parent();
+    }
     let listeners = std::mem::take(&mut parent.listeners);
     let Some(current) = parent.current.as_ref() else { return };
     let configuration = Arc::clone(&current.configuration);
@@ -315,5 +319,5 @@ pub fn child_init() {
     });
     let clients = clients.collect();
     // Set once: httpd calls this once in each child.
-    let _ = CHILD.set(Child { configuration, clients, pid: std::process::id() });
+    let _ = CHILD.set(Child { configuration, clients, pid });
 }

@@ -7,6 +7,7 @@ use super::world::World;
 use crate::python::object::Result;
 use crate::python::{Attached, Object};
 use crate::request::Environ;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everything but `wsgi.input` and `wsgi.errors`.
 pub fn build(py: Attached<'_>, world: &World, variables: Environ<'_>) -> Result {
@@ -14,6 +15,9 @@ pub fn build(py: Attached<'_>, world: &World, variables: Environ<'_>) -> Result 
     for (name, value) in variables {
         environ.dict_set(py, &world.name(py, name)?, &convert(py, name, value)?)?;
     }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let name = world.name(py, b"mod_wsgi.application_start")?;
+    environ.dict_set(py, &name, &Object::float(py, now.as_secs_f64())?)?;
     Ok(environ)
 }
 

@@ -276,9 +276,6 @@ fn finish(
              the connection is closed so that the client can tell",
             String::from_utf8_lossy(request.script)
         );
-        if let Some(head) = &head {
-            transaction.with(py, |carrier| carrier.head(head));
-        }
         log(py, transaction, &Message::new(407, text));
         return Err(Failed::Logged(500));
     }

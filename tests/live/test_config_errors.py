@@ -46,7 +46,6 @@ WRONG_FOR_US = [
     ("empty number", "WSGIDaemonProcess a threads=", "threads"),
     ("umask that is not octal", "WSGIDaemonProcess a umask=999", "umask"),
     ("env without a value", "WSGIDaemonProcess a env=NAME", "env"),
-    ("python and python-home", "WSGIDaemonProcess a python-home=/usr python=/usr/bin/python3", "python-home"),
 ]
 NEEDS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root can give daemons another user")
 
