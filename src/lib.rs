@@ -1,4 +1,37 @@
-//! mod_wsgi_rs
+//! An Apache httpd module that runs Python WSGI applications, each site in processes of its own.
+//!
+//! This one file is loaded by two programs: by httpd as a module, and by a site's own Python as an
+//! extension. It is linked against neither (`sys`). The life of a request:
+//!
+//! ```text
+//!  httpd child                                      daemon process: the site's Python
+//!  -----------                                      ---------------------------------
+//!  hooks::translate   which alias, which script
+//!  hooks::handler     may it run? with what
+//!    settings? target: which process group,
+//!    interpreter, script and callable
+//!  exchange::environ  the CGI variables
+//!  daemon::client     a connection of the group,
+//!    pooled or new; one frame   -- Request -->      daemon::worker  a waiting thread wakes and
+//!                                                     reads the frame, not attached to Python
+//!                                                   wsgi::run       environ, the application, its
+//!  exchange::Answer                                   iterable; attached to Python
+//!    log lines, status and      <-- Log, Head --    daemon::connection  queues and sends frames
+//!    headers, data to httpd's   <-- Data ------       for wsgi::run, detached
+//!    output filters
+//!    the client's body, when    <-- Want ------     wsgi::input     the application reads
+//!    it is asked for            --- Body ----->
+//!    complete, or cut           <-- End -------     the connection waits for its next request
+//! ```
+//!
+//! Before all that, `hooks::lifecycle` reads the configuration to its end, makes the sockets and forks
+//! the supervisor (`daemon::supervisor`), which executes the daemons (`daemon::spawn`, `bootstrap.py`,
+//! `daemon::serve`). `docs/architecture.md` tells how all these processes end.
+//!
+//! Reading order is module order: a module uses those below it, never one above; `tests/layering.rs`
+//! checks it. From the top: the doors and what httpd calls; where a request goes; the daemons; the
+//! application; the two borders, the only ones to call httpd and CPython; plain values and
+//! vocabulary; messages; the generated tables.
 
 mod module;
 
@@ -12,12 +45,13 @@ mod daemon;
 
 mod wsgi;
 
-mod config;
-mod request;
-mod wire;
-
 mod apache;
 mod python;
+
+mod config;
+mod wire;
+
+mod request;
 
 mod log;
 mod sys;

@@ -58,7 +58,8 @@ impl Module for Wsgi {
         arguments: &str,
         compile: &dyn Fn(&str) -> Option<Regex>,
     ) -> Result<(), String> {
-        let directive = directives::find(name).ok_or_else(|| format!("{name} is no directive of mod_wsgi_rs"))?;
+        let directive =
+            directives::find(name).ok_or_else(|| format!("{name} is no directive of mod_wsgi_rs"))?;
         if place.in_htaccess {
             // Read while requests run: whatever is not about the directory itself is thrown away.
             let mut scratch = Building::default();

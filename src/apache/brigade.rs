@@ -28,10 +28,6 @@ impl<'a, 'r> Input<'a, 'r> {
         Input { request, brigade: new_brigade(request), ended: false }
     }
 
-    pub fn has_ended(&self) -> bool {
-        self.ended
-    }
-
     /// Appends between 1 and `most` bytes, waiting for the client; 0 at the end.
     pub fn read(&mut self, most: usize, into: &mut Vec<u8>) -> Result<usize, BodyError> {
         let start = into.len();

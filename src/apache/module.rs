@@ -292,4 +292,3 @@ fn request_hook(request: *mut request_rec, hook: fn(&Request<'_>) -> Flow) -> c_
         }
     }
 }
-

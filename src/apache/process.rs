@@ -6,6 +6,8 @@
 
 use super::table::{api, keep};
 use crate::sys::httpd::*;
+use std::ffi::CStr;
+use std::mem;
 use std::os::raw::{c_int, c_void};
 
 /// The configuration that httpd has just read: from now until it is cleared by a restart or the end.
@@ -41,8 +43,7 @@ pub fn watch(pid: i32, lost: fn(i32)) {
     let null = std::ptr::null_mut();
     let process = Box::into_raw(Box::new(apr_proc_t { pid, in_: null, out: null, err: null }));
     let watched = Box::into_raw(Box::new(Watched { pid, lost })).cast::<c_void>();
-    // SAFETY: the main server's process record and its pool live as long as httpd.
-    let pool = unsafe { (*(*super::server::main_server().as_ptr()).process).pool };
+    let pool = process_pool();
     // SAFETY: both records live until `maintain` takes them back; it has the signature APR calls.
     unsafe { api().apr_proc_other_child_register(process, Some(maintain), watched, null.cast(), pool) };
 }
@@ -57,6 +58,52 @@ unsafe extern "C" fn maintain(reason: c_int, data: *mut c_void, _status: c_int) 
     let watched = unsafe { Box::from_raw(data.cast::<Watched>()) };
     // The panic's message is in the log; the parent goes on.
     let _ = std::panic::catch_unwind(|| (watched.lost)(watched.pid));
+}
+
+const RETAINED: &CStr = c"mod_wsgi_rs-retained";
+
+/// Bytes for the next configuration. httpd unloads and loads the module between the two, and may
+/// load another build of it then, so they are in plain memory of the process.
+pub fn retain(bytes: &[u8]) {
+    let size = mem::size_of::<usize>() + bytes.len();
+    // SAFETY: any size may be asked for.
+    let memory = unsafe { libc::malloc(size) }.cast::<u8>();
+    if memory.is_null() {
+        return;
+    }
+    let length = bytes.len().to_ne_bytes();
+    // SAFETY: the memory has room for the length and the bytes, and overlaps neither.
+    unsafe { std::ptr::copy_nonoverlapping(length.as_ptr(), memory, length.len()) };
+    // SAFETY: as above.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.add(length.len()), bytes.len()) };
+    // SAFETY: the key lives for ever, the pool as long as httpd; nothing is to be done at its end.
+    unsafe { api().apr_pool_userdata_set(memory.cast(), RETAINED.as_ptr(), None, process_pool()) };
+}
+
+/// What `retain` kept; empty at the first start.
+pub fn take_retained() -> Vec<u8> {
+    let mut memory: *mut c_void = std::ptr::null_mut();
+    // SAFETY: writes the pointer that `retain` stored, or NULL.
+    unsafe { api().apr_pool_userdata_get(&mut memory, RETAINED.as_ptr(), process_pool()) };
+    if memory.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: `retain` wrote a length first; malloc's memory is aligned for it.
+    let length = unsafe { *memory.cast::<usize>() };
+    let start = memory.cast::<u8>().wrapping_add(mem::size_of::<usize>());
+    // SAFETY: so many bytes follow it.
+    let bytes = unsafe { std::slice::from_raw_parts(start, length) }.to_vec();
+    // SAFETY: the entry is forgotten, so nobody else finds the memory.
+    unsafe { api().apr_pool_userdata_set(std::ptr::null(), RETAINED.as_ptr(), None, process_pool()) };
+    // SAFETY: it came from malloc.
+    unsafe { libc::free(memory) };
+    bytes
+}
+
+/// The pool that lives as long as httpd.
+fn process_pool() -> *mut apr_pool_t {
+    // SAFETY: the main server's process record lives as long as httpd.
+    unsafe { (*(*super::server::main_server().as_ptr()).process).pool }
 }
 
 /// Closes the copies of httpd's listening sockets in a process that was forked and does not serve.

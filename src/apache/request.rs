@@ -148,15 +148,11 @@ impl<'r> Request<'r> {
 
     pub fn allows_exec_cgi(&self) -> bool {
         // SAFETY: the record is alive.
-        unsafe { api().ap_allow_options(self.record) & OPT_EXECCGI as i32 != 0 }
+        unsafe { api().ap_allow_options(self.record) & OPT_EXECCGI != 0 }
     }
 
     pub fn expects_continue(&self) -> bool {
         self.record().expecting_100 != 0
-    }
-
-    pub fn is_subrequest(&self) -> bool {
-        !self.record().main.is_null()
     }
 
     pub fn server_name(&self) -> &[u8] {
@@ -319,7 +315,7 @@ impl<'r> Request<'r> {
     pub fn prepare_body(&self, allow_chunked: bool) -> Result<Option<u64>, u16> {
         let policy = if allow_chunked { REQUEST_CHUNKED_DECHUNK } else { REQUEST_CHUNKED_ERROR };
         // SAFETY: the record is alive; called once, before the body is read.
-        let status = unsafe { api().ap_setup_client_block(self.record, policy as i32) };
+        let status = unsafe { api().ap_setup_client_block(self.record, policy) };
         if status != OK {
             return Err(u16::try_from(status).unwrap_or(400));
         }

@@ -8,7 +8,6 @@ use super::module::index;
 use super::table::{api, bytes};
 use crate::sys::httpd::{ap_conf_vector_t, server_rec};
 use std::ffi::c_void;
-use std::os::raw::c_int;
 use std::time::Duration;
 
 /// A server record; lives as long as the configuration it belongs to.
@@ -86,14 +85,6 @@ pub(super) fn config_slot(vector: *mut ap_conf_vector_t) -> *mut c_void {
     unsafe { *vector.cast::<*mut c_void>().add(index) }
 }
 
-/// What the running MPM says about itself.
-pub fn mpm(query: i32) -> Option<i32> {
-    let mut answer: c_int = 0;
-    // SAFETY: writes the answer during the call.
-    let status = unsafe { api().ap_mpm_query(query, &mut answer) };
-    (status == 0).then_some(answer)
-}
-
 /// A path made absolute below `ServerRoot`.
 pub fn below_server_root(path: &str) -> String {
     resolve(path, api().ap_server_root_relative)
@@ -133,12 +124,8 @@ pub fn banner() -> &'static [u8] {
 
 /// Version of the running httpd.
 pub fn version() -> [u32; 3] {
-    let mut version = crate::sys::httpd::ap_version_t {
-        major: 0,
-        minor: 0,
-        patch: 0,
-        add_string: std::ptr::null(),
-    };
+    let mut version =
+        crate::sys::httpd::ap_version_t { major: 0, minor: 0, patch: 0, add_string: std::ptr::null() };
     // SAFETY: fills the structure during the call.
     unsafe { api().ap_get_server_revision(&mut version) };
     [version.major, version.minor, version.patch].map(|number| u32::try_from(number).unwrap_or(0))

@@ -79,14 +79,6 @@ impl Settings {
         self.map_head_to_get.unwrap_or(MapHead::Auto)
     }
 
-    pub fn enable_sendfile(&self) -> bool {
-        self.enable_sendfile.unwrap_or(false)
-    }
-
-    pub fn ignore_activity(&self) -> bool {
-        self.ignore_activity.unwrap_or(false)
-    }
-
     /// Whether `WSGIRestrictProcess` lets requests use the group (`""` for embedded mode).
     pub fn allows_process_group(&self, name: &str) -> bool {
         match &self.restrict_process {
@@ -106,7 +98,7 @@ mod tests {
         assert_eq!(settings.process_group(), &GroupName::Global);
         assert!(settings.script_reloading() && !settings.pass_authorization());
         assert!(!settings.chunked_request() && !settings.error_override());
-        assert!(!settings.enable_sendfile() && !settings.ignore_activity());
+        assert_eq!((settings.enable_sendfile, settings.ignore_activity), (None, None));
         assert_eq!(settings.map_head_to_get(), MapHead::Auto);
         assert!(settings.allows_process_group("") && settings.allows_process_group("blog"));
     }

@@ -74,7 +74,10 @@ impl Client {
         loop {
             let attempt = match self.pooled() {
                 Some(channel) => self.submit(channel, parts),
-                None => self.connect(deadline).map_err(Failed::Trouble).and_then(|stream| self.introduce(stream, parts)),
+                None => self
+                    .connect(deadline)
+                    .map_err(Failed::Trouble)
+                    .and_then(|stream| self.introduce(stream, parts)),
             };
             match attempt {
                 Ok(channel) => return Ok(Conversation { client: self, channel }),
@@ -98,10 +101,12 @@ impl Client {
             return pool.pop();
         }
         let free = pool.iter().rposition(|channel| {
-            self.status.waiting(channel.slot).fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
-                (waiting > 0).then(|| waiting - 1)
-            })
-            .is_ok()
+            self.status
+                .waiting(channel.slot)
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+                    (waiting > 0).then(|| waiting - 1)
+                })
+                .is_ok()
         });
         free.map(|index| pool.swap_remove(index))
     }
@@ -113,7 +118,9 @@ impl Client {
         let prepared = stream
             .set_read_timeout(Some(self.socket_timeout))
             .and_then(|()| stream.set_write_timeout(Some(self.socket_timeout)))
-            .and_then(|()| self.send_buffer_size.map_or(Ok(()), |size| os::set_send_buffer(stream.as_fd(), size)))
+            .and_then(|()| {
+                self.send_buffer_size.map_or(Ok(()), |size| os::set_send_buffer(stream.as_fd(), size))
+            })
             .and_then(|()| {
                 self.receive_buffer_size.map_or(Ok(()), |size| os::set_receive_buffer(stream.as_fd(), size))
             });

@@ -112,7 +112,8 @@ impl Connection {
                 match kind {
                     Kind::Body => {
                         self.body.here.extend_from_slice(bytes);
-                        let missing = self.body.missing.map(|missing| missing.saturating_sub(bytes.len() as u64));
+                        let missing =
+                            self.body.missing.map(|missing| missing.saturating_sub(bytes.len() as u64));
                         self.body.missing = missing;
                         self.body.ended = missing == Some(0);
                     }

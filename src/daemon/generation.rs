@@ -33,15 +33,6 @@ pub fn pipe() -> io::Result<(GenerationWatch, GenerationHolder)> {
 }
 
 impl GenerationHolder {
-    /// For httpd to keep its end across the restart that replaces this generation.
-    pub fn from_fd(fd: OwnedFd) -> Self {
-        GenerationHolder(fd)
-    }
-
-    pub fn into_fd(self) -> OwnedFd {
-        self.0
-    }
-
     /// Called by the parent before it starts the next generation. A supervisor that is gone, or has
     /// not read the last announcement yet, needs no other.
     pub fn announce_newer(&self) {
@@ -77,7 +68,7 @@ mod tests {
     #[test]
     fn a_generation_lives_until_its_last_holder_goes() {
         let (watch, holder) = pipe().unwrap();
-        let child = GenerationHolder::from_fd(holder.0.try_clone().unwrap());
+        let child = GenerationHolder(holder.0.try_clone().unwrap());
         assert_eq!(watch.read().unwrap(), Tidings::Nothing);
         holder.announce_newer();
         assert_eq!(watch.read().unwrap(), Tidings::NewerComing);

@@ -56,10 +56,6 @@ impl ListenerKey {
 }
 
 impl Registry {
-    pub fn listeners(&self) -> &[Listener] {
-        &self.listeners
-    }
-
     pub fn get(&self, group: &str) -> Option<&Listener> {
         self.listeners.iter().find(|listener| listener.key.group == group)
     }
@@ -247,7 +243,7 @@ mod tests {
         assert!(old_path.exists(), "older children may still connect");
         assert!(registry.get("wiki").is_some());
         registry.remove_all();
-        assert!(!path.exists() && registry.listeners().is_empty());
+        assert!(!path.exists() && registry.listeners.is_empty());
         fs::remove_dir_all(directory).unwrap();
     }
 
@@ -261,7 +257,7 @@ mod tests {
         wanted[0].0.backlog = 6;
         registry.renew(&wanted).unwrap();
         assert_ne!(registry.get("blog").unwrap().path, path);
-        assert_eq!(registry.listeners().len(), 1);
+        assert_eq!(registry.listeners.len(), 1);
         fs::remove_dir_all(directory).unwrap();
     }
 
@@ -292,7 +288,7 @@ mod tests {
 
     #[test]
     fn nothing_retained_is_an_empty_registry() {
-        assert!(Registry::restore(b"").listeners().is_empty());
-        assert!(Registry::restore(&7u32.to_le_bytes()).listeners().is_empty());
+        assert!(Registry::restore(b"").listeners.is_empty());
+        assert!(Registry::restore(&7u32.to_le_bytes()).listeners.is_empty());
     }
 }

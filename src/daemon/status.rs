@@ -138,6 +138,7 @@ impl StatusPage {
     }
 
     /// Processes that have not said yet that they are ready.
+    #[cfg(test)]
     pub fn starting_processes(&self) -> usize {
         self.count(State::Starting)
     }

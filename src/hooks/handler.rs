@@ -61,7 +61,8 @@ fn serve(request: &Request<'_>, child: &Child) -> Result<Flow, Refusal> {
     let client = target.group.and_then(|group| child.clients[group].as_ref());
     let client = client.ok_or_else(|| no_process(&target))?;
 
-    let length = request.prepare_body(settings.chunked_request()).map_err(|status| body_refused(request, status))?;
+    let length =
+        request.prepare_body(settings.chunked_request()).map_err(|status| body_refused(request, status))?;
     let environ = exchange::environ(request, child, settings, &target);
     let wsgi = WsgiRequest {
         script: target.script.as_bytes(),
@@ -135,7 +136,11 @@ fn body_refused(request: &Request<'_>, status: u16) -> Refusal {
         _ => return Refusal { status, message: None },
     };
     let code = if status == 411 { 217 } else { 218 };
-    let text = format!("{} {}: {text}", String::from_utf8_lossy(request.method()), String::from_utf8_lossy(request.uri()));
+    let text = format!(
+        "{} {}: {text}",
+        String::from_utf8_lossy(request.method()),
+        String::from_utf8_lossy(request.uri())
+    );
     Refusal::new(status, Message::new(code, text))
 }
 

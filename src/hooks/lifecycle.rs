@@ -15,7 +15,7 @@ use crate::config::{options::Accounts, plan};
 use crate::daemon::client::Client;
 use crate::daemon::generation::{self, GenerationWatch};
 use crate::daemon::launch::Preload;
-use crate::daemon::listener::ListenerKey;
+use crate::daemon::listener::{ListenerKey, Registry};
 use crate::daemon::spawn::Launcher;
 use crate::daemon::supervisor::{self, GroupPlan, Plan, Start};
 use crate::log::{Journal, Level, Message};
@@ -78,6 +78,7 @@ impl Files for ParentFiles {
 /// Makes the listening sockets and starts the supervisor of the new generation.
 pub fn post_config(lifetime: Lifetime) -> Result<(), Message> {
     let mut parent = PARENT.lock();
+    restore(&mut parent, &httpd::take_retained());
     parent.generation += 1;
     let configuration = Arc::new(configuration(parent.generation));
     let wanted = listener_keys(&configuration);
@@ -91,6 +92,14 @@ pub fn post_config(lifetime: Lifetime) -> Result<(), Message> {
     Ok(())
 }
 
+/// What `end_of_generation` kept of the last generation.
+fn restore(parent: &mut Parent, retained: &[u8]) {
+    if let Some((generation, listeners)) = retained.split_first_chunk() {
+        parent.generation = u64::from_le_bytes(*generation);
+        parent.listeners = Registry::restore(listeners);
+    }
+}
+
 fn configuration(generation: u64) -> Configuration {
     let building = std::mem::take(&mut *BUILDING.lock());
     let all: Vec<(String, Server)> = servers().map(|server| (server.name(), server)).collect();
@@ -99,7 +108,10 @@ fn configuration(generation: u64) -> Configuration {
     let groups = building.global.groups.groups().iter();
     let group_servers = groups
         .map(|group| {
-            let owner = all.iter().map(|(_, server)| server).find(|server| server.config::<ServerConfig>().defined.contains(&group.name));
+            let owner = all
+                .iter()
+                .map(|(_, server)| server)
+                .find(|server| server.config::<ServerConfig>().defined.contains(&group.name));
             owner.copied().unwrap_or_else(main_server)
         })
         .collect();
@@ -229,7 +241,14 @@ fn launcher(configuration: &Configuration, module: PathBuf) -> Launcher {
     if let Some(eggs) = &python.eggs {
         environment.push(("PYTHON_EGG_CACHE".to_string(), eggs.display().to_string()));
     }
-    Launcher { flags, module, environment, httpd_uid: httpd_uid() }
+    Launcher {
+        flags,
+        module,
+        environment,
+        httpd_uid: httpd_uid(),
+        #[cfg(test)]
+        program: None,
+    }
 }
 
 fn httpd_uid() -> u32 {
@@ -261,7 +280,8 @@ fn supervisor_lost(pid: i32) {
     let ours = current.supervisor.take_if(|supervisor| supervisor.pid == pid);
     if let Some(mut supervisor) = ours {
         let pause = if supervisor.started.elapsed() < QUICKLY_LOST { PAUSE } else { Duration::ZERO };
-        let text = format!("the supervisor of the daemon processes (process {pid}) was lost; another is started");
+        let text =
+            format!("the supervisor of the daemon processes (process {pid}) was lost; another is started");
         log::server(main_server(), Level::Error, Message::new(395, text).to_string().as_bytes());
         let forked = fork_supervisor(&mut parent, &current.configuration, &mut supervisor, pause);
         if let Err(message) = forked {
@@ -279,16 +299,21 @@ fn end_of_generation() {
     if parent.pid != std::process::id() as i32 {
         return;
     }
-    let Some(current) = parent.current.take() else { return };
-    let Some(mut supervisor) = current.supervisor else { return };
-    if let Some(holder) = supervisor.holder.take() {
+    let Some(mut current) = parent.current.take() else { return };
+    if let Some(holder) = current.supervisor.as_mut().and_then(|supervisor| supervisor.holder.take()) {
         holder.announce_newer();
     }
-    if httpd::is_ending() {
+    if !httpd::is_ending() {
+        let mut retained = parent.generation.to_le_bytes().to_vec();
+        retained.extend(std::mem::take(&mut parent.listeners).retain());
+        httpd::retain(&retained);
+        return;
+    }
+    if let Some(supervisor) = current.supervisor {
         let longest = serving(&current.configuration).map(|(_, group)| group.shutdown_timeout).max();
         httpd::wait_for_end(supervisor.pid, longest.unwrap_or_default() + GRACE);
-        parent.listeners.remove_all();
     }
+    parent.listeners.remove_all();
 }
 
 /// In each httpd child, before it serves.

@@ -11,8 +11,10 @@ use super::attach::Attached;
 use super::error::{Kind, Raised, raise};
 use super::object::{self, Object};
 use super::table::api;
-use crate::sys::python::{PyMethodDef, PyObject, PyType_Slot, PyType_Spec, PyTypeObject, Py_ssize_t};
 use crate::sys::python::{METH_FASTCALL, Py_tp_call, Py_tp_dealloc, Py_tp_free, Py_tp_iter};
+use crate::sys::python::{
+    Py_ssize_t, PyCFunction, PyMethodDef, PyObject, PyType_Slot, PyType_Spec, PyTypeObject,
+};
 use crate::sys::python::{Py_tp_iternext, Py_tp_methods};
 use once_cell::sync::OnceCell;
 use std::ffi::{CStr, c_void};
@@ -119,14 +121,13 @@ impl Arguments<'_> {
     }
 }
 
-pub type MethodPointer =
-    extern "C" fn(*mut PyObject, *const *mut PyObject, Py_ssize_t) -> *mut PyObject;
+pub type MethodPointer = extern "C" fn(*mut PyObject, *const *mut PyObject, Py_ssize_t) -> *mut PyObject;
 
 /// A row of a method table; `methods!` writes them.
 pub fn method_row(name: &'static CStr, pointer: MethodPointer) -> PyMethodDef {
     // SAFETY: METH_FASTCALL promises CPython exactly this signature; the field's own type is the
     // one of METH_VARARGS, as in C.
-    let function = unsafe { mem::transmute::<MethodPointer, _>(pointer) };
+    let function = unsafe { mem::transmute::<MethodPointer, PyCFunction>(pointer) };
     PyMethodDef { ml_name: name.as_ptr(), ml_meth: function, ml_flags: METH_FASTCALL, ml_doc: ptr::null() }
 }
 
@@ -168,9 +169,7 @@ macro_rules! methods {
 pub(crate) use methods;
 
 /// Runs Rust code that CPython called: a panic becomes RuntimeError, `Raised` and None become NULL.
-pub(super) fn enter(
-    work: impl FnOnce(Attached<'_>) -> object::Result<Option<Object>>,
-) -> *mut PyObject {
+pub(super) fn enter(work: impl FnOnce(Attached<'_>) -> object::Result<Option<Object>>) -> *mut PyObject {
     let py = Attached::assume();
     match catch_unwind(AssertUnwindSafe(|| work(py))) {
         Ok(Ok(Some(object))) => object.into_ptr(),

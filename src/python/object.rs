@@ -75,15 +75,15 @@ impl Object {
     /// A `str` from UTF-8.
     pub fn text(py: Attached<'_>, text: &str) -> Result {
         // SAFETY: attached; pointer and length describe `text`.
-        let made = unsafe { api().PyUnicode_FromStringAndSize(text.as_ptr().cast(), length(text.as_bytes())) };
+        let made =
+            unsafe { api().PyUnicode_FromStringAndSize(text.as_ptr().cast(), length(text.as_bytes())) };
         Object::from_owned(py, made)
     }
 
     /// A `str` with one character a byte, as PEP 3333 wants environ's values.
     pub fn latin1(py: Attached<'_>, bytes: &[u8]) -> Result {
         // SAFETY: attached; pointer and length describe `bytes`.
-        let made =
-            unsafe { api().PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), length(bytes), ptr::null()) };
+        let made = unsafe { api().PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), length(bytes), ptr::null()) };
         Object::from_owned(py, made)
     }
 
@@ -148,12 +148,6 @@ impl Object {
         Ok(tuple)
     }
 
-    /// Imports a module by its full name.
-    pub fn import(py: Attached<'_>, name: &CStr) -> Result {
-        // SAFETY: attached; the name is a C string.
-        Object::from_owned(py, unsafe { api().PyImport_ImportModule(name.as_ptr()) })
-    }
-
     pub fn is_none(&self, _py: Attached<'_>) -> bool {
         ptr::eq(self.as_ptr(), api()._Py_NoneStruct)
     }
@@ -182,12 +176,6 @@ impl Object {
     pub fn is_callable(&self, _py: Attached<'_>) -> bool {
         // SAFETY: attached.
         unsafe { api().PyCallable_Check(self.as_ptr()) != 0 }
-    }
-
-    pub fn is_true(&self, _py: Attached<'_>) -> Result<bool> {
-        // SAFETY: attached.
-        let truth = unsafe { api().PyObject_IsTrue(self.as_ptr()) };
-        check(truth).map(|()| truth == 1)
     }
 
     pub fn attribute(&self, py: Attached<'_>, name: &CStr) -> Result {

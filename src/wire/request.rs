@@ -50,8 +50,10 @@ pub fn encode_head(out: &mut Vec<u8>, head: &Head) {
     }
 }
 
-/// The status line, and an iterator over the headers.
-pub fn decode_head(payload: &[u8]) -> Result<(&[u8], Vec<(&[u8], &[u8])>), Malformed> {
+/// The status line, and the headers as pairs.
+pub type ReceivedHead<'a> = (&'a [u8], Vec<(&'a [u8], &'a [u8])>);
+
+pub fn decode_head(payload: &[u8]) -> Result<ReceivedHead<'_>, Malformed> {
     let mut d = Decoder::new(payload);
     let status = d.bytes()?;
     let headers = (0..d.u32()?).map(|_| Ok((d.bytes()?, d.bytes()?))).collect::<Result<_, Malformed>>()?;

@@ -70,11 +70,7 @@ fn interpreter(py: Attached<'_>, facts: &Facts, name: &str) -> Result<Arc<Interp
         let text = format!("the interpreter of application group '{name}' could not be prepared: {reason}");
         Message::new(404, text)
     })?;
-    Ok(Arc::new(Interpreter {
-        state: py.interpreter(),
-        world: Arc::new(world),
-        scripts: Scripts::default(),
-    }))
+    Ok(Arc::new(Interpreter { state: py.interpreter(), world: Arc::new(world), scripts: Scripts::default() }))
 }
 
 /// A thread's states, one for each interpreter it has worked in.

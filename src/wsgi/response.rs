@@ -126,7 +126,9 @@ pub fn check_header(name: &[u8], value: &[u8]) -> Result<Option<u64>, String> {
     }
     if let Some(byte) = name.iter().find(|byte| !is_token(**byte)) {
         let byte = char::from(*byte);
-        return Err(format!("header name {shown:?} contains {byte:?}, which RFC 9110 does not allow in a name"));
+        return Err(format!(
+            "header name {shown:?} contains {byte:?}, which RFC 9110 does not allow in a name"
+        ));
     }
     if let Some(byte) = value.iter().find(|byte| is_control(**byte)) {
         let byte = char::from(*byte);

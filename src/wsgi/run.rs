@@ -60,7 +60,8 @@ pub fn run(
     });
     let result = catch_unwind(serving).unwrap_or_else(|_| {
         drop(Exception::fetch(py));
-        let text = "mod_wsgi_rs panicked while it ran a request (the place is logged above); the process goes on";
+        let text =
+            "mod_wsgi_rs panicked while it ran a request (the place is logged above); the process goes on";
         log(py, &transaction, &Message::new(409, text));
         Err(Failed::Logged(500))
     });
@@ -94,8 +95,7 @@ fn serve(
     environ.dict_set(py, &world.key_input, &input)?;
     environ.dict_set(py, &world.key_errors, &errors)?;
     environ.dict_set(py, &world.key_thread_id, &Object::int(py, thread_id.into())?)?;
-    let start_response =
-        StartResponse { transaction: Arc::clone(transaction), world: Arc::clone(world) };
+    let start_response = StartResponse { transaction: Arc::clone(transaction), world: Arc::clone(world) };
     let start_response = world.start_response.instance(py, start_response)?;
     let iterable = application.call(py, [environ, start_response])?;
     let sent = send_all(py, transaction, &iterable);
@@ -192,7 +192,11 @@ fn refuse_non_iterable(py: Attached<'_>, iterable: &Object) {
     drop(Exception::fetch(py));
     let text = format!(
         "the application returned {}; it must return an iterable of bytes (PEP 3333)",
-        if iterable.is_none(py) { "None".to_string() } else { format!("an object of class {}", iterable.class_name(py)) }
+        if iterable.is_none(py) {
+            "None".to_string()
+        } else {
+            format!("an object of class {}", iterable.class_name(py))
+        }
     );
     raise(py, Kind::Type, &text);
 }

@@ -22,8 +22,11 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// The scripts of one interpreter.
 #[derive(Default)]
 pub struct Scripts {
-    scripts: Mutex<HashMap<Box<[u8]>, Arc<Mutex<State>>>>,
+    by_path: Mutex<HashMap<Box<[u8]>, Script>>,
 }
+
+/// Locked while it is loaded.
+type Script = Arc<Mutex<State>>;
 
 #[derive(Default)]
 enum State {
@@ -58,14 +61,8 @@ pub struct Loaded {
 impl Scripts {
     /// The script's module, loading it when this is its first use or the last attempt failed long
     /// enough ago. `watch` asks to look whether the file has changed.
-    pub fn get(
-        &self,
-        py: Attached<'_>,
-        world: &World,
-        path: &[u8],
-        watch: bool,
-    ) -> Result<Loaded, Failure> {
-        let script = Arc::clone(self.scripts.lock().entry(path.into()).or_default());
+    pub fn get(&self, py: Attached<'_>, world: &World, path: &[u8], watch: bool) -> Result<Loaded, Failure> {
+        let script = Arc::clone(self.by_path.lock().entry(path.into()).or_default());
         let mut state = lock(py, &script);
         let modified = if watch || matches!(*state, State::New) { modification(path) } else { None };
         if let State::Loaded { module, modified: loaded } = &*state {

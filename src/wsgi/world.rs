@@ -118,11 +118,8 @@ impl World {
 
     /// The traceback as Python prints it, without our own frames.
     pub fn describe(&self, py: Attached<'_>, exception: &Exception) -> String {
-        let arguments = [
-            exception.class.clone_ref(py),
-            exception.value.clone_ref(py),
-            exception.traceback.clone_ref(py),
-        ];
+        let arguments =
+            [exception.class.clone_ref(py), exception.value.clone_ref(py), exception.traceback.clone_ref(py)];
         let text = self.describe.call(py, arguments).and_then(|text| text.to_text(py));
         text.unwrap_or_else(|_raised| {
             drop(Exception::fetch(py));
@@ -152,7 +149,8 @@ fn httpd_version_tuple(py: Attached<'_>, facts: &Facts) -> Result {
 /// The part of environ that is the same for all requests of an application group.
 fn prototype(py: Attached<'_>, facts: &Facts, application_group: &str, file_wrapper: &Object) -> Result {
     let environ = Object::dict(py)?;
-    let set = |name: &str, value: Object| environ.dict_set(py, &Object::interned(py, name.as_bytes())?, &value);
+    let set =
+        |name: &str, value: Object| environ.dict_set(py, &Object::interned(py, name.as_bytes())?, &value);
     set("wsgi.version", Object::tuple(py, [Object::int(py, 1)?, Object::int(py, 0)?])?)?;
     set("wsgi.multithread", Object::bool(py, facts.threads > 1)?)?;
     set("wsgi.multiprocess", Object::bool(py, facts.processes > 1)?)?;

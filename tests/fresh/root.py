@@ -73,12 +73,21 @@ def fresh_debian(folder):
 
 
 def fetch_base(folder, base):
-    print("Fetching Debian 12 …", flush=True)
-    subprocess.run(["debootstrap", "--variant=minbase", "bookworm", str(folder)], check=True, stdout=subprocess.DEVNULL)
+    bootstrap(folder, "bookworm")
     sources = Path("/etc/apt/sources.list.d/debian.sources")
     if sources.exists():
         (folder / "etc/apt/sources.list").unlink(missing_ok=True)
         shutil.copy(sources, folder / "etc/apt/sources.list.d")
+    base.parent.mkdir(parents=True, exist_ok=True)
+    partial = base.with_suffix(".partial")
+    subprocess.run(["tar", "-C", folder, "-cf", partial, "."], check=True)
+    partial.rename(base)
+
+
+def bootstrap(folder, suite):
+    """Fetches the base system of a suite."""
+    print(f"Fetching Debian {suite} …", flush=True)
+    subprocess.run(["debootstrap", "--variant=minbase", suite, str(folder)], check=True, stdout=subprocess.DEVNULL)
     # The certificates this machine trusts beside Debian's: the package ca-certificates picks them up.
     own = Path("/usr/local/share/ca-certificates")
     if own.is_dir():
@@ -87,7 +96,3 @@ def fetch_base(folder, base):
     policy = folder / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)
-    base.parent.mkdir(parents=True, exist_ok=True)
-    partial = base.with_suffix(".partial")
-    subprocess.run(["tar", "-C", folder, "-cf", partial, "."], check=True)
-    partial.rename(base)

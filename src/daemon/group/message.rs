@@ -1,5 +1,7 @@
-//! What `daemon::group` says: the texts and numbers of a group's life, without the group's name, which
-//! is put before all of them. Used in the supervisor.
+//! What `daemon::group` says: the texts and numbers of a group's life.
+//!
+//! Used in the supervisor, by the other files of the group; `Group::record` puts the group's name and
+//! place before all of them.
 
 use std::time::{Duration, Instant};
 

@@ -106,13 +106,7 @@ pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     send_message(socket, &[IoSlice::new(bytes)], None, libc::MSG_DONTWAIT)
 }
 
-/// Sends all of these bytes (at least one), the descriptor with the first of them.
-pub fn send_with_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<()> {
-    let sent = send_message(socket, &[IoSlice::new(bytes)], Some(fd), 0)?;
-    send_all(socket, &mut [IoSlice::new(&bytes[sent..])])
-}
-
-/// The same without waiting, for one message of a socket that keeps messages apart.
+/// Sends one message with a descriptor, without waiting, on a socket that keeps messages apart.
 pub fn send_with_fd_now(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<usize> {
     send_message(socket, &[IoSlice::new(bytes)], Some(fd), libc::MSG_DONTWAIT)
 }
@@ -130,14 +124,6 @@ pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Opti
 /// Like `receive`, with the descriptor that came along.
 pub fn receive_with_fd(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
     receive_message(socket, buffer, 0)
-}
-
-/// Like `receive_now`, with the descriptor that came along.
-pub fn receive_with_fd_now(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-) -> io::Result<Option<(usize, Option<OwnedFd>)>> {
-    unless_it_would_block(receive_message(socket, buffer, libc::MSG_DONTWAIT))
 }
 
 /// SO_SNDBUF; the kernel bounds it silently.
@@ -199,7 +185,7 @@ mod tests {
     fn a_descriptor_travels_with_its_message() {
         let (ours, theirs) = seqpacket_pair().unwrap();
         let (mut reader, writer) = std::io::pipe().unwrap();
-        send_with_fd(ours.as_fd(), b"x", writer.as_fd()).unwrap();
+        send_with_fd_now(ours.as_fd(), b"x", writer.as_fd()).unwrap();
         drop(writer);
         let mut buffer = [0; 8];
         let (size, fd) = receive_with_fd(theirs.as_fd(), &mut buffer).unwrap();
@@ -208,7 +194,7 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "through");
-        assert!(receive_with_fd_now(theirs.as_fd(), &mut buffer).unwrap().is_none());
+        assert!(receive_now(theirs.as_fd(), &mut buffer).unwrap().is_none());
         send_now(ours.as_fd(), b"y").unwrap();
         assert!(matches!(receive_with_fd(theirs.as_fd(), &mut buffer), Ok((1, None))));
     }
