@@ -365,6 +365,7 @@ impl Answer<'_, '_> {
                     let status = status_number(status_line).ok_or(Malformed)?;
                     if self.error_override && status >= 400 {
                         overridden = Some(status);
+                        self.headers_for_error(&headers);
                     } else {
                         self.head(status, status_line, &headers);
                     }
@@ -397,6 +398,15 @@ impl Answer<'_, '_> {
                 }
             }
             self.request.add(Table::HeadersOut, name, value);
+        }
+    }
+
+    /// What of an overridden answer's headers is not about the body that httpd replaces.
+    fn headers_for_error(&self, headers: &[(&[u8], &[u8])]) {
+        for (name, value) in headers {
+            if !name.to_ascii_lowercase().starts_with(b"content-") {
+                self.request.add(Table::ErrHeadersOut, name, value);
+            }
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Request<'r> {
 pub enum Table {
     HeadersIn,
     HeadersOut,
+    /// Sent with httpd's own error documents too.
+    ErrHeadersOut,
     SubprocessEnv,
     Notes,
 }
@@ -234,6 +236,7 @@ impl<'r> Request<'r> {
         match table {
             Table::HeadersIn => record.headers_in,
             Table::HeadersOut => record.headers_out,
+            Table::ErrHeadersOut => record.err_headers_out,
             Table::SubprocessEnv => record.subprocess_env,
             Table::Notes => record.notes,
         }

@@ -5,7 +5,7 @@
 //! a unix socket whose peer closed with unread data reports a reset, otherwise end-of-file.
 
 use super::os;
-use super::status::StatusPage;
+use super::status::{SLOTS, StatusPage};
 use crate::request::{BodyError, Request};
 use crate::wire::frame::{self, HEADER, Inbox, Kind};
 use crate::wire::request as payload;
@@ -30,6 +30,8 @@ pub struct Client {
     pub path: PathBuf,
     pub status: Arc<StatusPage>,
     pub processes: u32,
+    /// Of all its processes together.
+    pub threads: usize,
     pub connect_timeout: Duration,
     pub socket_timeout: Duration,
     pub send_buffer_size: Option<usize>,
@@ -111,6 +113,17 @@ impl Client {
         free.map(|index| pool.swap_remove(index))
     }
 
+    /// Puts a connection back. With several processes no more are of use than there are threads, and
+    /// the oldest may be of a process that has ended.
+    fn keep(&self, channel: Channel) {
+        let most = if self.processes == 1 { MOST_POOLED } else { self.threads };
+        let mut pool = self.pool.lock();
+        if pool.len() >= most {
+            pool.remove(0);
+        }
+        pool.push(channel);
+    }
+
     fn connect(&self, deadline: Instant) -> Result<UnixStream, Trouble> {
         self.give_up_if_failing()?;
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -146,7 +159,8 @@ impl Client {
             hello = next.map(|(kind, bytes)| (kind, bytes.try_into().map(u32::from_le_bytes)));
         }
         let Some((Kind::Hello, Ok(slot))) = hello else { return Err(Failed::Trouble(Trouble::Died)) };
-        channel.slot = slot as usize;
+        // The number comes from a process that runs the site's code.
+        channel.slot = (slot as usize).min(SLOTS - 1);
         if channel.inbox.is_empty() {
             self.receive(&mut channel)?;
         }
@@ -298,10 +312,7 @@ impl Conversation<'_> {
     pub fn finish(mut self) {
         if self.channel.inbox.is_empty() {
             self.channel.inbox.shrink();
-            let mut pool = self.client.pool.lock();
-            if pool.len() < MOST_POOLED {
-                pool.push(self.channel);
-            }
+            self.client.keep(self.channel);
         }
     }
 }

@@ -247,16 +247,30 @@ mod tests {
 
         let mut answer = Vec::new();
         frame::append(&mut answer, Kind::Body, |out| out.extend_from_slice(b"cdefgh"));
-        frame::append(&mut answer, Kind::BodyEnd, |_| ());
         child.write_all(&answer).unwrap();
         assert_eq!(connection.read(3, &mut body), Ok(3));
         assert_eq!(connection.read(30, &mut body), Ok(3));
         assert_eq!(connection.read(30, &mut body), Ok(0));
         assert_eq!(body, b"abcdefgh");
 
-        let mut wants = vec![0; 2 * (frame::HEADER + 4)];
-        child.read_exact(&mut wants).unwrap();
-        assert_eq!(frame::peek(&wants), Ok(Some((Kind::Want, 4))));
+        let mut want = [0; frame::HEADER + 4];
+        child.read_exact(&mut want).unwrap();
+        assert_eq!(frame::peek(&want), Ok(Some((Kind::Want, 4))));
+    }
+
+    #[test]
+    fn the_end_of_a_chunked_body_is_told() {
+        let (mut child, daemon) = UnixStream::pair().unwrap();
+        let mut connection = Connection::new(daemon);
+        connection.begin(BodyLength::Chunked, b"");
+        let mut answer = Vec::new();
+        frame::append(&mut answer, Kind::Body, |out| out.extend_from_slice(b"abc"));
+        frame::append(&mut answer, Kind::BodyEnd, |_| ());
+        child.write_all(&answer).unwrap();
+        let mut body = Vec::new();
+        assert_eq!(connection.read(30, &mut body), Ok(3));
+        assert_eq!(connection.read(30, &mut body), Ok(0));
+        assert!(connection.inbox.is_empty());
     }
 
     #[test]

@@ -40,8 +40,9 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let _ = os::set_title(&launch.display_name);
 
     let started = prepare(py, &launch, listener, status, &control).and_then(|workers| {
-        let signals = os::signal_event(&[libc::SIGTERM, libc::SIGINT]).map_err(system)?;
         let loaded = preload(py, &workers, &launch.preload);
+        // After the scripts, which may have set handlers that Python could never run: see `main`.
+        let signals = os::signal_event(&[libc::SIGTERM, libc::SIGINT]).map_err(system)?;
         let threads = py.detached(|| start(&workers, &launch)).map_err(system)?;
         Ok((workers, signals, loaded, threads))
     });
@@ -189,8 +190,10 @@ fn wait_for_end(workers: &Workers, launch: &Launch, control: &ControlDaemon, sig
             Some(Order::Drain) => workers.drain(),
             Some(Order::Stop) => {
                 workers.drain();
-                let latest = Instant::now() + Duration::from_millis(launch.shutdown_timeout_ms);
-                deadline = deadline.or(Some(latest));
+                // Without a shutdown-timeout the supervisor's own patience is the bound.
+                let patience = Some(launch.shutdown_timeout_ms).filter(|patience| *patience > 0);
+                let latest = patience.map(|patience| Instant::now() + Duration::from_millis(patience));
+                deadline = deadline.or(latest);
             }
             None => {}
         }

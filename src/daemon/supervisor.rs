@@ -24,7 +24,7 @@ use super::group::Event;
 use super::os::{self, PollFd, SignalFd};
 use crate::log::{Journal, Level, Message};
 use crew::Crew;
-pub use plan::{GroupPlan, Plan, Start};
+pub use plan::{GroupPlan, Plan, Start, longest_shutdown};
 
 /// How often an older generation looks whether a newer one has taken over, once one is coming.
 const LOOK_FOR_SUCCESSORS: Duration = Duration::from_millis(100);

@@ -19,7 +19,12 @@ pub fn handler(request: &Request<'_>) -> Flow {
     if !is_ours(request.handler()) {
         return Flow::Declined;
     }
-    let Some(child) = CHILD.get() else { return Flow::Declined };
+    let Some(child) = CHILD.get() else {
+        // Declining would let httpd send the script's source.
+        let text = "this httpd child could not be prepared (the reason is in the main error log)";
+        log::request(request, Level::Error, Message::new(219, text).to_string().as_bytes());
+        return Flow::Status(500);
+    };
     #[cfg(feature = "fault-injection")]
     inject_fault(request);
     match serve(request, child) {

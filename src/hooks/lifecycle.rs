@@ -17,7 +17,7 @@ use crate::daemon::generation::{self, GenerationWatch};
 use crate::daemon::launch::Preload;
 use crate::daemon::listener::{ListenerKey, Registry};
 use crate::daemon::spawn::Launcher;
-use crate::daemon::supervisor::{self, GroupPlan, Plan, Start};
+use crate::daemon::supervisor::{self, GroupPlan, Plan, Start, longest_shutdown};
 use crate::log::{Journal, Level, Message};
 use crate::process::{BUILDING, CHILD, Child, Configuration, Current, PARENT, Parent, Supervisor};
 use std::path::{Path, PathBuf};
@@ -237,10 +237,7 @@ fn launcher(configuration: &Configuration, module: PathBuf) -> Launcher {
         HashSeed::Random => "random".to_string(),
         HashSeed::Fixed(number) => number.to_string(),
     });
-    let mut environment: Vec<_> = seed.map(|seed| ("PYTHONHASHSEED".to_string(), seed)).into_iter().collect();
-    if let Some(eggs) = &python.eggs {
-        environment.push(("PYTHON_EGG_CACHE".to_string(), eggs.display().to_string()));
-    }
+    let environment = seed.map(|seed| ("PYTHONHASHSEED".to_string(), seed)).into_iter().collect();
     Launcher {
         flags,
         module,
@@ -310,7 +307,7 @@ fn end_of_generation() {
         return;
     }
     if let Some(supervisor) = current.supervisor {
-        let longest = serving(&current.configuration).map(|(_, group)| group.shutdown_timeout).max();
+        let longest = serving(&current.configuration).map(|(_, group)| longest_shutdown(group)).max();
         httpd::wait_for_end(supervisor.pid, longest.unwrap_or_default() + GRACE);
     }
     parent.listeners.remove_all();
@@ -335,6 +332,7 @@ pub fn child_init() {
             path: listener.path.clone(),
             status: Arc::clone(&listener.status),
             processes: group.processes,
+            threads: group.processes as usize * group.threads as usize,
             connect_timeout: group.connect_timeout,
             socket_timeout: group.socket_timeout.filter(|time| !time.is_zero()).unwrap_or(timeout),
             send_buffer_size: group.send_buffer_size,

@@ -11,10 +11,9 @@ use super::attach::Attached;
 use super::error::{Kind, Raised, raise};
 use super::object::{self, Object};
 use super::table::api;
+pub use crate::sys::python::PyMethodDef;
 use crate::sys::python::{METH_FASTCALL, Py_tp_call, Py_tp_dealloc, Py_tp_free, Py_tp_iter};
-use crate::sys::python::{
-    Py_ssize_t, PyCFunction, PyMethodDef, PyObject, PyType_Slot, PyType_Spec, PyTypeObject,
-};
+use crate::sys::python::{Py_ssize_t, PyCFunction, PyObject, PyType_Slot, PyType_Spec, PyTypeObject};
 use crate::sys::python::{Py_tp_iternext, Py_tp_methods};
 use once_cell::sync::OnceCell;
 use std::ffi::{CStr, c_void};

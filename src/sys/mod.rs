@@ -1,6 +1,6 @@
 //! The generated tables of httpd's and CPython's functions, and the shim for APR's macros.
 //!
-//! Raw material in every process: only `apache` and `python` may name what is in here.
+//! Raw material in every process: only `apache`, `python` and the two doors (`module`) name it.
 
 #![allow(unsafe_code)]
 

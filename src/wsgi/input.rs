@@ -3,12 +3,11 @@
 //! Runs in daemons; one instance a request, made by `environ`. Reads wait detached from Python.
 
 use super::transaction::Transaction;
-use crate::python::class::{Arguments, Native, methods};
+use crate::python::class::{Arguments, Native, PyMethodDef, methods};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Object};
 use crate::request::{BodyError, BodyLength};
-use crate::sys::python::PyMethodDef;
 use parking_lot::Mutex;
 use std::ffi::CStr;
 use std::sync::Arc;

@@ -6,11 +6,10 @@
 
 use super::transaction::{self, Transaction, take_whole_lines};
 use crate::log::Level;
-use crate::python::class::{Arguments, Class, Native, methods};
+use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Object, Raised};
-use crate::sys::python::PyMethodDef;
 use parking_lot::Mutex;
 use std::ffi::CStr;
 use std::io::Write;

@@ -79,12 +79,13 @@ class Site:
 
 
 def sites(root):
-    found = [path for path in glob.glob("/usr/bin/python3.*") + glob.glob("/opt/python3.*/bin/python3.*")]
-    names = {path: re.fullmatch(r"python(3\.\d+(t|-nogil)?)", os.path.basename(path)) for path in found}
-    made = {match[1]: path for path, match in names.items() if match}
-    # A free-threaded build of /opt has its name with and without the letter.
-    made = {name: path for name, path in made.items() if not (path.startswith("/opt") and name[-1] != "t")}
-    return [Site(name, made[name], root) for name in sorted(made, key=lambda name: (len(name), name))]
+    """A site for each Python that Debian has, and for free-threaded ones in /opt."""
+    found = {}
+    for path in (*glob.glob("/usr/bin/python3.*"), *glob.glob("/opt/python3.*/bin/python3.*t")):
+        if match := re.fullmatch(r"python(3\.\d+(t|-nogil)?)", os.path.basename(path)):
+            found[match[1]] = path
+    names = sorted(found, key=lambda name: (len(name), name))
+    return [Site(name, found[name], root) for name in names]
 
 
 # Requests

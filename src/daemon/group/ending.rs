@@ -2,11 +2,14 @@
 //!
 //! Part of `daemon::group`, in the supervisor.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::member::{Member, State};
 use super::{Action, Group, Mode, ProcessId, message};
 use crate::log::Level;
+
+/// What graceful-timeout=0 stands for: about a year, longer than any request takes.
+const NO_BOUND: Duration = Duration::from_secs(1 << 25);
 
 impl Group {
     pub(super) fn superseded(&mut self, now: Instant) {
@@ -38,7 +41,10 @@ impl Group {
     }
 
     pub(super) fn drain(&mut self, process: ProcessId, now: Instant) {
-        let deadline = now + self.settings.graceful_timeout;
+        let deadline = match self.settings.graceful_timeout {
+            Duration::ZERO => now + NO_BOUND,
+            timeout => now + timeout,
+        };
         if self.member(process).is_some_and(|member| member.enter(State::Draining, deadline)) {
             self.actions.push(Action::Drain(process));
         }

@@ -47,17 +47,21 @@ pub struct Start {
 impl GroupPlan {
     pub fn settings(&self) -> Settings {
         let group = &self.group;
-        let shutdown_timeout = match group.shutdown_timeout {
-            Duration::ZERO => LONGEST_SHUTDOWN,
-            timeout => timeout + AFTER_SHUTDOWN,
-        };
         Settings {
             name: group.name.clone(),
             place: group.origin.to_string(),
             processes: group.processes as usize,
             graceful_timeout: group.graceful_timeout,
-            shutdown_timeout,
+            shutdown_timeout: longest_shutdown(group),
         }
+    }
+}
+
+/// How long after an order to stop the supervisor waits before it kills a process of the group.
+pub fn longest_shutdown(group: &ProcessGroup) -> Duration {
+    match group.shutdown_timeout {
+        Duration::ZERO => LONGEST_SHUTDOWN,
+        timeout => timeout + AFTER_SHUTDOWN,
     }
 }
 
