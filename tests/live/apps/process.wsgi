@@ -1,4 +1,7 @@
-"""Answers as JSON where it runs: pid, account, Python, folders and process environment."""
+"""Answers as JSON where it runs: pid, account, Python, folders and process environment.
+
+With the query `busy` the request keeps its thread for a while, as one that waits for a database does.
+"""
 
 import getpass
 import json
@@ -7,12 +10,15 @@ import os
 import pwd
 import sys
 import threading
+import time
 
 mask = os.umask(0)
 os.umask(mask)
 
 
 def application(environ, start_response):
+    if environ["QUERY_STRING"] == "busy":
+        time.sleep(0.2)
     body = json.dumps(
         {
             "pid": os.getpid(),
