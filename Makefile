@@ -7,6 +7,8 @@ export DESTDIR
 # Where tests and benchmark keep their virtual environments, a folder for each user; and the module that is tested.
 export TEST_CACHE ?= /var/tmp/mod_wsgi_rs-tests$(shell id -u | sed 's/^0$$//; s/^[1-9]/-&/')
 export MODULE_SO  ?= $(CURDIR)/$(MODULE)
+# The kinds of Apache that the live tests run under; MPMS=event is enough while working.
+MPMS ?= event worker prefork
 # Apache's programs are in /usr/sbin, rustup's in ~/.cargo/bin: neither is on every PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
@@ -48,7 +50,11 @@ check:
 # What is installed, against a real Apache.
 live: build
 	@sh tests/venv.sh
-	$(TEST_CACHE)/venv/bin/python -m pytest $(PYTEST_FLAGS) tests/live tests/packaging
+	cargo build $(CARGO_FLAGS) --features fault-injection --target-dir target/fault-injection
+	for mpm in $(MPMS); do \
+	    MPM=$$mpm $(TEST_CACHE)/venv/bin/python -m pytest $(PYTEST_FLAGS) tests/live || exit 1; \
+	done
+	$(TEST_CACHE)/venv/bin/python -m pytest $(PYTEST_FLAGS) tests/packaging
 
 bench:
 	@sh tests/setup.sh build bench
