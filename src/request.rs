@@ -23,8 +23,9 @@ pub struct Request<'a> {
     /// Name of the interpreter; empty for the main one.
     pub application_group: &'a [u8],
     pub callable: &'a [u8],
-    /// Whether a script that changed on disk is to be loaded anew.
-    pub reload: bool,
+    /// When the script's file was modified, in microseconds, as httpd has just seen it; None where a
+    /// script that changes is not to be loaded anew.
+    pub modified: Option<u64>,
     pub head: bool,
     pub body: BodyLength,
     pub environ: Environ<'a>,

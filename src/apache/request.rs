@@ -140,6 +140,11 @@ impl<'r> Request<'r> {
         self.record().finfo.filetype != apr_filetype_e_APR_NOFILE
     }
 
+    /// When the file was modified, in microseconds since the epoch.
+    pub fn file_modified(&self) -> u64 {
+        u64::try_from(self.record().finfo.mtime).unwrap_or(0)
+    }
+
     pub fn file_is_directory(&self) -> bool {
         self.record().finfo.filetype == apr_filetype_e_APR_DIR
     }

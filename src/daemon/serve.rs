@@ -121,7 +121,7 @@ fn preload(py: Attached<'_>, workers: &Workers, scripts: &[Preload]) -> bool {
 
 fn load(py: Attached<'_>, interpreter: &Interpreter, preload: &Preload) -> bool {
     let path = preload.script.as_bytes();
-    match interpreter.scripts.get(py, &interpreter.world, path, true) {
+    match interpreter.scripts.get(py, &interpreter.world, path, None) {
         Ok(loaded) => match &preload.callable {
             Some(name) => callable(py, &interpreter.world, &loaded.module, name.as_bytes()).is_some(),
             None => true,

@@ -73,7 +73,7 @@ fn serve(request: &Request<'_>, child: &Child) -> Result<Flow, Refusal> {
         script: target.script.as_bytes(),
         application_group: target.application_group.as_bytes(),
         callable: target.callable.as_bytes(),
-        reload: settings.script_reloading(),
+        modified: settings.script_reloading().then(|| request.file_modified()),
         head: request.is_head(),
         body: length.map_or(BodyLength::Chunked, BodyLength::Known),
         environ: environ.environ(),

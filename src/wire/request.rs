@@ -16,7 +16,7 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) {
     e.bytes(request.script);
     e.bytes(request.application_group);
     e.bytes(request.callable);
-    e.bool(request.reload);
+    e.u64(request.modified.unwrap_or(0));
     e.bool(request.head);
     e.u64(match request.body {
         BodyLength::Known(length) => length,
@@ -29,7 +29,8 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) {
 pub fn decode_request(payload: &[u8]) -> Result<(Request<'_>, &[u8]), Malformed> {
     let mut d = Decoder::new(payload);
     let (script, application_group, callable) = (d.bytes()?, d.bytes()?, d.bytes()?);
-    let (reload, head) = (d.bool()?, d.bool()?);
+    let modified = Some(d.u64()?).filter(|modified| *modified > 0);
+    let head = d.bool()?;
     let body = match d.u64()? {
         CHUNKED => BodyLength::Chunked,
         length => BodyLength::Known(length),
@@ -37,7 +38,7 @@ pub fn decode_request(payload: &[u8]) -> Result<(Request<'_>, &[u8]), Malformed>
     let environ_length = d.u32()? as usize;
     let (environ, first) = d.rest().split_at_checked(environ_length).ok_or(Malformed)?;
     let environ = Environ(environ);
-    Ok((Request { script, application_group, callable, reload, head, body, environ }, first))
+    Ok((Request { script, application_group, callable, modified, head, body, environ }, first))
 }
 
 pub fn encode_head(out: &mut Vec<u8>, head: &Head) {
@@ -114,7 +115,7 @@ mod tests {
             script: b"/srv/app.wsgi",
             application_group: b"",
             callable: b"application",
-            reload: true,
+            modified: Some(1),
             head: false,
             body: BodyLength::Known(4),
             environ: environ.environ(),

@@ -132,7 +132,7 @@ fn application(
     script_changed: &mut Option<SystemTime>,
 ) -> std::result::Result<Object, Failed> {
     let world = &interpreter.world;
-    let loaded = interpreter.scripts.get(py, world, request.script, request.reload);
+    let loaded = interpreter.scripts.get(py, world, request.script, request.modified);
     let loaded = loaded.map_err(|failure| {
         if let Some(traceback) = failure.traceback {
             transaction.log_lines(py, Level::Error, traceback.as_bytes());

@@ -60,18 +60,27 @@ pub struct Loaded {
 
 impl Scripts {
     /// The script's module, loading it when this is its first use or the last attempt failed long
-    /// enough ago. `watch` asks to look whether the file has changed.
-    pub fn get(&self, py: Attached<'_>, world: &World, path: &[u8], watch: bool) -> Result<Loaded, Failure> {
+    /// enough ago. `seen` is when the file was modified by httpd's account; None when a change is to be
+    /// ignored. A change is believed only after a look of our own: httpd's may be older than the load.
+    pub fn get(
+        &self,
+        py: Attached<'_>,
+        world: &World,
+        path: &[u8],
+        seen: Option<u64>,
+    ) -> Result<Loaded, Failure> {
         let script = Arc::clone(self.by_path.lock().entry(path.into()).or_default());
         let mut state = lock(py, &script);
-        let modified = if watch || matches!(*state, State::New) { modification(path) } else { None };
         if let State::Loaded { module, modified: loaded } = &*state {
-            let changed = modified.filter(|modified| watch && Some(*modified) != *loaded);
+            let differs = seen.is_some() && seen != loaded.map(microseconds);
+            let now = differs.then(|| modification(path)).flatten();
+            let changed = now.filter(|now| Some(*now) != *loaded);
             return Ok(Loaded { module: module.clone_ref(py), changed });
         }
+        let modified = modification(path);
         let retry = match &*state {
             State::Failed { reason, modified: failed, since, retry } => {
-                let changed = watch && modified != *failed;
+                let changed = seen.is_some() && modified != *failed;
                 if !changed && since.elapsed() < *retry {
                     return Err(Failure { message: still_failing(path, reason), traceback: None });
                 }
@@ -129,6 +138,11 @@ fn modification(path: &[u8]) -> Option<SystemTime> {
     use std::os::unix::ffi::OsStrExt;
     let path = Path::new(std::ffi::OsStr::from_bytes(path));
     fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+fn microseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn lock<'a>(py: Attached<'_>, script: &'a Mutex<State>) -> MutexGuard<'a, State> {
