@@ -184,6 +184,7 @@ const HTTPD_VARIABLES: &[&str] = &[
     "APR_OC_REASON_.*",
     "NOT_IN_.*",
     "AP_REQ_.*",
+    "APR_FOPEN_.*",
 ];
 
 const HTTPD_FUNCTIONS: &[&str] = &[
@@ -222,6 +223,9 @@ const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_find_path_info",
     "ap_close_listeners",
     "apr_brigade_create",
+    "apr_brigade_insert_file",
+    "apr_os_file_put",
+    "apr_file_dup",
     "apr_brigade_cleanup",
     "apr_bucket_eos_create",
     "apr_bucket_flush_create",

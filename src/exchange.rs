@@ -20,6 +20,7 @@ use crate::wire::codec::Malformed;
 use crate::wire::frame::Kind;
 use crate::wire::request as payload;
 use std::borrow::Cow;
+use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A body up to this size travels with the request if it has arrived.
@@ -222,7 +223,7 @@ fn original_uri<'a>(request_line: &'a [u8], unparsed: &'a [u8]) -> &'a [u8] {
 }
 
 /// Sends the request to its process group and the answer to the client.
-pub fn run(request: &Request<'_>, client: &Client, wsgi: &WsgiRequest<'_>, error_override: bool) -> Flow {
+pub fn run(request: &Request<'_>, client: &Client, wsgi: &WsgiRequest<'_>, settings: &Settings) -> Flow {
     let mut input = Input::new(request);
     let mut first = Vec::new();
     let travels = matches!(wsgi.body, BodyLength::Known(length) if length > 0 && length <= TRAVELLING_BODY);
@@ -237,7 +238,8 @@ pub fn run(request: &Request<'_>, client: &Client, wsgi: &WsgiRequest<'_>, error
                 request,
                 output,
                 input,
-                error_override,
+                error_override: settings.error_override(),
+                sendfile: settings.enable_sendfile(),
                 gathered: Vec::new(),
                 length_known: false,
                 begun: false,
@@ -259,6 +261,8 @@ struct Answer<'a, 'r> {
     output: Output<'a, 'r>,
     input: Input<'a, 'r>,
     error_override: bool,
+    /// `WSGIEnableSendfile`.
+    sendfile: bool,
     /// Data that waits for more, or for the end.
     gathered: Vec<u8>,
     /// The answer has a Content-Length.
@@ -370,6 +374,13 @@ impl Answer<'_, '_> {
                         self.head(status, status_line, &headers);
                     }
                 }
+                Kind::File => {
+                    let (offset, length) = payload::decode_file(bytes)?;
+                    let file = conversation.file()?;
+                    if overridden.is_none() {
+                        self.file(file, offset, length)?;
+                    }
+                }
                 Kind::Data if overridden.is_some() => {}
                 Kind::Data => self.data(bytes)?,
                 Kind::Want => {
@@ -420,6 +431,16 @@ impl Answer<'_, '_> {
         self.output.data(&[&self.gathered, bytes], false)?;
         self.gathered.clear();
         Ok(())
+    }
+
+    fn file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<(), Cut> {
+        if !self.gathered.is_empty() {
+            self.output.data(&[&self.gathered], false)?;
+            self.gathered.clear();
+        }
+        self.begun = true;
+        self.waiting = true;
+        Ok(self.output.file(file, offset, length, self.sendfile)?)
     }
 
     /// The application pauses: what is there goes to the client.

@@ -6,6 +6,7 @@
 use crate::log::Level;
 use std::fmt;
 use std::io;
+use std::os::fd::RawFd;
 
 /// How the request's body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,11 +121,21 @@ pub enum Outcome {
     Failed(u16),
 }
 
-/// The answer on its way to the client. All but `flush` only queue and never block, so they may be
+/// A part of a regular file that the application has open.
+pub struct FilePart {
+    pub descriptor: RawFd,
+    pub offset: u64,
+    pub length: u64,
+}
+
+/// The answer on its way to the client. All but `file` and `flush` only queue and never block, so they may be
 /// called attached to Python.
 pub trait Reply {
     fn head(&mut self, head: &Head);
     fn data(&mut self, bytes: &[u8]);
+    /// Sends what is queued, and then a part of a file as data. Called detached.
+    fn file(&mut self, file: &FilePart) -> io::Result<()>;
+
     fn log(&mut self, level: Level, line: &[u8]);
     fn end(&mut self, outcome: Outcome);
 

@@ -9,6 +9,7 @@ use super::table::api;
 use crate::request::BodyError;
 use crate::sys::httpd::*;
 use crate::sys::shim;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 
 /// What httpd's input filters give for the body of a request.
@@ -156,6 +157,30 @@ impl<'a, 'r> Output<'a, 'r> {
             // SAFETY: the allocator is the connection's.
             self.insert(unsafe { api().apr_bucket_flush_create(self.allocator()) });
         }
+        self.pass()
+    }
+
+    /// Passes a part of a file on, to be sent by sendfile where `sendfile` allows and the client's
+    /// connection can, and mapped or read otherwise.
+    pub fn file(&self, file: OwnedFd, offset: u64, length: u64, sendfile: bool) -> Result<(), Aborted> {
+        // SAFETY: the request's pool is alive.
+        let pool = unsafe { (*self.request.as_ptr()).pool };
+        let mut flags = APR_FOPEN_READ | APR_FOPEN_BINARY;
+        if sendfile {
+            flags |= APR_FOPEN_SENDFILE_ENABLED;
+        }
+        let mut number = file.as_raw_fd();
+        let (mut lent, mut own) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: wraps the open descriptor, which stays ours.
+        let status = unsafe { api().apr_os_file_put(&mut lent, &mut number, flags, pool) };
+        // SAFETY: makes a file of its own, which APR closes when whoever sends it is done.
+        if status != 0 || unsafe { api().apr_file_dup(&mut own, lent, pool) } != 0 {
+            return Err(Aborted);
+        }
+        let (offset, length) = (i64::try_from(offset), i64::try_from(length));
+        let (Ok(offset), Ok(length)) = (offset, length) else { return Err(Aborted) };
+        // SAFETY: brigade, file and pool are alive; the bucket holds the file from here on.
+        unsafe { api().apr_brigade_insert_file(self.brigade, own, offset, length, pool) };
         self.pass()
     }
 

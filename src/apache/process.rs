@@ -34,6 +34,7 @@ impl Configuration {
 
 /// What httpd calls about a watched process.
 struct Watched {
+    process: *mut apr_proc_t,
     pid: i32,
     lost: fn(i32),
 }
@@ -42,7 +43,7 @@ struct Watched {
 pub fn watch(pid: i32, lost: fn(i32)) {
     let null = std::ptr::null_mut();
     let process = Box::into_raw(Box::new(apr_proc_t { pid, in_: null, out: null, err: null }));
-    let watched = Box::into_raw(Box::new(Watched { pid, lost })).cast::<c_void>();
+    let watched = Box::into_raw(Box::new(Watched { process, pid, lost })).cast::<c_void>();
     let pool = process_pool();
     // SAFETY: both records live until `maintain` takes them back; it has the signature APR calls.
     unsafe { api().apr_proc_other_child_register(process, Some(maintain), watched, null.cast(), pool) };
@@ -56,6 +57,8 @@ unsafe extern "C" fn maintain(reason: c_int, data: *mut c_void, _status: c_int) 
     unsafe { api().apr_proc_other_child_unregister(data) };
     // SAFETY: `watch` made the box, and it is registered no longer.
     let watched = unsafe { Box::from_raw(data.cast::<Watched>()) };
+    // SAFETY: as above; APR read it through its own record, which is gone.
+    drop(unsafe { Box::from_raw(watched.process) });
     // The panic's message is in the log; the parent goes on.
     let _ = std::panic::catch_unwind(|| (watched.lost)(watched.pid));
 }

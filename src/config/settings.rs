@@ -79,6 +79,10 @@ impl Settings {
         self.map_head_to_get.unwrap_or(MapHead::Auto)
     }
 
+    pub fn enable_sendfile(&self) -> bool {
+        self.enable_sendfile.unwrap_or(false)
+    }
+
     /// Whether `WSGIRestrictProcess` lets requests use the group (`""` for embedded mode).
     pub fn allows_process_group(&self, name: &str) -> bool {
         match &self.restrict_process {

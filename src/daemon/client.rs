@@ -10,8 +10,9 @@ use crate::request::{BodyError, Request};
 use crate::wire::frame::{self, HEADER, Inbox, Kind};
 use crate::wire::request as payload;
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Client {
 pub struct Channel {
     stream: UnixStream,
     inbox: Inbox,
+    /// Descriptors that have arrived for File frames.
+    files: VecDeque<OwnedFd>,
     slot: usize,
 }
 
@@ -143,7 +146,7 @@ impl Client {
 
     /// Sends on a new connection, and waits to be accepted before the answer.
     fn introduce(&self, stream: UnixStream, parts: [&[u8]; 3]) -> Result<Channel, Failed> {
-        let mut channel = Channel { stream, inbox: Inbox::default(), slot: 0 };
+        let mut channel = Channel { stream, inbox: Inbox::default(), files: VecDeque::new(), slot: 0 };
         self.send(&channel, parts)?;
         let deadline = Instant::now() + self.socket_timeout;
         while !os::readable(channel.stream.as_fd(), Some(TICK)).map_err(|error| self.broken(&error))? {
@@ -180,10 +183,11 @@ impl Client {
     }
 
     fn receive(&self, channel: &mut Channel) -> Result<(), Failed> {
-        match os::receive(channel.stream.as_fd(), channel.inbox.space()) {
-            Ok(0) => Err(Failed::Trouble(Trouble::Died)),
-            Ok(count) => {
+        match os::receive_with_fd(channel.stream.as_fd(), channel.inbox.space()) {
+            Ok((0, _)) => Err(Failed::Trouble(Trouble::Died)),
+            Ok((count, file)) => {
                 channel.inbox.received(count);
+                channel.files.extend(file);
                 Ok(())
             }
             Err(error) => Err(self.broken(&error)),
@@ -261,10 +265,11 @@ impl Conversation<'_> {
         if self.channel.inbox.has_frame() {
             return true;
         }
-        match os::receive_now(self.channel.stream.as_fd(), self.channel.inbox.space()) {
+        match os::receive_with_fd_now(self.channel.stream.as_fd(), self.channel.inbox.space()) {
             Ok(None) => false,
-            Ok(Some(count)) => {
+            Ok(Some((count, file))) => {
                 self.channel.inbox.received(count);
+                self.channel.files.extend(file);
                 count == 0 || self.channel.inbox.has_frame()
             }
             Err(_) => true,
@@ -283,6 +288,11 @@ impl Conversation<'_> {
             Ok(Some(frame)) => Ok(frame),
             Ok(None) | Err(_) => Err(Trouble::Died),
         }
+    }
+
+    /// The descriptor of the File frame that was just read.
+    pub fn file(&mut self) -> Result<OwnedFd, Trouble> {
+        self.channel.files.pop_front().ok_or(Trouble::Died)
     }
 
     /// A piece of the body that Want asked for.

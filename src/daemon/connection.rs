@@ -5,7 +5,7 @@
 
 use super::os;
 use crate::log::Level;
-use crate::request::{Body, BodyError, BodyLength, Head, Outcome, Reply};
+use crate::request::{Body, BodyError, BodyLength, FilePart, Head, Outcome, Reply};
 use crate::wire::frame::{self, Inbox, Kind, LARGEST_DATA};
 use crate::wire::request as payload;
 use crate::wsgi::transaction::Carrier;
@@ -177,6 +177,14 @@ impl Reply for Connection {
         for piece in bytes.chunks(LARGEST_DATA) {
             frame::append(&mut self.outbox, Kind::Data, |out| out.extend_from_slice(piece));
         }
+    }
+
+    fn file(&mut self, part: &FilePart) -> io::Result<()> {
+        self.flush(&[])?;
+        let mut frame = Vec::new();
+        frame::append(&mut frame, Kind::File, |out| payload::encode_file(out, part.offset, part.length));
+        let file = os::duplicate(part.descriptor)?;
+        os::send_with_fd(self.stream.as_fd(), &frame, file.as_fd())
     }
 
     fn log(&mut self, level: Level, line: &[u8]) {

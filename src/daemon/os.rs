@@ -19,8 +19,8 @@ use std::io;
 use std::time::Duration;
 
 pub use descriptor::{
-    PollFd, adopt_descriptor, clear_event, close_on_exec_from, duplicate_above, event, eventfd, memfd, pipe,
-    place_descriptor, poll, readable, seal_size, set_close_on_exec, set_nonblocking,
+    PollFd, adopt_descriptor, clear_event, close_on_exec_from, duplicate, duplicate_above, event, eventfd,
+    memfd, pipe, place_descriptor, poll, readable, seal_size, set_close_on_exec, set_nonblocking,
 };
 pub use epoll::Epoll;
 pub use identity::{
@@ -33,8 +33,9 @@ pub use process::{
 };
 pub use signal_event::signal_event;
 pub use socket::{
-    accept, bind_listener, connect, peer_credentials, receive, receive_now, receive_with_fd, send_all,
-    send_now, send_with_fd_now, seqpacket_pair, set_receive_buffer, set_send_buffer,
+    accept, bind_listener, connect, peer_credentials, receive, receive_now, receive_with_fd,
+    receive_with_fd_now, send_all, send_now, send_with_fd, send_with_fd_now, seqpacket_pair,
+    set_receive_buffer, set_send_buffer,
 };
 
 pub use title::set_title;

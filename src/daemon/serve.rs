@@ -2,7 +2,8 @@
 //!
 //! Runs in daemons: the bootstrap calls `serve()` of the extension module, which is `main` here. The
 //! main thread prepares the interpreter, loads the scripts, starts the workers, and then only waits
-//! for orders and signals, detached. When it returns, Python finalizes itself as usual.
+//! for orders and signals, detached. When it returns, Python finalizes itself as
+//! usual; where there are other interpreters, they and the main one are finished here instead.
 
 use super::control::{ControlDaemon, Order, Report};
 use super::launch::{Launch, Preload};
@@ -58,7 +59,26 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
             let _ = thread.join();
         }
         Ok(())
-    })
+    })?;
+    finish_interpreters(py, &workers);
+    Ok(())
+}
+
+/// Where there are more interpreters than the main one, Python cannot be left to finalize itself: up to 3.12 it
+/// aborts when others remain, and ending them aborts when a daemon thread of theirs still runs. So each is given
+/// what it may expect of its end, and the process ends.
+fn finish_interpreters(py: Attached<'_>, workers: &Workers) {
+    let others = workers.interpreters.others();
+    if others.is_empty() {
+        return;
+    }
+    py.detached(|| {
+        for interpreter in &others {
+            ThreadState::new(interpreter.state).attached(|py| interpreter.world.finish(py));
+        }
+    });
+    workers.interpreters.main().world.finish(py);
+    os::exit_now(0);
 }
 
 fn prepare(

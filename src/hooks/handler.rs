@@ -78,7 +78,7 @@ fn serve(request: &Request<'_>, child: &Child) -> Result<Flow, Refusal> {
         body: length.map_or(BodyLength::Chunked, BodyLength::Known),
         environ: environ.environ(),
     };
-    Ok(exchange::run(request, client, &wsgi, settings.error_override()))
+    Ok(exchange::run(request, client, &wsgi, settings))
 }
 
 /// The file must be there, be a file, and be allowed to run where no alias says so.

@@ -173,6 +173,11 @@ impl Object {
         unsafe { api().PyObject_IsInstance(self.as_ptr(), class.cast()) == 1 }
     }
 
+    /// Whether the object is an instance of a class.
+    pub fn is_of(&self, py: Attached<'_>, class: &Object) -> bool {
+        self.is_instance(py, class.as_ptr().cast())
+    }
+
     pub fn is_callable(&self, _py: Attached<'_>) -> bool {
         // SAFETY: attached.
         unsafe { api().PyCallable_Check(self.as_ptr()) != 0 }

@@ -3,7 +3,7 @@
 //! Written and read in httpd children (`daemon::client`) and daemons (`daemon::connection`). The
 //! child sends Request and then, when asked by Want, Body, BodyEnd or BodyFailed. The daemon sends
 //! Hello once on a new connection, and for each request Log and Want at any time, Head before the
-//! first Data, and End as the last: without End an answer is not complete.
+//! first Data or File (whose descriptor travels with it), and End as the last: without End an answer is not complete.
 
 use super::codec::Malformed;
 
@@ -28,11 +28,12 @@ pub enum Kind {
     Log = 19,
     Want = 20,
     End = 21,
+    File = 22,
 }
 
 impl Kind {
     fn from_number(number: u32) -> Option<Kind> {
-        const KINDS: [Kind; 10] = [
+        const KINDS: [Kind; 11] = [
             Kind::Request,
             Kind::Body,
             Kind::BodyEnd,
@@ -43,6 +44,7 @@ impl Kind {
             Kind::Log,
             Kind::Want,
             Kind::End,
+            Kind::File,
         ];
         KINDS.into_iter().find(|kind| *kind as u32 == number)
     }

@@ -61,6 +61,18 @@ pub fn decode_head(payload: &[u8]) -> Result<ReceivedHead<'_>, Malformed> {
     Ok((status, headers))
 }
 
+/// Offset and length of a File frame.
+pub fn encode_file(out: &mut Vec<u8>, offset: u64, length: u64) {
+    let mut e = Encoder::new(out);
+    e.u64(offset);
+    e.u64(length);
+}
+
+pub fn decode_file(payload: &[u8]) -> Result<(u64, u64), Malformed> {
+    let mut d = Decoder::new(payload);
+    Ok((d.u64()?, d.u64()?))
+}
+
 const LEVELS: [Level; 6] =
     [Level::Critical, Level::Error, Level::Warning, Level::Notice, Level::Info, Level::Debug];
 

@@ -37,6 +37,11 @@ impl Interpreters {
         &self.main
     }
 
+    /// Those beside the main one.
+    pub fn others(&self) -> Vec<Arc<Interpreter>> {
+        self.named.lock().values().cloned().collect()
+    }
+
     /// The interpreter of an application group. `main_state` is the calling thread's state in the
     /// main interpreter, to which it must not be attached.
     pub fn get(&self, main_state: &ThreadState, name: &str) -> Result<Arc<Interpreter>, Message> {

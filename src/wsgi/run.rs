@@ -13,7 +13,7 @@ use crate::log::{Level, Message};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object, Raised};
-use crate::request::{Outcome, Request};
+use crate::request::{FilePart, Outcome, Request};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -98,7 +98,7 @@ fn serve(
     let start_response = StartResponse { transaction: Arc::clone(transaction), world: Arc::clone(world) };
     let start_response = world.start_response.instance(py, start_response)?;
     let iterable = application.call(py, [environ, start_response])?;
-    let sent = send_all(py, transaction, &iterable);
+    let sent = send_all(py, world, transaction, &iterable);
     // The exception of an iteration that failed must survive a close() that runs Python code.
     let pending = matches!(sent, Err(Failed::Raised(_))).then(|| Exception::fetch(py));
     let closed = close(py, world, &iterable);
@@ -154,11 +154,17 @@ fn application(
 
 fn send_all(
     py: Attached<'_>,
+    world: &World,
     transaction: &Transaction,
     iterable: &Object,
 ) -> std::result::Result<(), Failed> {
     if iterable.is_list(py) || iterable.is_tuple(py) {
         return send_sequence(py, transaction, iterable);
+    }
+    if iterable.is_of(py, &world.file_wrapper)
+        && let Some(part) = file_part(py, world, iterable)
+    {
+        return send_file(py, transaction, part);
     }
     let iterator = iterable.iter(py).inspect_err(|_| refuse_non_iterable(py, iterable))?;
     while let Some(data) = iterator.next(py)? {
@@ -166,6 +172,47 @@ fn send_all(
         push(py, transaction)?;
     }
     Ok(())
+}
+
+/// What `wsgi.file_wrapper` holds, from where it stands to its end, if that is a regular file. A file
+/// object that refuses a question is iterated instead.
+fn file_part(py: Attached<'_>, world: &World, wrapper: &Object) -> Option<FilePart> {
+    let answer = world.file_position.call(py, [wrapper.clone_ref(py)]);
+    let answer = answer.unwrap_or_else(|Raised| {
+        drop(Exception::fetch(py));
+        Object::none(py)
+    });
+    if answer.is_none(py) {
+        return None;
+    }
+    let number = |index| answer.sequence_item(py, index).and_then(|item| item.to_i64(py)).ok();
+    let descriptor = i32::try_from(number(0)?).ok()?;
+    let (offset, size) = (u64::try_from(number(1)?).ok()?, u64::try_from(number(2)?).ok()?);
+    Some(FilePart { descriptor, offset, length: size.saturating_sub(offset) })
+}
+
+/// The file goes to httpd as a descriptor: no byte of it passes through this process.
+fn send_file(
+    py: Attached<'_>,
+    transaction: &Transaction,
+    mut part: FilePart,
+) -> std::result::Result<(), Failed> {
+    let piece = {
+        let mut response = transaction.response.lock();
+        response.derive_content_length(usize::try_from(part.length).unwrap_or(usize::MAX));
+        response.piece(usize::try_from(part.length).unwrap_or(usize::MAX))
+    };
+    let Some(piece) = piece else {
+        return Err(raise(py, Kind::Assertion, "data was returned before start_response() was called").into());
+    };
+    part.length = piece.length as u64;
+    let sent = transaction.with_detached(py, |carrier| {
+        if let Some(head) = &piece.head {
+            carrier.head(head);
+        }
+        if part.length == 0 { Ok(()) } else { carrier.file(&part) }
+    });
+    sent.unwrap_or(Ok(())).map_err(|_| Failed::Disconnected)
 }
 
 /// The items of a list are all there: they share a write, and a single one gives Content-Length.

@@ -60,9 +60,26 @@ class FileWrapper:
         raise StopIteration
 
 
+def file_position(wrapper):
+    """Descriptor, position and size of a wrapped regular file; None if it is something else."""
+    import os
+    import stat
+
+    file = wrapper.filelike
+    fileno = getattr(file, "fileno", None)
+    tell = getattr(file, "tell", None)
+    if fileno is None or tell is None:
+        return None
+    descriptor = fileno()
+    status = os.fstat(descriptor)
+    return (descriptor, tell(), status.st_size) if stat.S_ISREG(status.st_mode) else None
+
+
 def load(path):
     """Execute a WSGI script as a module of its own; its imports are ordinary ones."""
     import hashlib
+    import importlib.machinery
+    import importlib.util
     import os
 
     try:
@@ -73,8 +90,9 @@ def load(path):
     with open(path, "rb") as script:
         mtime = os.fstat(script.fileno()).st_mtime
         source = script.read()
-    module = types.ModuleType(name)
-    module.__file__ = path
+    # Since Python 3.15 a traceback through a module without a loader is a DeprecationWarning.
+    loader = importlib.machinery.SourceFileLoader(name, path)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, path, loader=loader))
     module.__mtime__ = mtime
     code = compile(source, path, "exec", dont_inherit=True)
     sys.modules[name] = module
@@ -93,3 +111,14 @@ def describe(class_, value, traceback):
     while traceback is not None and traceback.tb_frame.f_code.co_filename == "<mod_wsgi_rs>":
         traceback = traceback.tb_next
     return "".join(formatter.format_exception(class_, value, traceback))
+
+
+def finish():
+    """What Python does at its own end: waits for this interpreter's threads and calls its exit functions."""
+    import atexit
+    import threading
+
+    try:
+        threading._shutdown()
+    finally:
+        atexit._run_exitfuncs()

@@ -39,8 +39,11 @@ pub struct World {
     pub key_errors: Object,
     pub key_thread_id: Object,
     pub name_close: Object,
+    pub file_wrapper: Object,
+    pub file_position: Object,
     load: Object,
     describe: Object,
+    finish: Object,
     names: Mutex<HashMap<Box<[u8]>, Object>>,
 }
 
@@ -66,8 +69,11 @@ impl World {
             key_errors: Object::interned(py, b"wsgi.errors")?,
             key_thread_id: Object::interned(py, b"mod_wsgi.thread_id")?,
             name_close: Object::interned(py, b"close")?,
+            file_wrapper: function(c"FileWrapper"),
+            file_position: function(c"file_position"),
             load: function(c"load"),
             describe: function(c"describe"),
+            finish: function(c"finish"),
             names: Mutex::default(),
             errors,
         };
@@ -99,21 +105,30 @@ impl World {
 
     /// An interned `str` for a name that comes again with every request.
     pub fn name(&self, py: Attached<'_>, name: &[u8]) -> Result {
-        let mut names = self.names.lock();
-        if let Some(known) = names.get(name) {
+        if let Some(known) = self.names.lock().get(name) {
             return Ok(known.clone_ref(py));
         }
-        if names.len() >= MOST_NAMES {
-            return Object::latin1(py, name);
-        }
+        // Not under the lock: interning may have to wait for other threads that are attached.
         let interned = Object::interned(py, name)?;
-        names.insert(name.into(), interned.clone_ref(py));
+        let mut names = self.names.lock();
+        if names.len() < MOST_NAMES && !names.contains_key(name) {
+            names.insert(name.into(), interned.clone_ref(py));
+        }
         Ok(interned)
     }
 
     /// Executes a script file as a module and returns the module.
     pub fn load_script(&self, py: Attached<'_>, path: &[u8]) -> Result {
         self.load.call(py, [Object::filesystem(py, path)?])
+    }
+
+    /// Waits for the threads of this interpreter and calls its exit functions.
+    pub fn finish(&self, py: Attached<'_>) {
+        if self.finish.call(py, []).is_err() {
+            let exception = Exception::fetch(py);
+            let text = self.describe(py, &exception);
+            py.detached(|| log_stream::write_process_output(text.as_bytes()));
+        }
     }
 
     /// The traceback as Python prints it, without our own frames.

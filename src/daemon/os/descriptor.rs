@@ -29,6 +29,12 @@ pub fn adopt_descriptor(number: RawFd) -> io::Result<OwnedFd> {
     owned(number)
 }
 
+/// A descriptor of our own for the file that a number of the application's stands for.
+pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC fails on a number that is not open, and its result is nobody else's.
+    owned(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) })
+}
+
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
     Ok((reader.into(), writer.into()))

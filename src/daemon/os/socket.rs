@@ -106,6 +106,12 @@ pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     send_message(socket, &[IoSlice::new(bytes)], None, libc::MSG_DONTWAIT)
 }
 
+/// Sends all of these bytes (at least one), the descriptor with the first of them.
+pub fn send_with_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<()> {
+    let sent = send_message(socket, &[IoSlice::new(bytes)], Some(fd), 0)?;
+    send_all(socket, &mut [IoSlice::new(&bytes[sent..])])
+}
+
 /// Sends one message with a descriptor, without waiting, on a socket that keeps messages apart.
 pub fn send_with_fd_now(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<usize> {
     send_message(socket, &[IoSlice::new(bytes)], Some(fd), libc::MSG_DONTWAIT)
@@ -172,6 +178,14 @@ fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) 
     let (start, size) = (buffer.as_mut_ptr().cast(), buffer.len());
     // SAFETY: the buffer has `size` writable bytes and outlives the call.
     retry(|| check_size(unsafe { libc::recv(socket.as_raw_fd(), start, size, flags) }))
+}
+
+/// Like `receive_now`, with the descriptor that came along.
+pub fn receive_with_fd_now(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<Option<(usize, Option<OwnedFd>)>> {
+    unless_it_would_block(receive_message(socket, buffer, libc::MSG_DONTWAIT))
 }
 
 #[cfg(test)]
