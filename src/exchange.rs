@@ -121,13 +121,16 @@ fn push_headers(environ: &mut EnvironBuilder, request: &Request<'_>, settings: &
             continue;
         }
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        if request.is_error_document() && (is("Content-Length") || is("Transfer-Encoding")) {
+            continue;
+        }
         if is("Content-Type") || is("Content-Length") {
             environ.push(if is("Content-Type") { b"CONTENT_TYPE" } else { b"CONTENT_LENGTH" }, value);
             continue;
         }
         // HTTP_PROXY would steer the application's own requests (httpoxy).
         let secret = is("Authorization") || is("Proxy-Authorization");
-        if is("Proxy") || (secret && !settings.pass_authorization()) {
+        if is("Proxy") || (secret && !settings.pass_authorization() && !request.passes_authorization()) {
             continue;
         }
         variable.clear();
@@ -152,9 +155,15 @@ fn push_connection(environ: &mut EnvironBuilder, request: &Request<'_>) {
     environ.push(b"CONTEXT_DOCUMENT_ROOT", request.context_document_root());
     environ.push(b"CONTEXT_PREFIX", request.context_prefix());
     environ.push(b"REQUEST_SCHEME", request.scheme());
-    environ.push(b"wsgi.url_scheme", if request.is_https() { b"https" } else { b"http" });
+    environ.push(b"wsgi.url_scheme", if is_https(request) { b"https" } else { b"http" });
     environ.push(b"mod_wsgi.listener_host", local);
     environ.push(b"mod_wsgi.listener_port", local_port.to_string().as_bytes());
+}
+
+/// By mod_ssl, or by the variable that administrators set behind a proxy that ends TLS.
+fn is_https(request: &Request<'_>) -> bool {
+    let told = request.get(Table::SubprocessEnv, c"HTTPS");
+    request.is_https() || told.is_some_and(|value| value == b"1" || value.eq_ignore_ascii_case(b"on"))
 }
 
 fn push_request(environ: &mut EnvironBuilder, request: &Request<'_>, settings: &Settings) {
@@ -276,6 +285,8 @@ struct Answer<'a, 'r> {
 /// What ends the loop early.
 enum Cut {
     Client,
+    /// An output filter failed.
+    Filter,
     Daemon(Trouble),
 }
 
@@ -286,8 +297,11 @@ impl From<Trouble> for Cut {
 }
 
 impl From<Aborted> for Cut {
-    fn from(_: Aborted) -> Cut {
-        Cut::Client
+    fn from(aborted: Aborted) -> Cut {
+        match aborted {
+            Aborted::ByClient => Cut::Client,
+            Aborted::ByFilter => Cut::Filter,
+        }
     }
 }
 
@@ -316,6 +330,12 @@ impl Answer<'_, '_> {
             Err(Cut::Client) => {
                 let text = "the client closed the connection before it had the whole answer";
                 log::request(self.request, Level::Info, Message::new(221, text).to_string().as_bytes());
+                Flow::Done
+            }
+            Err(Cut::Filter) => {
+                let text = "an output filter of httpd failed; the answer is cut so that the client can tell";
+                log::request(self.request, Level::Error, Message::new(223, text).to_string().as_bytes());
+                self.output.cut();
                 Flow::Done
             }
             Err(Cut::Daemon(trouble)) => {
@@ -395,6 +415,7 @@ impl Answer<'_, '_> {
 
     fn head(&mut self, status: u16, line: &[u8], headers: &[(&[u8], &[u8])]) {
         self.request.set_status(status, line);
+        self.request.forget_content_headers();
         for (name, value) in headers {
             if name.eq_ignore_ascii_case(b"Content-Type") {
                 self.request.set_content_type(value);
@@ -456,8 +477,18 @@ impl Answer<'_, '_> {
     }
 
     fn body(&mut self, conversation: &mut Conversation<'_>, most: usize) -> Result<(), Cut> {
-        let mut piece = Vec::new();
-        match self.input.read(most.min(LARGEST_PIECE), &mut piece) {
+        let (mut piece, most) = (Vec::new(), most.min(LARGEST_PIECE));
+        let ready = self.input.read_ready(most, &mut piece);
+        if piece.is_empty() {
+            // The client may wait for what the application has said so far.
+            self.flush()?;
+        }
+        let read = match ready {
+            Ok(()) if piece.is_empty() => self.input.read(most, &mut piece),
+            Ok(()) => Ok(piece.len()),
+            Err(error) => Err(error),
+        };
+        match read {
             Ok(0) => conversation.send_body_end()?,
             Ok(_) => conversation.send_body(&piece)?,
             Err(error) => {

@@ -10,7 +10,7 @@ use crate::request::BodyError;
 use crate::sys::httpd::*;
 use crate::sys::shim;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::ptr;
+use std::{mem, ptr};
 
 /// What httpd's input filters give for the body of a request.
 pub struct Input<'a, 'r> {
@@ -23,6 +23,7 @@ pub struct Input<'a, 'r> {
 const APR_EAGAIN: i32 = libc::EAGAIN;
 const APR_TIMEUP: i32 = 70007;
 const APR_EOF: i32 = 70014;
+const APR_EGENERAL: i32 = 20014;
 
 impl<'a, 'r> Input<'a, 'r> {
     pub fn new(request: &'a Request<'r>) -> Self {
@@ -33,7 +34,7 @@ impl<'a, 'r> Input<'a, 'r> {
     pub fn read(&mut self, most: usize, into: &mut Vec<u8>) -> Result<usize, BodyError> {
         let start = into.len();
         while into.len() == start && !self.ended {
-            let status = self.get(apr_read_type_e_APR_BLOCK_READ, most);
+            let status = self.get(apr_read_type_e_APR_BLOCK_READ, most)?;
             if status != 0 {
                 return Err(self.error(status));
             }
@@ -47,7 +48,7 @@ impl<'a, 'r> Input<'a, 'r> {
         let start = into.len();
         while !self.ended && into.len() - start < most {
             let before = into.len();
-            let status = self.get(apr_read_type_e_APR_NONBLOCK_READ, most - (into.len() - start));
+            let status = self.get(apr_read_type_e_APR_NONBLOCK_READ, most - (into.len() - start))?;
             if status == APR_EAGAIN {
                 return Ok(());
             }
@@ -62,12 +63,26 @@ impl<'a, 'r> Input<'a, 'r> {
         Ok(())
     }
 
-    fn get(&self, how: apr_read_type_e, most: usize) -> i32 {
+    /// The next part of the body into the brigade; an APR status.
+    fn get(&self, how: apr_read_type_e, most: usize) -> Result<i32, BodyError> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         // SAFETY: the record is alive, and so is its chain of input filters.
         let filters = unsafe { (*self.request.as_ptr()).input_filters };
+        let mut sink = Sink::default();
         // SAFETY: filters and brigade belong to this request.
-        unsafe { api().ap_get_brigade(filters, self.brigade, ap_input_mode_t_AP_MODE_READBYTES, how, most) }
+        let status = sink.catching(self.request, || unsafe {
+            api().ap_get_brigade(filters, self.brigade, ap_input_mode_t_AP_MODE_READBYTES, how, most)
+        });
+        if sink.status != 0 {
+            return Err(BodyError {
+                status: u16::try_from(sink.status).unwrap_or(400),
+                reason: match sink.status {
+                    HTTP_REQUEST_ENTITY_TOO_LARGE => "it is larger than LimitRequestBody allows".to_string(),
+                    _ => "its chunks are malformed".to_string(),
+                },
+            });
+        }
+        Ok(status)
     }
 
     /// Moves the brigade's data out of it.
@@ -119,15 +134,61 @@ impl<'a, 'r> Input<'a, 'r> {
     }
 }
 
+/// Catches the answer that httpd's input filter gives by itself when a chunked body is wrong: what to
+/// answer is the application's to decide.
+#[derive(Default)]
+struct Sink {
+    /// Of the error that was caught.
+    status: i32,
+}
+
+impl Sink {
+    /// Runs `read` with this in the place of the request's output filters.
+    fn catching(&mut self, request: &Request<'_>, read: impl FnOnce() -> i32) -> i32 {
+        // SAFETY: a filter record and a filter of zeros are valid: nothing in them is used but what is
+        // set below.
+        let (mut record, mut filter) =
+            unsafe { (mem::zeroed::<ap_filter_rec_t>(), mem::zeroed::<ap_filter_t>()) };
+        record.filter_func.out_func = Some(sink);
+        filter.frec = &mut record;
+        filter.ctx = (&raw mut *self).cast();
+        // SAFETY: the record is alive; nobody but `read` uses the filters meanwhile.
+        let filters = unsafe { mem::replace(&mut (*request.as_ptr()).output_filters, &mut filter) };
+        let status = read();
+        // SAFETY: as above; they are put back before anything else is sent.
+        unsafe { (*request.as_ptr()).output_filters = filters };
+        status
+    }
+}
+
+unsafe extern "C" fn sink(filter: *mut ap_filter_t, brigade: *mut apr_bucket_brigade) -> apr_status_t {
+    // SAFETY: `catching` lent the sink for the length of the read.
+    let sink = unsafe { &mut *(*filter).ctx.cast::<Sink>() };
+    // SAFETY: the brigade is alive; an error bucket's data is an ap_bucket_error.
+    unsafe {
+        let first = shim::wsgi_brigade_first(brigade);
+        if !first.is_null() && ptr::eq((*first).type_, api().ap_bucket_type_error) {
+            sink.status = (*(*first).data.cast::<ap_bucket_error>()).status;
+        }
+        api().apr_brigade_cleanup(brigade.cast());
+    }
+    APR_EGENERAL
+}
+
 /// An answer on its way through httpd's output filters.
 pub struct Output<'a, 'r> {
     request: &'a Request<'r>,
     brigade: *mut apr_bucket_brigade,
 }
 
-/// The client is gone, or a filter has refused: nothing more can be sent.
+/// Nothing more can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Aborted;
+pub enum Aborted {
+    /// The client is gone.
+    ByClient,
+    /// A filter has refused.
+    ByFilter,
+}
 
 impl<'a, 'r> Output<'a, 'r> {
     pub fn new(request: &'a Request<'r>) -> Self {
@@ -175,10 +236,10 @@ impl<'a, 'r> Output<'a, 'r> {
         let status = unsafe { api().apr_os_file_put(&mut lent, &mut number, flags, pool) };
         // SAFETY: makes a file of its own, which APR closes when whoever sends it is done.
         if status != 0 || unsafe { api().apr_file_dup(&mut own, lent, pool) } != 0 {
-            return Err(Aborted);
+            return Err(Aborted::ByFilter);
         }
         let (offset, length) = (i64::try_from(offset), i64::try_from(length));
-        let (Ok(offset), Ok(length)) = (offset, length) else { return Err(Aborted) };
+        let (Ok(offset), Ok(length)) = (offset, length) else { return Err(Aborted::ByFilter) };
         // SAFETY: brigade, file and pool are alive; the bucket holds the file from here on.
         unsafe { api().apr_brigade_insert_file(self.brigade, own, offset, length, pool) };
         self.pass()
@@ -210,19 +271,31 @@ impl<'a, 'r> Output<'a, 'r> {
         // SAFETY: the allocator is the connection's.
         self.insert(unsafe { api().apr_bucket_eos_create(self.allocator()) });
         self.request.close_connection();
+        // SAFETY: the record is alive; filters of the content, which may have failed, are left out, and
+        // no cache may take the answer for whole.
+        let filters = unsafe {
+            (*self.request.as_ptr()).no_cache = 1;
+            (*self.request.as_ptr()).proto_output_filters
+        };
         // There is nobody left to tell when this fails too.
-        let _ = self.pass();
+        let _ = self.pass_to(filters);
     }
 
     fn pass(&self) -> Result<(), Aborted> {
-        self.request.mark_begun();
         // SAFETY: the record is alive, and so is its chain of output filters.
-        let filters = unsafe { (*self.request.as_ptr()).output_filters };
+        self.pass_to(unsafe { (*self.request.as_ptr()).output_filters })
+    }
+
+    fn pass_to(&self, filters: *mut ap_filter_t) -> Result<(), Aborted> {
+        self.request.mark_begun();
         // SAFETY: filters and brigade belong to this request.
         let status = unsafe { api().ap_pass_brigade(filters, self.brigade) };
         // SAFETY: the brigade is ours; what a filter wanted to keep it has taken.
         unsafe { api().apr_brigade_cleanup(self.brigade.cast()) };
-        if status != 0 || self.request.is_aborted() { Err(Aborted) } else { Ok(()) }
+        if self.request.is_aborted() {
+            return Err(Aborted::ByClient);
+        }
+        if status != 0 { Err(Aborted::ByFilter) } else { Ok(()) }
     }
 }
 

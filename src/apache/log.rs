@@ -70,16 +70,29 @@ fn parts(line: &[u8]) -> Vec<CString> {
         .flat_map(|byte| if *byte == 0 { &b"\\x00"[..] } else { std::slice::from_ref(byte) })
         .copied()
         .collect();
-    let count = clean.len().div_ceil(LONGEST).max(1);
-    let mut chunks = clean.chunks(LONGEST);
-    (1..=count)
-        .map(|number| {
-            let chunk = chunks.next().unwrap_or_default();
-            let mut part = if count > 1 { format!("({number}/{count}) ").into_bytes() } else { Vec::new() };
-            part.extend_from_slice(chunk);
-            CString::new(part).expect("NUL was written out")
-        })
-        .collect()
+    let chunks = chunks(&clean);
+    let count = chunks.len();
+    let numbered = chunks.into_iter().enumerate().map(|(index, chunk)| {
+        let mut part = if count > 1 { format!("({}/{count}) ", index + 1).into_bytes() } else { Vec::new() };
+        part.extend_from_slice(chunk);
+        CString::new(part).expect("NUL was written out")
+    });
+    numbered.collect()
+}
+
+/// Cuts text so that each piece fits after httpd has written bytes beyond ASCII as \\xNN.
+fn chunks(text: &[u8]) -> Vec<&[u8]> {
+    let (mut chunks, mut start, mut size) = (Vec::new(), 0, 0);
+    for (index, byte) in text.iter().enumerate() {
+        let written = if (0x20..0x7f).contains(byte) { 1 } else { 4 };
+        if size + written > LONGEST {
+            chunks.push(&text[start..index]);
+            (start, size) = (index, 0);
+        }
+        size += written;
+    }
+    chunks.push(&text[start..]);
+    chunks
 }
 
 #[cfg(test)]
@@ -93,5 +106,6 @@ mod tests {
         let long = parts(&vec![b'x'; LONGEST + 1]);
         assert_eq!(long.len(), 2);
         assert_eq!(long[1].as_bytes(), b"(2/2) x");
+        assert_eq!(parts(&vec![0xc3; LONGEST]).len(), 4);
     }
 }

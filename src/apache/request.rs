@@ -5,12 +5,11 @@
 
 #![allow(unsafe_code)]
 
-use super::module::index;
-use super::server::{Server, config_slot};
+use super::server::{Server, config_slot, config_slot_of};
 use super::table::{api, bytes, copy};
 use crate::sys::httpd::*;
 use std::cell::Cell;
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, CString};
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -192,10 +191,10 @@ impl<'r> Request<'r> {
         bytes(unsafe { api().ap_context_prefix(self.record) }).unwrap_or_default()
     }
 
-    /// The client's address as mod_remoteip or the connection has it, and its port.
+    /// The client's address as mod_remoteip or the connection has it, and the port of the connection.
     pub fn client(&self) -> (&[u8], u16) {
-        let address = self.record().useragent_addr;
-        // SAFETY: httpd sets the address before any hook runs.
+        let address = self.connection().client_addr;
+        // SAFETY: httpd sets the address when it accepts the connection.
         let port = if address.is_null() { 0 } else { unsafe { (*address).port } };
         (bytes(self.record().useragent_ip).unwrap_or_default(), port)
     }
@@ -288,22 +287,8 @@ impl<'r> Request<'r> {
             (*self.record).filename = filename;
             (*self.record).handler = handler;
         }
-        // Whoever implements types by extension must not take the request away.
+        // As for mod_alias's ScriptAlias: mod_mime_magic and the like leave such requests alone.
         self.set(Table::Notes, c"alias-forced-type", c"wsgi-script".to_bytes());
-    }
-
-    /// Remembers a value of ours for the later hooks of this request.
-    pub fn remember<T>(&self, value: &'static T) {
-        let index = usize::try_from(index()).expect("httpd numbers modules from zero");
-        let slot = (&raw const *value).cast_mut().cast::<c_void>();
-        // SAFETY: the request's vector has an entry for each module; this one is ours.
-        unsafe { *self.record().request_config.cast::<*mut c_void>().add(index) = slot };
-    }
-
-    pub fn remembered<T>(&self) -> Option<&'static T> {
-        let slot = config_slot(self.record().request_config).cast::<T>();
-        // SAFETY: only `remember` fills the entry, with a reference that lives for ever.
-        (!slot.is_null()).then(|| unsafe { &*slot })
     }
 
     /// Whether mod_ssl says that the connection is encrypted.
@@ -317,6 +302,36 @@ impl<'r> Request<'r> {
         let function = unsafe { std::mem::transmute::<unsafe extern "C" fn(), IsHttps>(function) };
         // SAFETY: the connection is alive.
         unsafe { function(self.record().connection) != 0 }
+    }
+
+    /// Whether this is httpd's own request for the answer to another that failed (`ErrorDocument`).
+    pub fn is_error_document(&self) -> bool {
+        let previous = self.record().prev;
+        // SAFETY: a request that was redirected lives as long as the one it became.
+        !previous.is_null() && unsafe { (*previous).status } >= HTTP_BAD_REQUEST
+    }
+
+    /// Whether something beside httpd's own framing is between the client's body and us.
+    pub fn has_input_filter(&self) -> bool {
+        self.record().input_filters != self.record().proto_input_filters
+    }
+
+    /// `CGIPassAuth`.
+    pub fn passes_authorization(&self) -> bool {
+        let core = config_slot_of(self.record().per_dir_config, AP_CORE_MODULE_INDEX);
+        // SAFETY: the core module's entry of a directory configuration is always of this type.
+        let core = unsafe { &*core.cast::<core_dir_config>() };
+        core.cgi_pass_auth() == AP_CGI_PASS_AUTH_ON as u32
+    }
+
+    /// Takes back what httpd has guessed about the content from the name of the script.
+    pub fn forget_content_headers(&self) {
+        // SAFETY: the record is alive and the answer is the handler's to write.
+        unsafe {
+            (*self.record).content_languages = std::ptr::null_mut();
+            (*self.record).content_encoding = std::ptr::null();
+            api().ap_set_content_type(self.record, std::ptr::null());
+        }
     }
 
     /// Prepares to read the body: checks its framing and `LimitRequestBody`. The error is a status.

@@ -80,7 +80,12 @@ impl Server {
 
 /// Our entry of a configuration vector.
 pub(super) fn config_slot(vector: *mut ap_conf_vector_t) -> *mut c_void {
-    let index = usize::try_from(index()).expect("httpd numbers modules from zero");
+    config_slot_of(vector, index())
+}
+
+/// The entry of the module with this index.
+pub(super) fn config_slot_of(vector: *mut ap_conf_vector_t, index: i32) -> *mut c_void {
+    let index = usize::try_from(index).expect("httpd numbers modules from zero");
     // SAFETY: a configuration vector is an array of pointers with an entry for each module.
     unsafe { *vector.cast::<*mut c_void>().add(index) }
 }

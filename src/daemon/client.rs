@@ -17,10 +17,14 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often a child that waits to be accepted looks whether the group has given up.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Each attempt ends with a connection whose process went away, which cannot go on for ever.
+const MOST_ATTEMPTS: usize = 300;
 
 /// Idle connections kept for a group by one child.
 const MOST_POOLED: usize = 256;
@@ -63,7 +67,19 @@ pub enum Trouble {
 enum Failed {
     /// Nobody has read the request.
     Unread,
+    /// Likewise, on a new connection that no process greeted.
+    Refused,
     Trouble(Trouble),
+}
+
+impl Failed {
+    /// Once the request was read, a connection that breaks has lost it.
+    fn of_a_read_request(self) -> Trouble {
+        match self {
+            Failed::Trouble(trouble) => trouble,
+            Failed::Unread | Failed::Refused => Trouble::Died,
+        }
+    }
 }
 
 impl Client {
@@ -75,8 +91,8 @@ impl Client {
         meta[..HEADER].copy_from_slice(&frame::header(Kind::Request, length));
         let parts = [&meta[..], request.environ.0, first];
 
-        let deadline = Instant::now() + self.connect_timeout;
-        loop {
+        for _ in 0..MOST_ATTEMPTS {
+            let deadline = Instant::now() + self.connect_timeout;
             let attempt = match self.pooled() {
                 Some(channel) => self.submit(channel, parts),
                 None => self
@@ -87,15 +103,15 @@ impl Client {
             match attempt {
                 Ok(channel) => return Ok(Conversation { client: self, channel }),
                 Err(Failed::Trouble(trouble)) => return Err(trouble),
-                Err(Failed::Unread) if Instant::now() < deadline => {}
-                Err(Failed::Unread) => {
-                    return Err(Trouble::Unavailable(format!(
-                        "no process of group '{}' read the request within connect-timeout",
-                        self.group
-                    )));
-                }
+                // Its process has ended or is about to: others can take it.
+                Err(Failed::Unread) => {}
+                Err(Failed::Refused) => thread::sleep(TICK),
             }
         }
+        Err(Trouble::Unavailable(format!(
+            "the processes of group '{}' closed every connection before they had read the request",
+            self.group
+        )))
     }
 
     /// An idle connection to a process that can serve at once. Where there is one process only, its
@@ -157,7 +173,10 @@ impl Client {
         }
         let mut hello = None;
         while hello.is_none() {
-            self.receive(&mut channel)?;
+            self.receive(&mut channel).map_err(|failed| match failed {
+                Failed::Unread => Failed::Refused,
+                other => other,
+            })?;
             let next = channel.inbox.next().map_err(|_| Failed::Trouble(Trouble::Died))?;
             hello = next.map(|(kind, bytes)| (kind, bytes.try_into().map(u32::from_le_bytes)));
         }
@@ -279,10 +298,7 @@ impl Conversation<'_> {
     /// The next frame, waiting for it as long as socket-timeout allows.
     pub fn frame(&mut self) -> Result<(Kind, &[u8]), Trouble> {
         while !self.channel.inbox.has_frame() {
-            self.client.receive(&mut self.channel).map_err(|failed| match failed {
-                Failed::Unread => Trouble::Died,
-                Failed::Trouble(trouble) => trouble,
-            })?;
+            self.client.receive(&mut self.channel).map_err(Failed::of_a_read_request)?;
         }
         match self.channel.inbox.next() {
             Ok(Some(frame)) => Ok(frame),
@@ -312,10 +328,8 @@ impl Conversation<'_> {
     }
 
     fn send(&mut self, parts: &mut [IoSlice<'_>]) -> Result<(), Trouble> {
-        os::send_all(self.channel.stream.as_fd(), parts).map_err(|error| match self.client.broken(&error) {
-            Failed::Unread => Trouble::Died,
-            Failed::Trouble(trouble) => trouble,
-        })
+        os::send_all(self.channel.stream.as_fd(), parts)
+            .map_err(|error| self.client.broken(&error).of_a_read_request())
     }
 
     /// After the End frame: the connection can carry another request.

@@ -20,6 +20,8 @@ pub struct Connection {
     /// Frames on their way out; `sent` bytes of it are gone already.
     outbox: Vec<u8>,
     sent: usize,
+    /// Sending or receiving failed half way: no frame boundary can be relied on any more.
+    broken: bool,
     body: BodyState,
 }
 
@@ -43,7 +45,7 @@ const MOST_KEPT: usize = 128 * 1024;
 impl Connection {
     pub fn new(stream: UnixStream) -> Connection {
         let (inbox, body) = (Inbox::default(), BodyState::default());
-        Connection { stream, inbox, outbox: Vec::new(), sent: 0, body }
+        Connection { stream, inbox, outbox: Vec::new(), sent: 0, broken: false, body }
     }
 
     /// Tells the child that its connection was accepted, and by which process.
@@ -85,7 +87,17 @@ impl Connection {
 
     /// Whether the connection can take another request: nothing is left over in either direction.
     pub fn is_clean(&self) -> bool {
-        self.inbox.is_empty() && self.sent == self.outbox.len()
+        !self.broken && self.inbox.is_empty() && self.sent == self.outbox.len()
+    }
+
+    /// Remembers a failure, after which nothing more is sent.
+    fn keep_in_mind<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        self.broken |= result.is_err();
+        result
+    }
+
+    fn check_whole(&self) -> io::Result<()> {
+        if self.broken { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 
     /// Gives back what a large request needed.
@@ -149,12 +161,15 @@ impl Body for Connection {
                 return Ok(count);
             }
             if let Some(failed) = &self.body.failed {
-                return Err(failed.clone());
+                let status = if failed.status == LOST { 0 } else { failed.status };
+                return Err(BodyError { status, ..failed.clone() });
             }
             let wanted = u32::try_from(most).unwrap_or(u32::MAX);
             frame::append(&mut self.outbox, Kind::Want, |out| out.extend_from_slice(&wanted.to_le_bytes()));
             let asked = self.flush(&[]).map_err(|error| lost(&error.to_string()));
             if let Err(error) = asked.and_then(|()| self.receive_body()) {
+                // The child's own word leaves the frames in order; a lost connection or a time-out not.
+                self.broken |= error.status == LOST;
                 self.body.failed = Some(error);
             }
         }
@@ -184,7 +199,8 @@ impl Reply for Connection {
         let mut frame = Vec::new();
         frame::append(&mut frame, Kind::File, |out| payload::encode_file(out, part.offset, part.length));
         let file = os::duplicate(part.descriptor)?;
-        os::send_with_fd(self.stream.as_fd(), &frame, file.as_fd())
+        let sent = os::send_with_fd(self.stream.as_fd(), &frame, file.as_fd());
+        self.keep_in_mind(sent)
     }
 
     fn log(&mut self, level: Level, line: &[u8]) {
@@ -196,13 +212,16 @@ impl Reply for Connection {
     }
 
     fn push(&mut self) -> io::Result<bool> {
+        self.check_whole()?;
         while self.sent < self.outbox.len() {
             match os::send_now(self.stream.as_fd(), &self.outbox[self.sent..]) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(self.outbox.len() - self.sent < MOST_QUEUED);
+                    self.outbox.drain(..self.sent);
+                    self.sent = 0;
+                    return Ok(self.outbox.len() < MOST_QUEUED);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return self.keep_in_mind(Err(error)),
             }
         }
         self.outbox.clear();
@@ -211,6 +230,7 @@ impl Reply for Connection {
     }
 
     fn flush(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.check_whole()?;
         let headers: Vec<_> =
             bytes.chunks(LARGEST_DATA).map(|piece| frame::header(Kind::Data, piece.len())).collect();
         let mut parts = Vec::with_capacity(1 + 2 * headers.len());
@@ -219,7 +239,9 @@ impl Reply for Connection {
             parts.push(IoSlice::new(header));
             parts.push(IoSlice::new(piece));
         }
-        os::send_all(self.stream.as_fd(), &mut parts)?;
+        let sent = os::send_all(self.stream.as_fd(), &mut parts);
+        drop(parts);
+        self.keep_in_mind(sent)?;
         self.outbox.clear();
         self.sent = 0;
         Ok(())
@@ -232,8 +254,11 @@ impl Carrier for Connection {
     }
 }
 
+/// Status of a body error that is about the connection to the child.
+const LOST: u16 = u16::MAX;
+
 fn lost(reason: &str) -> BodyError {
-    BodyError { status: 0, reason: reason.to_string() }
+    BodyError { status: LOST, reason: format!("the connection to httpd failed: {reason}") }
 }
 
 fn invalid(what: impl std::fmt::Debug) -> io::Error {

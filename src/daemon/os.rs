@@ -20,7 +20,8 @@ use std::time::Duration;
 
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, duplicate, duplicate_above, event, eventfd,
-    memfd, pipe, place_descriptor, poll, readable, seal_size, set_close_on_exec, set_nonblocking,
+    has_hung_up, memfd, pipe, place_descriptor, poll, readable, seal_size, set_close_on_exec,
+    set_nonblocking,
 };
 pub use epoll::Epoll;
 pub use identity::{

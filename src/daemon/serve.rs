@@ -2,8 +2,8 @@
 //!
 //! Runs in daemons: the bootstrap calls `serve()` of the extension module, which is `main` here. The
 //! main thread prepares the interpreter, loads the scripts, starts the workers, and then only waits
-//! for orders and signals, detached. When it returns, Python finalizes itself as
-//! usual; where there are other interpreters, they and the main one are finished here instead.
+//! for orders and signals, detached. At the end each interpreter is
+//! finished here, and the process ends without Python's own finalization.
 
 use super::control::{ControlDaemon, Order, Report};
 use super::launch::{Launch, Preload};
@@ -12,7 +12,7 @@ use super::spawn::{self, Inherited};
 use super::status::StatusPage;
 use super::worker::{Equipment, Workers};
 use crate::log::Message;
-use crate::python::attach::ThreadState;
+use crate::python::attach::{self, ThreadState};
 use crate::python::{Attached, Object};
 use crate::wsgi::interpreters::{Interpreter, Interpreters, callable};
 use crate::wsgi::log_stream::write_process_output;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// `serve()` of the extension module: returns when the process is to end.
+/// `serve()` of the extension module: returns only when the process could not start.
 pub fn main(py: Attached<'_>) -> crate::python::object::Result {
     if let Err(message) = serve(py) {
         // The supervisor has it through the control socket, or is gone.
@@ -40,6 +40,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     // Without /proc, as in a chroot, ps goes on to show the interpreter.
     let _ = os::set_title(&launch.display_name);
 
+    attach::count_forks();
     let started = prepare(py, &launch, listener, status, &control).and_then(|workers| {
         let loaded = preload(py, &workers, &launch.preload);
         // After the scripts, which may have set handlers that Python could never run: see `main`.
@@ -60,20 +61,16 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         }
         Ok(())
     })?;
-    finish_interpreters(py, &workers);
-    Ok(())
+    finish_interpreters(py, &workers)
 }
 
-/// Where there are more interpreters than the main one, Python cannot be left to finalize itself: up to 3.12 it
-/// aborts when others remain, and ending them aborts when a daemon thread of theirs still runs. So each is given
-/// what it may expect of its end, and the process ends.
-fn finish_interpreters(py: Attached<'_>, workers: &Workers) {
-    let others = workers.interpreters.others();
-    if others.is_empty() {
-        return;
-    }
+/// Python cannot be left to finalize itself: up to 3.12 it aborts when other interpreters remain, ending
+/// those aborts when a daemon thread of theirs still runs, and a thread that comes back from our own code
+/// would be ended in the middle of it. So each interpreter is given what it may expect of its end: its
+/// threads are waited for, its exit functions are called. Then the process ends.
+fn finish_interpreters(py: Attached<'_>, workers: &Workers) -> ! {
     py.detached(|| {
-        for interpreter in &others {
+        for interpreter in workers.interpreters.others() {
             ThreadState::new(interpreter.state).attached(|py| interpreter.world.finish(py));
         }
     });

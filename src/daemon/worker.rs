@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -27,6 +28,7 @@ const WAKE: u64 = u64::MAX - 1;
 
 const READABLE: u32 = libc::EPOLLIN as u32;
 const ONCE: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
+const HUNG_UP: u32 = libc::EPOLLRDHUP as u32;
 /// Of several processes that wait for the same listening socket, one is woken.
 const EXCLUSIVE: u32 = READABLE | libc::EPOLLEXCLUSIVE as u32;
 
@@ -135,13 +137,19 @@ impl Workers {
             let event = self.epoll.wait(None);
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             match event {
-                Ok(Some((LISTENER, _))) => thread.accept(),
+                Ok(Some((LISTENER, _))) => {
+                    self.claim();
+                    thread.guarded(Worker::accept);
+                }
                 Ok(Some((WAKE, _))) | Ok(None) => self.claim(),
-                Ok(Some((token, _))) => {
+                Ok(Some((token, events))) => {
                     let connection = self.idle.lock().remove(&token);
-                    if let Some(connection) = connection {
-                        thread.serve(connection, true);
+                    // A child that has closed its end has given the request up, or is gone.
+                    let connection = connection.filter(|_| events & HUNG_UP == 0);
+                    if self.processes == 1 || connection.is_none() {
+                        self.claim();
                     }
+                    thread.guarded(|thread| connection.map(|connection| thread.serve(connection, true)));
                 }
                 Err(error) => {
                     report(&Message::new(381, format!("waiting for requests failed: {error}")));
@@ -149,6 +157,8 @@ impl Workers {
                 }
             }
         }
+        // The listener may have woken this thread for a connection of which no other process was told.
+        thread.guarded(Worker::accept);
     }
 
     /// Counts the thread in the hint by which httpd's children choose among a group's processes. A
@@ -208,11 +218,21 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
+    /// A panic outside of the application costs the connection, not the thread.
+    fn guarded<R>(&mut self, work: impl FnOnce(&mut Self) -> R) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            report(&Message::new(
+                387,
+                "a panic while a connection was served; please report the lines above",
+            ));
+        }
+    }
+
     fn accept(&mut self) {
         let workers = self.workers;
         let stream = match os::accept(workers.listener.as_fd()) {
             Ok(Some(stream)) => stream,
-            Ok(None) => return workers.claim(),
+            Ok(None) => return,
             Err(error) => {
                 report(&Message::new(382, format!("a connection could not be accepted: {error}")));
                 // Out of descriptors: the connection stays queued, the loop must not spin.
@@ -220,7 +240,10 @@ impl Worker<'_> {
                 return;
             }
         };
-        if let Some(connection) = self.admit(stream) {
+        // One that waited in the queue for too long was given up by its child.
+        if !os::has_hung_up(stream.as_fd())
+            && let Some(connection) = self.admit(stream)
+        {
             self.serve(connection, false);
         }
     }
@@ -233,7 +256,7 @@ impl Worker<'_> {
             report(&Message::new(383, text));
             return None;
         }
-        stream.set_read_timeout(self.workers.socket_timeout).ok()?;
+        // Reading needs no limit: the child has one for its client, and when it ends the kernel tells.
         stream.set_write_timeout(self.workers.socket_timeout).ok()?;
         let mut connection = Box::new(Connection::new(stream));
         connection.hello(self.workers.slot as u32).ok()?;
@@ -242,14 +265,9 @@ impl Worker<'_> {
 
     /// `known` says that the connection is in the epoll set already.
     fn serve(&mut self, connection: Box<Connection>, known: bool) {
-        let workers = self.workers;
-        if !known || workers.processes == 1 {
-            workers.claim();
-        }
-        let kept = self.serve_request(connection);
-        if let Some(mut connection) = kept {
+        if let Some(mut connection) = self.serve_request(connection) {
             connection.settle();
-            workers.rest(connection, known);
+            self.workers.rest(connection, known);
         }
     }
 
@@ -275,7 +293,16 @@ impl Worker<'_> {
         environ.push(b"mod_wsgi.daemon_start", microseconds().to_string().as_bytes());
         request.environ = environ.environ();
         let mut connection = self.run_in_interpreter(connection, &request)?;
-        connection.flush(&[]).ok()?;
+        match connection.flush(&[]) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                let text = "an answer was cut: httpd did not take it within socket-timeout, as when the \
+                            client reads too slowly";
+                report(&Message::new(386, text));
+            }
+            // The child is gone, or has closed because its client is.
+            Err(_) => {}
+        }
         connection.is_clean().then_some(connection)
     }
 

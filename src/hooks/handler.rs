@@ -7,9 +7,9 @@
 use crate::apache::Request;
 use crate::apache::log;
 use crate::apache::module::Flow;
-use crate::config::alias::Alias;
 use crate::config::settings::Settings;
 use crate::exchange::{self, Facts};
+use crate::hooks::translate;
 use crate::log::{Level, Message};
 use crate::process::{CHILD, Child};
 use crate::request::{BodyLength, Request as WsgiRequest};
@@ -56,7 +56,7 @@ impl Refusal {
 }
 
 fn serve(request: &Request<'_>, child: &Child) -> Result<Flow, Refusal> {
-    let alias = request.remembered::<Alias>();
+    let alias = translate::alias_of(request);
     check_script(request, alias.is_some())?;
     let base = request.settings::<Settings>();
     let merged = alias.map(|alias| Settings::merge(base, &alias.options));
@@ -66,8 +66,7 @@ fn serve(request: &Request<'_>, child: &Child) -> Result<Flow, Refusal> {
     let client = target.group.and_then(|group| child.clients[group].as_ref());
     let client = client.ok_or_else(|| no_process(&target))?;
 
-    let length =
-        request.prepare_body(settings.chunked_request()).map_err(|status| body_refused(request, status))?;
+    let length = body_length(request, settings)?;
     let environ = exchange::environ(request, child, settings, &target);
     let wsgi = WsgiRequest {
         script: target.script.as_bytes(),
@@ -75,10 +74,22 @@ fn serve(request: &Request<'_>, child: &Child) -> Result<Flow, Refusal> {
         callable: target.callable.as_bytes(),
         modified: settings.script_reloading().then(|| request.file_modified()),
         head: request.is_head(),
-        body: length.map_or(BodyLength::Chunked, BodyLength::Known),
+        body: length,
         environ: environ.environ(),
     };
     Ok(exchange::run(request, client, &wsgi, settings))
+}
+
+/// What there is to read. An error document's own request has no body: httpd has dealt with it.
+fn body_length(request: &Request<'_>, settings: &Settings) -> Result<BodyLength, Refusal> {
+    if request.is_error_document() {
+        return Ok(BodyLength::Known(0));
+    }
+    let length =
+        request.prepare_body(settings.chunked_request()).map_err(|status| body_refused(request, status))?;
+    // An input filter may give more, or less, than the client announced.
+    let known = length.filter(|length| *length == 0 || !request.has_input_filter());
+    Ok(known.map_or(BodyLength::Chunked, BodyLength::Known))
 }
 
 /// The file must be there, be a file, and be allowed to run where no alias says so.

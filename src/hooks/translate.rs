@@ -5,20 +5,31 @@
 
 use crate::apache::Request;
 use crate::apache::module::Flow;
+use crate::apache::request::Table;
 use crate::config::alias::{Alias, Pattern};
 use crate::config::global::ServerConfig;
 use crate::process::CHILD;
+use std::ffi::CStr;
+
+/// The note that says which alias it was. Unlike a module's own memory of a request, notes go along
+/// when httpd turns a request into another (`FallbackResource`, `DirectoryIndex`).
+const ALIAS: &CStr = c"mod_wsgi_rs-alias";
+
+/// The alias that mapped the request to its script; None for a script found in another way.
+pub fn alias_of(request: &Request<'_>) -> Option<&'static Alias> {
+    let index = std::str::from_utf8(request.get(Table::Notes, ALIAS)?).ok()?;
+    request.server().config::<ServerConfig>().aliases.get(index.parse::<usize>().ok()?)
+}
 
 pub fn translate_name(request: &Request<'_>) -> Flow {
-    let server = request.server();
-    let aliases = &server.config::<ServerConfig>().aliases;
+    let aliases = &request.server().config::<ServerConfig>().aliases;
     if !request.uri().starts_with(b"/") {
         return Flow::Declined;
     }
-    for alias in aliases {
+    for (index, alias) in aliases.iter().enumerate() {
         if let Some(filename) = filename(alias, request.uri()) {
             request.map_to(&filename, c"wsgi-script");
-            request.remember(alias);
+            request.set(Table::Notes, ALIAS, index.to_string().as_bytes());
             return Flow::Done;
         }
     }

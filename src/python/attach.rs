@@ -8,6 +8,7 @@
 use super::table::api;
 use crate::sys::python::{PyInterpreterState, PyThreadState};
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Proof that the current thread is attached to an interpreter. Not sendable to other threads.
 #[derive(Clone, Copy)]
@@ -63,6 +64,28 @@ pub struct InterpreterState(*mut PyInterpreterState);
 unsafe impl Send for InterpreterState {}
 // SAFETY: as above.
 unsafe impl Sync for InterpreterState {}
+
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Has `forks` count. Called once, before the application's code runs.
+pub fn count_forks() {
+    extern "C" fn in_child() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    // SAFETY: the function does nothing but count, which is allowed in a child of a threaded process.
+    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+}
+
+/// How many forks lie between this process and the one that `count_forks` was called in.
+pub fn forks() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// The end of a forked process that came back from the application instead of ending in it.
+pub fn leave_forked_process() -> ! {
+    // SAFETY: ends this process only, without running what belongs to the one it was forked from.
+    unsafe { libc::_exit(0) }
+}
 
 /// This thread's state in one interpreter.
 pub struct ThreadState(*mut PyThreadState);

@@ -14,7 +14,7 @@ use super::table::api;
 pub use crate::sys::python::PyMethodDef;
 use crate::sys::python::{METH_FASTCALL, Py_tp_call, Py_tp_dealloc, Py_tp_free, Py_tp_iter};
 use crate::sys::python::{Py_ssize_t, PyCFunction, PyObject, PyType_Slot, PyType_Spec, PyTypeObject};
-use crate::sys::python::{Py_tp_iternext, Py_tp_methods};
+use crate::sys::python::{Py_tp_iternext, Py_tp_methods, Py_tp_new};
 use once_cell::sync::OnceCell;
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
@@ -58,6 +58,7 @@ impl<T: Native> Class<T> {
         methods.push(unsafe { mem::zeroed() });
         let methods: &'static mut [PyMethodDef] = Box::leak(methods.into_boxed_slice());
         let mut slots = vec![
+            slot(Py_tp_new, refuse_new as *mut c_void),
             slot(Py_tp_dealloc, deallocate::<T> as *mut c_void),
             slot(Py_tp_methods, methods.as_mut_ptr().cast()),
         ];
@@ -178,6 +179,11 @@ pub(super) fn enter(work: impl FnOnce(Attached<'_>) -> object::Result<Option<Obj
             ptr::null_mut()
         }
     }
+}
+
+/// Instances are made by us alone: one that Python code made would have no Rust value.
+unsafe extern "C" fn refuse_new(_: *mut PyObject, _: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    enter(|py| Err(raise(py, Kind::Type, "instances of this type are made by mod_wsgi only")))
 }
 
 unsafe extern "C" fn iterate(this: *mut PyObject) -> *mut PyObject {

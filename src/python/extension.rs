@@ -12,7 +12,7 @@ use super::object::{self, Object};
 use super::table::{self, api};
 use crate::sys::python::{METH_NOARGS, PyMethodDef, PyModuleDef, PyModuleDef_Slot, PyObject};
 use std::ffi::{CStr, c_void};
-use std::os::raw::c_int;
+use std::os::raw::{c_char, c_int};
 use std::{mem, ptr};
 
 /// `serve` of the extension module.
@@ -30,8 +30,8 @@ struct DefinitionBody {
     init: *mut c_void,
     index: isize,
     copy: *mut c_void,
-    name: *const i8,
-    doc: *const i8,
+    name: *const c_char,
+    doc: *const c_char,
     size: isize,
     methods: *mut PyMethodDef,
     slots: *mut PyModuleDef_Slot,

@@ -168,9 +168,37 @@ impl Object {
         self.is_instance(py, api().PyTuple_Type)
     }
 
-    fn is_instance(&self, _py: Attached<'_>, class: *mut PyTypeObject) -> bool {
-        // SAFETY: attached; the class is one of CPython's static types.
-        unsafe { api().PyObject_IsInstance(self.as_ptr(), class.cast()) == 1 }
+    /// A list or tuple that no subclass has changed: its items may be taken one by one.
+    pub fn is_plain_sequence(&self, py: Attached<'_>) -> bool {
+        let class = self.class(py);
+        [api().PyList_Type, api().PyTuple_Type].into_iter().any(|plain| ptr::eq(class.as_ptr().cast(), plain))
+    }
+
+    /// Whether the object is an instance of BaseException.
+    pub fn is_exception(&self, py: Attached<'_>) -> bool {
+        // SAFETY: CPython sets the variable before it runs any code and never again.
+        self.is_instance(py, unsafe { *api().PyExc_BaseException }.cast())
+    }
+
+    /// By the object's real class: what it says in `__class__` may be another's.
+    fn is_instance(&self, py: Attached<'_>, class: *mut PyTypeObject) -> bool {
+        let own = self.class(py);
+        // SAFETY: attached; both are types.
+        ptr::eq(own.as_ptr().cast(), class)
+            || unsafe { api().PyType_IsSubtype(own.as_ptr().cast(), class) != 0 }
+    }
+
+    fn class(&self, py: Attached<'_>) -> Object {
+        // SAFETY: attached; every object has a type.
+        Object::from_owned(py, unsafe { api().PyObject_Type(self.as_ptr()) })
+            .expect("every object has a type")
+    }
+
+    /// Raises this exception.
+    pub fn raise(&self, py: Attached<'_>) -> Raised {
+        // SAFETY: attached; both are live, and the class is the exception's own.
+        unsafe { api().PyErr_SetObject(self.class(py).as_ptr(), self.as_ptr()) };
+        Raised
     }
 
     /// Whether the object is an instance of a class.
@@ -226,30 +254,16 @@ impl Object {
         Object::from_owned(py, item).map(Some)
     }
 
-    /// Length of a list or tuple.
-    pub fn sequence_length(&self, py: Attached<'_>) -> usize {
-        // SAFETY: attached; the type was checked.
-        let size = unsafe {
-            if self.is_list(py) {
-                api().PyList_Size(self.as_ptr())
-            } else {
-                api().PyTuple_Size(self.as_ptr())
-            }
-        };
-        usize::try_from(size).unwrap_or(0)
+    /// `len(self)`.
+    pub fn length(&self, _py: Attached<'_>) -> Result<usize> {
+        // SAFETY: attached; an object without length raises.
+        usize::try_from(unsafe { api().PyObject_Size(self.as_ptr()) }).map_err(|_| Raised)
     }
 
     /// An item of a list or tuple.
     pub fn sequence_item(&self, py: Attached<'_>, index: usize) -> Result {
-        // SAFETY: attached; the type was checked; an index out of range raises.
-        let item = unsafe {
-            if self.is_list(py) {
-                api().PyList_GetItem(self.as_ptr(), index as isize)
-            } else {
-                api().PyTuple_GetItem(self.as_ptr(), index as isize)
-            }
-        };
-        Object::from_borrowed(py, item)
+        // SAFETY: attached; a wrong type, or an index out of range, raises.
+        Object::from_owned(py, unsafe { api().PySequence_GetItem(self.as_ptr(), index as isize) })
     }
 
     /// A copy of a dictionary.
@@ -310,9 +324,7 @@ impl Object {
 
     /// The name of the object's class.
     pub fn class_name(&self, py: Attached<'_>) -> String {
-        // SAFETY: attached.
-        let class = Object::from_owned(py, unsafe { api().PyObject_Type(self.as_ptr()) });
-        let name = class.and_then(|class| class.attribute(py, c"__name__")?.to_text(py));
+        let name = self.class(py).attribute(py, c"__name__").and_then(|name| name.to_text(py));
         name.unwrap_or_else(|Raised| {
             // SAFETY: attached.
             unsafe { api().PyErr_Clear() };

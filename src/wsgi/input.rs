@@ -3,10 +3,11 @@
 //! Runs in daemons; one instance a request, made by `environ`. Reads wait detached from Python.
 
 use super::transaction::Transaction;
-use crate::python::class::{Arguments, Native, PyMethodDef, methods};
+use super::world::World;
+use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
-use crate::python::{Attached, Object};
+use crate::python::{Attached, Object, Raised};
 use crate::request::{BodyError, BodyLength};
 use parking_lot::Mutex;
 use std::ffi::CStr;
@@ -17,6 +18,7 @@ const PIECE: usize = 64 * 1024;
 
 pub struct Input {
     transaction: Arc<Transaction>,
+    world: Arc<World>,
     state: Mutex<State>,
 }
 
@@ -41,10 +43,13 @@ impl State {
         &self.buffer[taken]
     }
 
-    /// Makes room for more by dropping what was taken.
+    /// Makes room for more by dropping what was taken, and gives back what one large read needed.
     fn compact(&mut self) {
         self.buffer.drain(..self.start);
         self.start = 0;
+        if self.buffer.is_empty() && self.buffer.capacity() > 4 * PIECE {
+            self.buffer = Vec::new();
+        }
     }
 }
 
@@ -57,7 +62,11 @@ impl Native for Input {
             c"read" => read,
             c"readline" => readline,
             c"readlines" => readlines,
+            c"readinto" => readinto,
             c"close" => close,
+            c"readable" => yes,
+            c"writable" => no,
+            c"seekable" => no,
         })
     }
 
@@ -68,9 +77,16 @@ impl Native for Input {
     }
 }
 
+/// Defines the type with the attribute that `io.BufferedReader` asks for.
+pub fn define(py: Attached<'_>) -> Result<Class<Input>> {
+    let class = Class::define(py)?;
+    class.set_attribute(py, c"closed", &Object::bool(py, false)?)?;
+    Ok(class)
+}
+
 impl Input {
-    pub fn new(transaction: Arc<Transaction>) -> Input {
-        Input { transaction, state: Mutex::default() }
+    pub fn new(transaction: Arc<Transaction>, world: Arc<World>) -> Input {
+        Input { transaction, world, state: Mutex::default() }
     }
 
     fn read(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
@@ -82,7 +98,9 @@ impl Input {
             self.fill(py, &mut state, missing)?;
         }
         let count = wanted.min(state.pending().len());
-        Object::bytes(py, state.take(count))
+        let data = Object::bytes(py, state.take(count));
+        state.compact();
+        data
     }
 
     fn readline(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
@@ -111,6 +129,31 @@ impl Input {
             lines.push(Object::bytes(py, state.take(length))?);
         }
         Object::list(py, &lines)
+    }
+
+    /// As a raw stream reads: waits for at least a byte, and gives no more than is here then. It is what
+    /// `io.BufferedReader` builds on.
+    fn readinto(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
+        arguments.expect(py, 1, 1)?;
+        let buffer = arguments.get(py, 0).ok_or(Raised)?;
+        let view = self.world.view.call(py, [buffer])?;
+        let room = view.length(py)?;
+        let mut state = self.lock(py);
+        if state.pending().is_empty() && room > 0 && !state.ended {
+            self.fill(py, &mut state, room)?;
+        }
+        let count = room.min(state.pending().len());
+        let data = Object::bytes(py, state.take(count))?;
+        drop(state);
+        self.world.fill.call(py, [view, data])
+    }
+
+    fn yes(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {
+        Object::bool(py, true)
+    }
+
+    fn no(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {
+        Object::bool(py, false)
     }
 
     /// The server closes the stream; for the application there is nothing to do.
@@ -181,6 +224,6 @@ fn size_argument(py: Attached<'_>, arguments: &Arguments<'_>) -> Result<usize> {
     }
 }
 
-fn read_error(py: Attached<'_>, error: &BodyError) -> crate::python::Raised {
+fn read_error(py: Attached<'_>, error: &BodyError) -> Raised {
     raise(py, Kind::Os, &format!("mod_wsgi request data read error: {}", error.reason))
 }

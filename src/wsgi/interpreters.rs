@@ -21,7 +21,8 @@ pub struct Interpreter {
 pub struct Interpreters {
     facts: Facts,
     main: Arc<Interpreter>,
-    named: Mutex<HashMap<String, Arc<Interpreter>>>,
+    /// With the reason, where one could not be made: it is not tried again.
+    named: Mutex<HashMap<String, Result<Arc<Interpreter>, Message>>>,
     /// One interpreter is made at a time. Taken only while not attached.
     making: Mutex<()>,
 }
@@ -39,7 +40,7 @@ impl Interpreters {
 
     /// Those beside the main one.
     pub fn others(&self) -> Vec<Arc<Interpreter>> {
-        self.named.lock().values().cloned().collect()
+        self.named.lock().values().filter_map(|made| made.as_ref().ok().cloned()).collect()
     }
 
     /// The interpreter of an application group. `main_state` is the calling thread's state in the
@@ -49,11 +50,11 @@ impl Interpreters {
             return Ok(Arc::clone(&self.main));
         }
         if let Some(known) = self.named.lock().get(name) {
-            return Ok(Arc::clone(known));
+            return known.clone();
         }
         let _making = self.making.lock();
         if let Some(known) = self.named.lock().get(name) {
-            return Ok(Arc::clone(known));
+            return known.clone();
         }
         let made = main_state.attached(|py| py.new_interpreter(|py| interpreter(py, &self.facts, name)));
         let made = made.unwrap_or_else(|| {
@@ -62,16 +63,19 @@ impl Interpreters {
                  WSGIApplicationGroup %{{GLOBAL}} uses the main interpreter instead"
             );
             Err(Message::new(403, text))
-        })?;
-        self.named.lock().insert(name.to_string(), Arc::clone(&made));
-        Ok(made)
+        });
+        self.named.lock().insert(name.to_string(), made.clone());
+        made
     }
 }
 
 fn interpreter(py: Attached<'_>, facts: &Facts, name: &str) -> Result<Arc<Interpreter>, Message> {
     let world = World::create(py, facts, name).map_err(|_raised| {
         let exception = Exception::fetch(py);
-        let reason = exception.value.display(py).unwrap_or_else(|_| exception.value.class_name(py));
+        let reason = exception.value.display(py).unwrap_or_else(|_raised| {
+            drop(Exception::fetch(py));
+            exception.value.class_name(py)
+        });
         let text = format!("the interpreter of application group '{name}' could not be prepared: {reason}");
         Message::new(404, text)
     })?;
@@ -103,6 +107,6 @@ impl ThreadStates {
 
 /// Looks a callable up in a script's module, as the script has it now.
 pub fn callable(py: Attached<'_>, world: &World, module: &Object, name: &[u8]) -> Option<Object> {
-    let name = world.name(py, name).ok()?;
+    let name = world.name(py, name).map_err(|_raised| drop(Exception::fetch(py))).ok()?;
     module.optional_attribute(py, &name).filter(|found| found.is_callable(py))
 }

@@ -30,6 +30,7 @@ impl Native for LogStream {
         methods!(LogStream {
             c"write" => write,
             c"writelines" => writelines,
+            c"log" => log,
             c"flush" => flush,
             c"close" => flush,
             c"isatty" => no,
@@ -42,8 +43,9 @@ impl Native for LogStream {
 }
 
 /// Defines the type with the attributes that code expects of a text stream.
-pub fn define(py: Attached<'_>) -> Result<Class<LogStream>> {
+pub fn define(py: Attached<'_>, buffer: &Object) -> Result<Class<LogStream>> {
     let class = Class::define(py)?;
+    class.set_attribute(py, c"buffer", buffer)?;
     class.set_attribute(py, c"encoding", &Object::text(py, "utf-8")?)?;
     class.set_attribute(py, c"errors", &Object::text(py, "backslashreplace")?)?;
     class.set_attribute(py, c"newlines", &Object::none(py))?;
@@ -78,6 +80,27 @@ impl LogStream {
         let lines = arguments.get(py, 0).ok_or(Raised)?.iter(py)?;
         while let Some(line) = lines.next(py)? {
             self.append(py, &line.to_text(py)?);
+        }
+        Ok(Object::none(py))
+    }
+
+    /// For `mod_wsgi.LogHandler`: a record at a level of its own, by the level's number at httpd.
+    fn log(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
+        arguments.expect(py, 2, 2)?;
+        let number = arguments.get(py, 0).ok_or(Raised)?.to_i64(py)?;
+        let text = arguments.get(py, 1).ok_or(Raised)?.display(py)?;
+        let level = match number {
+            ..=2 => Level::Critical,
+            3 => Level::Error,
+            4 => Level::Warning,
+            5 => Level::Notice,
+            6 => Level::Info,
+            _ => Level::Debug,
+        };
+        let transaction = self.transaction.clone().or_else(transaction::current);
+        match transaction.filter(|transaction| transaction.is_open(py)) {
+            Some(transaction) => transaction.log_lines(py, level, text.as_bytes()),
+            None => py.detached(|| write_process_output(format!("{text}\n").as_bytes())),
         }
         Ok(Object::none(py))
     }

@@ -16,6 +16,7 @@ use crate::python::{Attached, Exception, Object, Raised};
 use crate::request::{FilePart, Outcome, Request};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 /// Data from this size on is sent from where it lies, detached, instead of being copied.
@@ -67,14 +68,36 @@ pub fn run(
     });
     let outcome = match result {
         Ok(()) => Outcome::Complete,
-        Err(Failed::Raised(Raised)) => {
-            log_exception(py, &interpreter.world, &transaction, request);
-            Outcome::Failed(500)
-        }
+        Err(Failed::Raised(Raised)) => Outcome::Failed(unhandled(py, interpreter, &transaction, request)),
         Err(Failed::Logged(status)) => Outcome::Failed(status),
         Err(Failed::Disconnected) => Outcome::Failed(500),
     };
     Ran { carrier: transaction.finish(py, outcome), script_changed }
+}
+
+/// An exception that left the application: its fault, and 500, unless it is our own about a body that
+/// the client did not send to its end.
+fn unhandled(
+    py: Attached<'_>,
+    interpreter: &Interpreter,
+    transaction: &Transaction,
+    request: &Request<'_>,
+) -> u16 {
+    let exception = Exception::fetch(py);
+    if exception.is(py, Kind::Os) && transaction.disconnected.load(Ordering::Relaxed) {
+        // The child has logged that the client is gone; there is nobody to answer.
+        return 500;
+    }
+    let broken = transaction.body_error().filter(|_| exception.is(py, Kind::Os));
+    let Some(error) = broken else {
+        exception.restore(py);
+        log_exception(py, &interpreter.world, transaction, request);
+        return 500;
+    };
+    let text = format!("the application did not handle that the request's body broke off: {error}");
+    let line = Message::new(410, text).to_string();
+    transaction.with(py, |carrier| carrier.log(Level::Info, line.as_bytes()));
+    if error.status == 0 { 400 } else { error.status }
 }
 
 fn serve(
@@ -90,7 +113,7 @@ fn serve(
     let world = &interpreter.world;
     let application = application(py, interpreter, request, transaction, script_changed)?;
     let environ = environ::build(py, world, request.environ)?;
-    let input = world.input.instance(py, Input::new(Arc::clone(transaction)))?;
+    let input = world.input.instance(py, Input::new(Arc::clone(transaction), Arc::clone(world)))?;
     let errors = world.errors.instance(py, LogStream::of_request(Arc::clone(transaction)))?;
     environ.dict_set(py, &world.key_input, &input)?;
     environ.dict_set(py, &world.key_errors, &errors)?;
@@ -158,7 +181,7 @@ fn send_all(
     transaction: &Transaction,
     iterable: &Object,
 ) -> std::result::Result<(), Failed> {
-    if iterable.is_list(py) || iterable.is_tuple(py) {
+    if iterable.is_plain_sequence(py) {
         return send_sequence(py, transaction, iterable);
     }
     if iterable.is_of(py, &world.file_wrapper)
@@ -166,7 +189,7 @@ fn send_all(
     {
         return send_file(py, transaction, part);
     }
-    let iterator = iterable.iter(py).inspect_err(|_| refuse_non_iterable(py, iterable))?;
+    let iterator = iterable.iter(py).inspect_err(|_| refuse_non_iterable(py, world, iterable))?;
     while let Some(data) = iterator.next(py)? {
         queue(py, transaction, &data)?;
         push(py, transaction)?;
@@ -221,30 +244,33 @@ fn send_sequence(
     transaction: &Transaction,
     sequence: &Object,
 ) -> std::result::Result<(), Failed> {
-    if sequence.sequence_length(py) == 1 {
+    if sequence.length(py)? == 1 {
         let data = sequence.sequence_item(py, 0)?;
         if data.is_bytes(py) {
             transaction.response.lock().derive_content_length(data.as_bytes(py)?.len());
         }
     }
     let mut index = 0;
-    while index < sequence.sequence_length(py) {
+    while index < sequence.length(py)? {
         queue(py, transaction, &sequence.sequence_item(py, index)?)?;
         index += 1;
     }
     Ok(())
 }
 
-fn refuse_non_iterable(py: Attached<'_>, iterable: &Object) {
-    drop(Exception::fetch(py));
-    let text = format!(
-        "the application returned {}; it must return an iterable of bytes (PEP 3333)",
-        if iterable.is_none(py) {
-            "None".to_string()
-        } else {
-            format!("an object of class {}", iterable.class_name(py))
-        }
-    );
+/// Says it in PEP 3333's words where an object is no iterable; what its own `__iter__` raises stays.
+fn refuse_non_iterable(py: Attached<'_>, world: &World, iterable: &Object) {
+    let exception = Exception::fetch(py);
+    let has = |name| iterable.optional_attribute(py, name).is_some();
+    if has(&world.name_iter) || has(&world.name_getitem) {
+        exception.restore(py);
+        return;
+    }
+    let what = match iterable.is_none(py) {
+        true => "None".to_string(),
+        false => format!("an object of class {}", iterable.class_name(py)),
+    };
+    let text = format!("the application returned {what}; it must return an iterable of bytes (PEP 3333)");
     raise(py, Kind::Type, &text);
 }
 
@@ -254,6 +280,7 @@ pub fn send(py: Attached<'_>, transaction: &Transaction, data: &Object) -> Resul
     sent.map_err(|failed| match failed {
         Failed::Raised(raised) => raised,
         Failed::Logged(_) | Failed::Disconnected => {
+            transaction.disconnected.store(true, Ordering::Relaxed);
             raise(py, Kind::Os, "the client has gone; the response cannot be written")
         }
     })

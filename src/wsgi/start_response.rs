@@ -27,7 +27,7 @@ impl Native for Write {
     const CALLABLE: bool = true;
 
     fn call(&self, py: Attached<'_>, arguments: &Object, _named: Option<&Object>) -> Result {
-        if arguments.sequence_length(py) != 1 {
+        if arguments.length(py)? != 1 {
             return Err(raise(py, Kind::Type, "write() takes one argument, the data"));
         }
         send(py, &self.0, &arguments.sequence_item(py, 0)?)?;
@@ -40,7 +40,7 @@ impl Native for StartResponse {
     const CALLABLE: bool = true;
 
     fn call(&self, py: Attached<'_>, arguments: &Object, named: Option<&Object>) -> Result {
-        let given = arguments.sequence_length(py);
+        let given = arguments.length(py)?;
         let argument = |index: usize, name: &CStr| -> Option<Object> {
             if index < given {
                 return arguments.sequence_item(py, index).ok();
@@ -75,14 +75,20 @@ impl StartResponse {
             }
             return Ok(());
         };
-        if !exc_info.is_tuple(py) || exc_info.sequence_length(py) != 3 {
+        if !exc_info.is_tuple(py) || exc_info.length(py)? != 3 {
             let text = "exc_info of start_response() must be the tuple that sys.exc_info() returns";
             return Err(raise(py, Kind::Type, text));
         }
+        let value = exc_info.sequence_item(py, 1)?;
+        if !value.is_exception(py) {
+            let text =
+                format!("exc_info of start_response() holds no exception but {}", value.class_name(py));
+            return Err(raise(py, Kind::Type, &text));
+        }
         if head_sent {
-            let item = |index| exc_info.sequence_item(py, index);
-            let exception = Exception { class: item(0)?, value: item(1)?, traceback: item(2)? };
-            return Err(exception.restore(py));
+            let with_traceback = value.attribute(py, c"with_traceback")?;
+            let exception = with_traceback.call(py, [exc_info.sequence_item(py, 2)?])?;
+            return Err(exception.raise(py));
         }
         Ok(())
     }
@@ -96,12 +102,12 @@ fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Hea
         let text = format!("headers must be a list of (name, value) tuples, not {}", headers.class_name(py));
         return Err(raise(py, Kind::Type, &text));
     }
-    let count = headers.sequence_length(py);
+    let count = headers.length(py)?;
     let mut head = Head { status, headers: Vec::with_capacity(count + 1) };
     let mut content_length = None;
     for index in 0..count {
         let pair = headers.sequence_item(py, index)?;
-        if !pair.is_tuple(py) || pair.sequence_length(py) != 2 {
+        if !pair.is_tuple(py) || pair.length(py)? != 2 {
             let text = format!("header {} is {}, not a (name, value) tuple", index + 1, pair.repr(py)?);
             return Err(raise(py, Kind::Type, &text));
         }

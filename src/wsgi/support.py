@@ -32,6 +32,7 @@ def install_modules(version, process_group, application_group, processes, thread
     module.maximum_processes = processes
     module.threads_per_process = threads
     module.FileWrapper = FileWrapper
+    module.__getattr__ = _defined_when_used
     sys.modules["mod_wsgi"] = module
 
     httpd = types.ModuleType("apache")
@@ -39,6 +40,45 @@ def install_modules(version, process_group, application_group, processes, thread
     httpd.maximum_processes = processes
     httpd.threads_per_process = threads
     sys.modules["apache"] = httpd
+
+
+def _defined_when_used(name):
+    """mod_wsgi.LogHandler: not every site wants logging to be imported."""
+    if name != "LogHandler":
+        raise AttributeError(f"module 'mod_wsgi' has no attribute {name!r}")
+    import logging
+
+    class LogHandler(logging.Handler):
+        """A logging.Handler whose records keep their level in httpd's error log."""
+
+        def emit(self, record):
+            steps = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+            level = next((number for least, number in steps if record.levelno >= least), 7)
+            try:
+                sys.__stderr__.log(level, self.format(record))
+            except Exception:
+                self.handleError(record)
+
+    LogHandler.__module__ = "mod_wsgi"
+    sys.modules["mod_wsgi"].LogHandler = LogHandler
+    return LogHandler
+
+
+class LogBuffer:
+    """The bytes below a text stream that ends in the error log."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def write(self, data):
+        self.stream.write(bytes(data).decode("utf-8", "backslashreplace"))
+        return len(data)
+
+    def flush(self):
+        self.stream.flush()
+
+
+log_buffer = property(LogBuffer)
 
 
 class FileWrapper:
@@ -73,6 +113,17 @@ def file_position(wrapper):
     descriptor = fileno()
     status = os.fstat(descriptor)
     return (descriptor, tell(), status.st_size) if stat.S_ISREG(status.st_mode) else None
+
+
+def view(buffer):
+    """The bytes of a buffer, for readinto()."""
+    return memoryview(buffer).cast("B")
+
+
+def fill(view, data):
+    """Copy into the beginning of a view; how much that was."""
+    view[: len(data)] = data
+    return len(data)
 
 
 def load(path):

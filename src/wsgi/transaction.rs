@@ -8,13 +8,14 @@
 
 use super::response::Response;
 use crate::log::Level;
-use crate::python::Attached;
+use crate::python::{Attached, attach};
 use crate::request::{Body, BodyError, BodyLength, Outcome, Reply};
 use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Both directions of one request, as a value that can be handed back to its owner.
 pub trait Carrier: Body + Reply + Send {
@@ -25,6 +26,11 @@ pub struct Transaction {
     carrier: Mutex<Option<Box<dyn Carrier>>>,
     pub response: Mutex<Response>,
     pub body: BodyLength,
+    /// Why the body could not be read to its end.
+    body_error: Mutex<Option<BodyError>>,
+    forks: u32,
+    /// The client took no more of the answer.
+    pub disconnected: AtomicBool,
     partial: Mutex<Vec<(Level, Vec<u8>)>>,
 }
 
@@ -34,12 +40,24 @@ impl Transaction {
             carrier: Mutex::new(Some(carrier)),
             response: Mutex::new(Response::new(head)),
             body,
+            body_error: Mutex::new(None),
+            forks: attach::forks(),
+            disconnected: AtomicBool::new(false),
             partial: Mutex::new(Vec::new()),
         })
     }
 
+    /// Whether this is the copy in a process that the application has forked: the connection is the
+    /// original's, and nothing may be sent or read twice.
+    fn is_copy(&self) -> bool {
+        attach::forks() != self.forks
+    }
+
     /// Runs work that does not wait. None when the request is over.
     pub fn with<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Carrier) -> R) -> Option<R> {
+        if self.is_copy() {
+            return None;
+        }
         if let Some(mut carrier) = self.carrier.try_lock() {
             return carrier.as_mut().map(|carrier| work(carrier.as_mut()));
         }
@@ -48,6 +66,9 @@ impl Transaction {
 
     /// Runs work that may wait, detached from Python. None when the request is over.
     pub fn with_detached<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Carrier) -> R) -> Option<R> {
+        if self.is_copy() {
+            return None;
+        }
         py.detached(|| self.carrier.lock().as_mut().map(|carrier| work(carrier.as_mut())))
     }
 
@@ -59,10 +80,19 @@ impl Transaction {
         into: &mut Vec<u8>,
     ) -> Option<Result<usize, BodyError>> {
         let ready = self.with(py, |carrier| carrier.read_ready(most, into))?;
-        match ready {
+        let read = match ready {
             Some(count) => Some(Ok(count)),
             None => self.with_detached(py, |carrier| carrier.read(most, into)),
+        };
+        if let Some(Err(error)) = &read {
+            *self.body_error.lock() = Some(error.clone());
         }
+        read
+    }
+
+    /// Why the body broke off, if it did.
+    pub fn body_error(&self) -> Option<BodyError> {
+        self.body_error.lock().clone()
     }
 
     /// Sends what is queued without waiting; waits only when too much has piled up.
@@ -74,10 +104,15 @@ impl Transaction {
         }
     }
 
+    /// Whether the request is still running.
+    pub fn is_open(&self, py: Attached<'_>) -> bool {
+        self.with(py, |_| ()).is_some()
+    }
+
     /// Adds text to the line being written at this level; whole lines go to the log. False when the
     /// request is over.
     pub fn log_text(&self, py: Attached<'_>, level: Level, text: &str) -> bool {
-        if self.with(py, |_| ()).is_none() {
+        if !self.is_open(py) {
             return false;
         }
         let lines = {
@@ -106,26 +141,35 @@ impl Transaction {
         let _ = self.push(py);
     }
 
-    /// Ends the request: what is left of unfinished lines is logged, and the carrier comes back.
+    /// Ends the request: what is left of unfinished lines is logged, and the carrier comes back. From
+    /// its first step on, whoever still holds the transaction finds it closed.
     pub fn finish(&self, py: Attached<'_>, outcome: Outcome) -> Box<dyn Carrier> {
-        for (level, line) in std::mem::take(&mut *self.partial.lock()) {
-            self.with(py, |carrier| {
-                if !line.is_empty() {
-                    carrier.log(level, &line);
-                }
-            });
+        if self.is_copy() {
+            attach::leave_forked_process();
         }
-        self.with(py, |carrier| carrier.end(outcome));
         let taken = match self.carrier.try_lock() {
             Some(mut carrier) => carrier.take(),
             None => py.detached(|| self.carrier.lock().take()),
         };
-        taken.expect("only `finish` takes the carrier, and it is called once")
+        let mut carrier = taken.expect("only `finish` takes the carrier, and it is called once");
+        for (level, line) in std::mem::take(&mut *self.partial.lock()) {
+            if !line.is_empty() {
+                carrier.log(level, &line);
+            }
+        }
+        carrier.end(outcome);
+        carrier
     }
 }
 
-/// Takes everything up to the last newline out of `line`.
+/// A line that has not ended by this size is logged in parts.
+const LONGEST_LINE: usize = 256 * 1024;
+
+/// Takes everything up to the last newline out of `line`, and all of a line that is too long to wait for.
 pub fn take_whole_lines(line: &mut Vec<u8>) -> Vec<u8> {
+    if line.len() > LONGEST_LINE {
+        return std::mem::take(line);
+    }
     match line.iter().rposition(|byte| *byte == b'\n') {
         Some(end) => line.drain(..=end).collect(),
         None => Vec::new(),

@@ -3,7 +3,7 @@
 //!
 //! Runs in daemons; one per interpreter, made by `interpreters` and kept for the life of the process.
 
-use super::input::Input;
+use super::input::{self, Input};
 use super::log_stream::{self, LogStream};
 use super::start_response::{StartResponse, Write};
 use crate::log::Level;
@@ -39,8 +39,13 @@ pub struct World {
     pub key_errors: Object,
     pub key_thread_id: Object,
     pub name_close: Object,
+    pub name_iter: Object,
+    pub name_getitem: Object,
     pub file_wrapper: Object,
     pub file_position: Object,
+    /// A writable view of a buffer's bytes, and copying into it.
+    pub view: Object,
+    pub fill: Object,
     load: Object,
     describe: Object,
     finish: Object,
@@ -59,9 +64,9 @@ impl World {
         let source = CStr::from_bytes_with_nul(SUPPORT.as_bytes()).expect("one NUL, at the end");
         Object::execute(py, source, c"<mod_wsgi_rs>", &support)?;
         let function = |name: &CStr| support.dict_get(py, name).expect("support.py defines it");
-        let errors = log_stream::define(py)?;
+        let errors = log_stream::define(py, &function(c"log_buffer"))?;
         let world = World {
-            input: Class::define(py)?,
+            input: input::define(py)?,
             start_response: Class::define(py)?,
             write: Class::define(py)?,
             prototype: prototype(py, facts, application_group, &function(c"FileWrapper"))?,
@@ -69,8 +74,12 @@ impl World {
             key_errors: Object::interned(py, b"wsgi.errors")?,
             key_thread_id: Object::interned(py, b"mod_wsgi.thread_id")?,
             name_close: Object::interned(py, b"close")?,
+            name_iter: Object::interned(py, b"__iter__")?,
+            name_getitem: Object::interned(py, b"__getitem__")?,
             file_wrapper: function(c"FileWrapper"),
             file_position: function(c"file_position"),
+            view: function(c"view"),
+            fill: function(c"fill"),
             load: function(c"load"),
             describe: function(c"describe"),
             finish: function(c"finish"),

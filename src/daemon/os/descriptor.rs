@@ -35,6 +35,14 @@ pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
     owned(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) })
 }
 
+/// Whether the other end of a stream socket has closed, or will send no more.
+pub fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
+    let mut entry = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: one entry, which outlives the call; it does not wait.
+    let ready = unsafe { libc::poll(&raw mut entry, 1, 0) };
+    ready > 0 && entry.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+}
+
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
     Ok((reader.into(), writer.into()))

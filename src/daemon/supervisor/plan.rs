@@ -76,7 +76,7 @@ impl Start {
             processes: group.processes,
             threads: group.threads,
             stack_size: group.stack_size.unwrap_or(0) as u64,
-            httpd_uid: self.launcher.httpd_uid,
+            httpd_uid: group.socket_user.unwrap_or(self.launcher.httpd_uid),
             httpd_version: self.httpd_version,
             display_name: group.display_name.clone(),
             home: group.home.as_ref().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
