@@ -15,7 +15,7 @@
 //!    pooled or new; one frame   -- Request -->      daemon::worker  a waiting thread wakes and
 //!                                                     reads the frame, not attached to Python
 //!                                                   wsgi::run       environ, the application, its
-//!  exchange::Answer                                   iterable; attached to Python
+//!  exchange::answer                                   iterable; attached to Python
 //!    log lines, status and      <-- Log, Head --    daemon::connection  queues and sends frames
 //!    headers, data to httpd's   <-- Data ------       for wsgi::run, detached
 //!    output filters

@@ -1,0 +1,284 @@
+//! An answer on its way: the loop that reads a daemon's frames while the application runs.
+//!
+//! Runs in httpd children, called by `exchange::run`. It sets the head, passes data and files to the
+//! output filters, logs lines, and reads the client's body when the application asks for it.
+
+use super::describe;
+use crate::apache::brigade::{Aborted, Input, Output};
+use crate::apache::log;
+use crate::apache::module::Flow;
+use crate::apache::request::{Request, Table};
+use crate::config::settings::Settings;
+use crate::daemon::client::{Conversation, Trouble};
+use crate::log::{Level, Message};
+use crate::request::{BodyError, Outcome};
+use crate::wire::codec::Malformed;
+use crate::wire::frame::Kind;
+use crate::wire::request as payload;
+use std::os::fd::OwnedFd;
+
+/// The most that is read of the body for one Want.
+const LARGEST_PIECE: usize = 256 * 1024;
+
+/// Small pieces of the answer are gathered up to this size.
+const GATHERED: usize = 16 * 1024;
+
+/// An answer on its way.
+pub struct Answer<'a, 'r> {
+    request: &'a Request<'r>,
+    output: Output<'a, 'r>,
+    input: Input<'a, 'r>,
+    error_override: bool,
+    /// `WSGIEnableSendfile`.
+    sendfile: bool,
+    /// Data that waits for more, or for the end.
+    gathered: Vec<u8>,
+    /// The answer has a Content-Length.
+    length_known: bool,
+    /// Data was passed to the output filters, and with it the head.
+    begun: bool,
+    /// Passed on but not flushed to the client.
+    waiting: bool,
+}
+
+/// What ends the loop early.
+enum Cut {
+    Client,
+    /// An output filter failed.
+    Filter,
+    Daemon(Trouble),
+}
+
+impl From<Trouble> for Cut {
+    fn from(trouble: Trouble) -> Cut {
+        Cut::Daemon(trouble)
+    }
+}
+
+impl From<Aborted> for Cut {
+    fn from(aborted: Aborted) -> Cut {
+        match aborted {
+            Aborted::ByClient => Cut::Client,
+            Aborted::ByFilter => Cut::Filter,
+        }
+    }
+}
+
+impl From<Malformed> for Cut {
+    fn from(_: Malformed) -> Cut {
+        Cut::Daemon(Trouble::Died)
+    }
+}
+
+impl<'a, 'r> Answer<'a, 'r> {
+    pub fn new(request: &'a Request<'r>, input: Input<'a, 'r>, settings: &Settings) -> Self {
+        Answer {
+            request,
+            output: Output::new(request),
+            input,
+            error_override: settings.error_override(),
+            sendfile: settings.enable_sendfile(),
+            gathered: Vec::new(),
+            length_known: false,
+            begun: false,
+            waiting: false,
+        }
+    }
+
+    /// Passes the whole answer on; the connection to the daemon is kept if it can be used again.
+    pub fn relay(mut self, mut conversation: Conversation<'_>) -> Flow {
+        let group = conversation.group().to_string();
+        match self.frames(&mut conversation) {
+            Ok((Outcome::Complete, overridden)) => {
+                conversation.finish();
+                if let Some(status) = overridden {
+                    return Flow::Status(status);
+                }
+                self.finish();
+                Flow::Done
+            }
+            Ok((Outcome::Failed(status), _)) => {
+                conversation.finish();
+                self.give_up(status)
+            }
+            Err(Cut::Client) => {
+                let text = "the client closed the connection before it had the whole answer";
+                log::request(self.request, Level::Info, Message::new(221, text).to_string().as_bytes());
+                Flow::Done
+            }
+            Err(Cut::Filter) => {
+                let text = "an output filter of httpd failed; the answer is cut so that the client can tell";
+                log::request(self.request, Level::Error, Message::new(223, text).to_string().as_bytes());
+                self.output.cut();
+                Flow::Done
+            }
+            Err(Cut::Daemon(trouble)) => {
+                let (status, message) = describe(&trouble, &group);
+                log::request(self.request, Level::Error, message.to_string().as_bytes());
+                self.give_up(status)
+            }
+        }
+    }
+
+    /// The end of a complete answer. One whose length the application did not say goes out chunked
+    /// however its pieces arrived: httpd would say Content-Length if it saw the data with its end.
+    fn finish(&mut self) {
+        let gathered = std::mem::take(&mut self.gathered);
+        let passed = if self.length_known || gathered.is_empty() {
+            self.output.end(&[&gathered])
+        } else {
+            self.output.data(&[&gathered], false).and_then(|()| self.output.end(&[]))
+        };
+        // Whether the client still took the end is its own affair.
+        let _ = passed;
+    }
+
+    /// Answers with an error, or cuts the answer that has begun so that the client can tell.
+    fn give_up(&mut self, status: u16) -> Flow {
+        if !self.begun && self.gathered.is_empty() {
+            return Flow::Status(status);
+        }
+        if self.output.data(&[&self.gathered], false).is_ok() {
+            self.output.cut();
+        }
+        Flow::Done
+    }
+
+    /// Reads frames to the last one. The second value is the status of an answer that
+    /// `WSGIErrorOverride` replaces by httpd's own.
+    fn frames(&mut self, conversation: &mut Conversation<'_>) -> Result<(Outcome, Option<u16>), Cut> {
+        let mut overridden = None;
+        loop {
+            if !conversation.is_ready() {
+                self.flush()?;
+            }
+            let (kind, bytes) = conversation.frame()?;
+            match kind {
+                Kind::Log => {
+                    let (level, line) = payload::decode_log(bytes)?;
+                    log::request(self.request, level, line);
+                }
+                Kind::Head => {
+                    let (status_line, headers) = payload::decode_head(bytes)?;
+                    let status = status_number(status_line).ok_or(Malformed)?;
+                    if self.error_override && status >= 400 {
+                        overridden = Some(status);
+                        self.headers_for_error(&headers);
+                    } else {
+                        self.head(status, status_line, &headers);
+                    }
+                }
+                Kind::File => {
+                    let (offset, length) = payload::decode_file(bytes)?;
+                    let file = conversation.file()?;
+                    if overridden.is_none() {
+                        self.file(file, offset, length)?;
+                    }
+                }
+                Kind::Data if overridden.is_some() => {}
+                Kind::Data => self.data(bytes)?,
+                Kind::Want => {
+                    let most = bytes.try_into().map(u32::from_le_bytes).map_err(|_| Malformed)?;
+                    self.body(conversation, most as usize)?;
+                }
+                Kind::End => return Ok((payload::decode_outcome(bytes)?, overridden)),
+                _ => return Err(Malformed.into()),
+            }
+        }
+    }
+
+    fn head(&mut self, status: u16, line: &[u8], headers: &[(&[u8], &[u8])]) {
+        self.request.set_status(status, line);
+        self.request.forget_content_headers();
+        for (name, value) in headers {
+            if name.eq_ignore_ascii_case(b"Content-Type") {
+                self.request.set_content_type(value);
+                continue;
+            }
+            if name.eq_ignore_ascii_case(b"Content-Length") {
+                let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                if let Some(length) = length {
+                    self.length_known = true;
+                    self.request.set_content_length(length);
+                    continue;
+                }
+            }
+            self.request.add(Table::HeadersOut, name, value);
+        }
+    }
+
+    /// What of an overridden answer's headers is not about the body that httpd replaces.
+    fn headers_for_error(&self, headers: &[(&[u8], &[u8])]) {
+        for (name, value) in headers {
+            if !name.to_ascii_lowercase().starts_with(b"content-") {
+                self.request.add(Table::ErrHeadersOut, name, value);
+            }
+        }
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> Result<(), Cut> {
+        if self.gathered.len() + bytes.len() <= GATHERED {
+            self.gathered.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.begun = true;
+        self.waiting = true;
+        self.output.data(&[&self.gathered, bytes], false)?;
+        self.gathered.clear();
+        Ok(())
+    }
+
+    fn file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<(), Cut> {
+        if !self.gathered.is_empty() {
+            self.output.data(&[&self.gathered], false)?;
+            self.gathered.clear();
+        }
+        self.begun = true;
+        self.waiting = true;
+        Ok(self.output.file(file, offset, length, self.sendfile)?)
+    }
+
+    /// The application pauses: what is there goes to the client.
+    fn flush(&mut self) -> Result<(), Cut> {
+        if self.gathered.is_empty() && !self.waiting {
+            return Ok(());
+        }
+        self.begun = true;
+        self.waiting = false;
+        self.output.data(&[&self.gathered], true)?;
+        self.gathered.clear();
+        Ok(())
+    }
+
+    fn body(&mut self, conversation: &mut Conversation<'_>, most: usize) -> Result<(), Cut> {
+        let (mut piece, most) = (Vec::new(), most.min(LARGEST_PIECE));
+        let ready = self.input.read_ready(most, &mut piece);
+        if piece.is_empty() {
+            // The client may wait for what the application has said so far.
+            self.flush()?;
+        }
+        let read = match ready {
+            Ok(()) if piece.is_empty() => self.input.read(most, &mut piece),
+            Ok(()) => Ok(piece.len()),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(0) => conversation.send_body_end()?,
+            Ok(_) => conversation.send_body(&piece)?,
+            Err(error) => {
+                self.log_body_error(&error);
+                conversation.send_body_error(&error)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn log_body_error(&self, error: &BodyError) {
+        let message = Message::new(222, format!("the request's body could not be read on: {error}"));
+        log::request(self.request, Level::Info, message.to_string().as_bytes());
+    }
+}
+
+fn status_number(line: &[u8]) -> Option<u16> {
+    std::str::from_utf8(line.get(..3)?).ok()?.parse().ok()
+}

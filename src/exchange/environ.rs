@@ -1,0 +1,233 @@
+//! The environ of a request, as far as httpd knows it, and what group names may be made of.
+//!
+//! Runs in httpd children, called by `hooks::handler`. Part of `exchange`. What belongs to the process
+//! that runs the application is added there (`wsgi::environ`).
+
+use crate::apache::request::{Request, Table};
+use crate::apache::server;
+use crate::config::group_name;
+use crate::config::settings::{MapHead, Settings};
+use crate::process::Child;
+use crate::request::EnvironBuilder;
+use crate::target::Target;
+use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What group names may be made of, for this request.
+pub struct Facts<'a, 'r> {
+    request: &'a Request<'r>,
+    case_sensitive: bool,
+    server_name: String,
+    host: Option<String>,
+    script_name: String,
+}
+
+impl<'a, 'r> Facts<'a, 'r> {
+    pub fn new(request: &'a Request<'r>, case_sensitive: bool) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Facts {
+            request,
+            case_sensitive,
+            server_name: request.server().name(),
+            host: request.get(Table::HeadersIn, c"Host").map(text),
+            script_name: text(&script_name(request)),
+        }
+    }
+}
+
+impl group_name::Facts for Facts<'_, '_> {
+    fn server_name(&self) -> &str {
+        &self.server_name
+    }
+
+    fn server_port(&self) -> u16 {
+        self.request.server_port()
+    }
+
+    fn host_header(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    fn script_name(&self) -> &str {
+        &self.script_name
+    }
+
+    fn environment(&self, name: &str) -> Option<String> {
+        let c_name = std::ffi::CString::new(name).ok()?;
+        let found = self.request.get(Table::Notes, &c_name);
+        let found = found.or_else(|| self.request.get(Table::SubprocessEnv, &c_name));
+        found.map(|value| String::from_utf8_lossy(value).into_owned()).or_else(|| std::env::var(name).ok())
+    }
+
+    fn case_sensitive(&self) -> bool {
+        self.case_sensitive
+    }
+}
+
+fn script_name(request: &Request<'_>) -> Vec<u8> {
+    single_slashes(&request.uri()[..request.script_name_length()]).into_owned()
+}
+
+/// Several slashes in a row count as one.
+fn single_slashes(path: &[u8]) -> Cow<'_, [u8]> {
+    if !path.windows(2).any(|pair| pair == b"//") {
+        return Cow::Borrowed(path);
+    }
+    let mut collapsed = path.to_vec();
+    collapsed.dedup_by(|next, previous| *next == b'/' && *previous == b'/');
+    Cow::Owned(collapsed)
+}
+
+/// Everything about the request that the application gets to see.
+pub fn environ(request: &Request<'_>, child: &Child, settings: &Settings, target: &Target) -> EnvironBuilder {
+    let mut environ = EnvironBuilder::with_capacity(2048);
+    // What SetEnv, mod_rewrite, mod_ssl and redirects have set; the variables below win.
+    for (name, value) in request.entries(Table::SubprocessEnv) {
+        if name != b"HTTPS" {
+            environ.push(name, value);
+        }
+    }
+    push_headers(&mut environ, request, settings);
+    push_connection(&mut environ, request);
+    push_request(&mut environ, request, settings);
+    push_own(&mut environ, request, child, target);
+    environ
+}
+
+/// The client's headers; a name with anything but letters, digits and hyphens could pass for another.
+fn push_headers(environ: &mut EnvironBuilder, request: &Request<'_>, settings: &Settings) {
+    let mut variable = Vec::with_capacity(64);
+    for (name, value) in request.entries(Table::HeadersIn) {
+        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
+            continue;
+        }
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        if request.is_error_document() && (is("Content-Length") || is("Transfer-Encoding")) {
+            continue;
+        }
+        if is("Content-Type") || is("Content-Length") {
+            environ.push(if is("Content-Type") { b"CONTENT_TYPE" } else { b"CONTENT_LENGTH" }, value);
+            continue;
+        }
+        // HTTP_PROXY would steer the application's own requests (httpoxy).
+        let secret = is("Authorization") || is("Proxy-Authorization");
+        if is("Proxy") || (secret && !settings.pass_authorization() && !request.passes_authorization()) {
+            continue;
+        }
+        variable.clear();
+        variable.extend_from_slice(b"HTTP_");
+        variable.extend(name.iter().map(|byte| if *byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }));
+        environ.push(&variable, value);
+    }
+}
+
+fn push_connection(environ: &mut EnvironBuilder, request: &Request<'_>) {
+    let (client, client_port) = request.client();
+    let (local, local_port) = request.local();
+    let server = request.server();
+    environ.push(b"SERVER_SOFTWARE", server::banner());
+    environ.push(b"SERVER_NAME", request.server_name());
+    environ.push(b"SERVER_ADDR", local);
+    environ.push(b"SERVER_PORT", request.server_port().to_string().as_bytes());
+    environ.push(b"SERVER_ADMIN", server.admin());
+    environ.push(b"REMOTE_ADDR", client);
+    environ.push(b"REMOTE_PORT", client_port.to_string().as_bytes());
+    environ.push(b"DOCUMENT_ROOT", request.document_root());
+    environ.push(b"CONTEXT_DOCUMENT_ROOT", request.context_document_root());
+    environ.push(b"CONTEXT_PREFIX", request.context_prefix());
+    environ.push(b"REQUEST_SCHEME", request.scheme());
+    environ.push(b"wsgi.url_scheme", if is_https(request) { b"https" } else { b"http" });
+    environ.push(b"mod_wsgi.listener_host", local);
+    environ.push(b"mod_wsgi.listener_port", local_port.to_string().as_bytes());
+}
+
+/// By mod_ssl, or by the variable that administrators set behind a proxy that ends TLS.
+fn is_https(request: &Request<'_>) -> bool {
+    let told = request.get(Table::SubprocessEnv, c"HTTPS");
+    request.is_https() || told.is_some_and(|value| value == b"1" || value.eq_ignore_ascii_case(b"on"))
+}
+
+fn push_request(environ: &mut EnvironBuilder, request: &Request<'_>, settings: &Settings) {
+    let script_name = script_name(request);
+    let path_info = single_slashes(request.path_info());
+    let as_get = request.is_head() && map_to_get(request, settings);
+    environ.push(b"REQUEST_METHOD", if as_get { b"GET" } else { request.method() });
+    environ.push(b"REQUEST_URI", original_uri(request.request_line(), request.unparsed_uri()));
+    environ.push(b"SERVER_PROTOCOL", request.protocol());
+    environ.push(b"QUERY_STRING", request.query());
+    environ.push(b"SCRIPT_NAME", &script_name);
+    environ.push(b"PATH_INFO", &path_info);
+    environ.push(b"SCRIPT_FILENAME", request.filename());
+    environ.push(b"mod_wsgi.script_name", &script_name);
+    environ.push(b"mod_wsgi.path_info", &path_info);
+    if let Some(user) = request.user() {
+        environ.push(b"REMOTE_USER", user);
+    }
+    if let Some(auth_type) = request.auth_type() {
+        environ.push(b"AUTH_TYPE", auth_type);
+    }
+    if let Some((uri, query)) = request.redirected_from() {
+        environ.push(b"REDIRECT_URL", uri);
+        if let Some(query) = query {
+            environ.push(b"REDIRECT_QUERY_STRING", query);
+        }
+    }
+}
+
+fn push_own(environ: &mut EnvironBuilder, request: &Request<'_>, child: &Child, target: &Target) {
+    environ.push(b"mod_wsgi.callable_object", target.callable.as_bytes());
+    environ.push(b"mod_wsgi.request_handler", request.handler());
+    environ.push(b"mod_wsgi.handler_script", b"");
+    environ.push(b"mod_wsgi.request_id", request.log_id());
+    if let Some(id) = request.connection_log_id() {
+        environ.push(b"mod_wsgi.connection_id", id);
+    }
+    environ.push(b"mod_wsgi.server_pid", child.pid.to_string().as_bytes());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    environ.push(b"mod_wsgi.request_start", request.started().as_micros().to_string().as_bytes());
+    environ.push(b"mod_wsgi.queue_start", now.as_micros().to_string().as_bytes());
+}
+
+/// `WSGIMapHEADToGET`: an output filter may need the body to know the headers that GET would have.
+fn map_to_get(request: &Request<'_>, settings: &Settings) -> bool {
+    match settings.map_head_to_get() {
+        MapHead::On => true,
+        MapHead::Off => false,
+        MapHead::Auto => request.has_content_filter(),
+    }
+}
+
+/// The path and query of the request line, as the client sent them.
+fn original_uri<'a>(request_line: &'a [u8], unparsed: &'a [u8]) -> &'a [u8] {
+    let target = request_line.split(|byte| *byte == b' ').nth(1).unwrap_or(unparsed);
+    if target.starts_with(b"/") {
+        return target;
+    }
+    // An absolute URI: what follows the host.
+    let scheme_end = target.windows(3).position(|part| part == b"://");
+    let Some(host) = scheme_end.map(|end| end + 3) else { return target };
+    match target[host..].iter().position(|byte| *byte == b'/') {
+        Some(path) => &target[host + path..],
+        None => b"/",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_are_collapsed() {
+        assert_eq!(&*single_slashes(b"/a/b"), b"/a/b");
+        assert_eq!(&*single_slashes(b"//a///b/"), b"/a/b/");
+    }
+
+    #[test]
+    fn the_uri_is_the_clients() {
+        assert_eq!(original_uri(b"GET //a%20b?x=1 HTTP/1.1", b""), b"//a%20b?x=1");
+        assert_eq!(original_uri(b"GET http://host/a?b HTTP/1.1", b""), b"/a?b");
+        assert_eq!(original_uri(b"GET http://host HTTP/1.1", b""), b"/");
+        assert_eq!(original_uri(b"OPTIONS * HTTP/1.1", b""), b"*");
+        assert_eq!(original_uri(b"", b"/x"), b"/x");
+    }
+}
