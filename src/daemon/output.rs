@@ -4,6 +4,7 @@
 //! the last lines, for the message when a daemon cannot start, and can hold lines back until it is known
 //! whether they repeat what an earlier attempt wrote.
 
+use crate::log::unmark;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
@@ -98,7 +99,8 @@ impl Output {
             if self.last.len() == LAST_LINES {
                 self.last.pop_front();
             }
-            self.last.push_back(String::from_utf8_lossy(&line[..line.len().min(LAST_LINE)]).into_owned());
+            let (_, text) = unmark(line);
+            self.last.push_back(String::from_utf8_lossy(&text[..text.len().min(LAST_LINE)]).into_owned());
         }
         if hold {
             self.held.extend(lines.drain(..));

@@ -11,7 +11,7 @@ use super::os;
 use super::spawn::{self, Inherited};
 use super::status::StatusPage;
 use super::worker::{Equipment, Workers};
-use crate::log::Message;
+use crate::log::{Level, Message};
 use crate::python::attach::{self, ThreadState};
 use crate::python::{Attached, Object};
 use crate::wsgi::interpreters::{Interpreter, Interpreters, callable};
@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub fn main(py: Attached<'_>) -> crate::python::object::Result {
     if let Err(message) = serve(py) {
         // The supervisor has it through the control socket, or is gone.
-        write_process_output(format!("{message}\n").as_bytes());
+        write_process_output(Level::Error, format!("{message}\n").as_bytes());
     }
     Ok(Object::none(py))
 }
@@ -127,7 +127,7 @@ fn preload(py: Attached<'_>, workers: &Workers, scripts: &[Preload]) -> bool {
                     ThreadState::new(interpreter.state).attached(|py| load(py, &interpreter, preload))
                 }
                 Err(message) => {
-                    write_process_output(format!("{message}\n").as_bytes());
+                    write_process_output(Level::Error, format!("{message}\n").as_bytes());
                     false
                 }
             }
@@ -146,7 +146,7 @@ fn load(py: Attached<'_>, interpreter: &Interpreter, preload: &Preload) -> bool 
         Err(failure) => {
             let mut text = failure.traceback.unwrap_or_default();
             text.push_str(&format!("{}\n", failure.message));
-            py.detached(|| write_process_output(text.as_bytes()));
+            py.detached(|| write_process_output(Level::Error, text.as_bytes()));
             false
         }
     }

@@ -348,5 +348,5 @@ fn microseconds() -> u64 {
 
 /// A message of the process itself, by way of its standard error.
 fn report(message: &Message) {
-    log_stream::write_process_output(format!("{message}\n").as_bytes());
+    log_stream::write_process_output(Level::Error, format!("{message}\n").as_bytes());
 }

@@ -18,7 +18,7 @@ use crate::daemon::launch::Preload;
 use crate::daemon::listener::{ListenerKey, Registry};
 use crate::daemon::spawn::Launcher;
 use crate::daemon::supervisor::{self, GroupPlan, Plan, Start, longest_shutdown};
-use crate::log::{Journal, Level, Message};
+use crate::log::{Journal, Level, Message, unmark};
 use crate::process::{BUILDING, CHILD, Child, Configuration, Current, PARENT, Parent, Supervisor};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -264,9 +264,10 @@ impl Journal for ServerJournal<'_> {
 
     fn output(&self, group: usize, pid: i32, line: &[u8]) {
         let server = self.0.get(group).copied().unwrap_or_else(main_server);
+        let (level, text) = unmark(line);
         let mut record = format!("[wsgi process {pid}] ").into_bytes();
-        record.extend_from_slice(line);
-        log::server(server, Level::Error, &record);
+        record.extend_from_slice(text);
+        log::server(server, level, &record);
     }
 }
 

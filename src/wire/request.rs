@@ -73,9 +73,6 @@ pub fn decode_file(payload: &[u8]) -> Result<(u64, u64), Malformed> {
     Ok((d.u64()?, d.u64()?))
 }
 
-const LEVELS: [Level; 6] =
-    [Level::Critical, Level::Error, Level::Warning, Level::Notice, Level::Info, Level::Debug];
-
 pub fn encode_log(out: &mut Vec<u8>, level: Level, line: &[u8]) {
     out.push(level as u8);
     out.extend_from_slice(line);
@@ -83,8 +80,7 @@ pub fn encode_log(out: &mut Vec<u8>, level: Level, line: &[u8]) {
 
 pub fn decode_log(payload: &[u8]) -> Result<(Level, &[u8]), Malformed> {
     let (level, line) = payload.split_first().ok_or(Malformed)?;
-    let level = LEVELS.get(usize::from(*level)).ok_or(Malformed)?;
-    Ok((*level, line))
+    Ok((Level::from_number(*level).ok_or(Malformed)?, line))
 }
 
 /// Zero says that the answer is complete.
@@ -155,10 +151,12 @@ mod tests {
 
     #[test]
     fn every_level_survives_the_wire() {
-        for level in LEVELS {
+        for number in 0..6 {
+            let level = Level::from_number(number).unwrap();
             let mut payload = Vec::new();
             encode_log(&mut payload, level, b"line");
             assert_eq!(decode_log(&payload), Ok((level, &b"line"[..])));
         }
+        assert_eq!(decode_log(&[6]), Err(Malformed));
     }
 }

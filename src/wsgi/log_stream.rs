@@ -5,7 +5,7 @@
 //! supervisor logs for the group's virtual host.
 
 use super::transaction::{self, Transaction, take_whole_lines};
-use crate::log::Level;
+use crate::log::{Level, mark};
 use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
@@ -100,7 +100,7 @@ impl LogStream {
         let transaction = self.transaction.clone().or_else(transaction::current);
         match transaction.filter(|transaction| transaction.is_open(py)) {
             Some(transaction) => transaction.log_lines(py, level, text.as_bytes()),
-            None => py.detached(|| write_process_output(format!("{text}\n").as_bytes())),
+            None => py.detached(|| write_process_output(level, format!("{text}\n").as_bytes())),
         }
         Ok(Object::none(py))
     }
@@ -134,12 +134,12 @@ impl LogStream {
             take_whole_lines(&mut partial)
         };
         if !lines.is_empty() {
-            py.detached(|| write_process_output(&lines));
+            py.detached(|| write_process_output(self.level, &lines));
         }
     }
 }
 
 /// Whole lines to the pipe that the supervisor reads; when it is gone there is nobody left to tell.
-pub fn write_process_output(lines: &[u8]) {
-    let _ = std::io::stderr().write_all(lines);
+pub fn write_process_output(level: Level, lines: &[u8]) {
+    let _ = std::io::stderr().write_all(&mark(level, lines));
 }

@@ -136,7 +136,7 @@ impl World {
         if self.finish.call(py, []).is_err() {
             let exception = Exception::fetch(py);
             let text = self.describe(py, &exception);
-            py.detached(|| log_stream::write_process_output(text.as_bytes()));
+            py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));
         }
     }
 
