@@ -207,21 +207,50 @@ impl<'a, 'r> Output<'a, 'r> {
 
     /// Passes data on, and with `flush` all the way to the client.
     pub fn data(&self, pieces: &[&[u8]], flush: bool) -> Result<(), Aborted> {
+        self.insert_data(pieces);
+        if flush {
+            self.insert_flush();
+        }
+        self.pass()
+    }
+
+    /// Data, and the end of the answer.
+    pub fn end(&self, pieces: &[&[u8]]) -> Result<(), Aborted> {
+        self.insert_data(pieces);
+        self.insert_end();
+        self.pass()
+    }
+
+    /// The same, all the way to the client while the handler goes on.
+    pub fn end_at_once(&self, pieces: &[&[u8]]) -> Result<(), Aborted> {
+        self.insert_data(pieces);
+        self.insert_flush();
+        self.insert_end();
+        self.pass()
+    }
+
+    /// The data must outlive the `pass` that follows; a filter that keeps it makes a copy.
+    fn insert_data(&self, pieces: &[&[u8]]) {
         for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
-            // SAFETY: the data outlives `pass` below; a filter that keeps it makes a copy.
+            // SAFETY: pointer and length describe the piece, which outlives the pass.
             let bucket = unsafe {
                 api().apr_bucket_transient_create(piece.as_ptr().cast(), piece.len(), self.allocator())
             };
             self.insert(bucket);
         }
-        if flush {
-            // SAFETY: the allocator is the connection's.
-            self.insert(unsafe { api().apr_bucket_flush_create(self.allocator()) });
-        }
-        self.pass()
     }
 
-    /// Passes a part of a file on, to be sent by sendfile where `sendfile` allows and the client's
+    fn insert_flush(&self) {
+        // SAFETY: the allocator is the connection's.
+        self.insert(unsafe { api().apr_bucket_flush_create(self.allocator()) });
+    }
+
+    fn insert_end(&self) {
+        // SAFETY: the allocator is the connection's.
+        self.insert(unsafe { api().apr_bucket_eos_create(self.allocator()) });
+    }
+
+    /// Adds a part of a file to what is passed on next, to be sent by sendfile where `sendfile` allows and the client's
     /// connection can, and mapped or read otherwise.
     pub fn file(&self, file: OwnedFd, offset: u64, length: u64, sendfile: bool) -> Result<(), Aborted> {
         // SAFETY: the request's pool is alive.
@@ -242,21 +271,7 @@ impl<'a, 'r> Output<'a, 'r> {
         let (Ok(offset), Ok(length)) = (offset, length) else { return Err(Aborted::ByFilter) };
         // SAFETY: brigade, file and pool are alive; the bucket holds the file from here on.
         unsafe { api().apr_brigade_insert_file(self.brigade, own, offset, length, pool) };
-        self.pass()
-    }
-
-    /// Data, and the end of the answer.
-    pub fn end(&self, pieces: &[&[u8]]) -> Result<(), Aborted> {
-        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
-            // SAFETY: as in `data`.
-            let bucket = unsafe {
-                api().apr_bucket_transient_create(piece.as_ptr().cast(), piece.len(), self.allocator())
-            };
-            self.insert(bucket);
-        }
-        // SAFETY: the allocator is the connection's.
-        self.insert(unsafe { api().apr_bucket_eos_create(self.allocator()) });
-        self.pass()
+        Ok(())
     }
 
     /// The end of an answer that is not complete: HTTP/1.1 gets no last chunk and the connection
@@ -268,8 +283,7 @@ impl<'a, 'r> Output<'a, 'r> {
             api().ap_bucket_error_create(HTTP_BAD_GATEWAY, ptr::null(), pool, self.allocator())
         };
         self.insert(bucket);
-        // SAFETY: the allocator is the connection's.
-        self.insert(unsafe { api().apr_bucket_eos_create(self.allocator()) });
+        self.insert_end();
         self.request.close_connection();
         // SAFETY: the record is alive; filters of the content, which may have failed, are left out, and
         // no cache may take the answer for whole.

@@ -23,6 +23,9 @@ const LARGEST_PIECE: usize = 256 * 1024;
 /// Small pieces of the answer are gathered up to this size.
 const GATHERED: usize = 16 * 1024;
 
+/// And up to this one where the client asks for ranges.
+const GATHERED_FOR_RANGES: usize = 8 * 1024 * 1024;
+
 /// An answer on its way.
 pub struct Answer<'a, 'r> {
     request: &'a Request<'r>,
@@ -33,12 +36,14 @@ pub struct Answer<'a, 'r> {
     sendfile: bool,
     /// Data that waits for more, or for the end.
     gathered: Vec<u8>,
-    /// The answer has a Content-Length.
-    length_known: bool,
-    /// Data was passed to the output filters, and with it the head.
+    /// Of an answer with Content-Length: the data that has not come yet.
+    missing: Option<u64>,
+    /// There was data, so the head cannot be taken back.
     begun: bool,
-    /// Passed on but not flushed to the client.
+    /// With the output filters, but not flushed to the client.
     waiting: bool,
+    /// The end was passed on: all data had come.
+    ended: bool,
 }
 
 /// What ends the loop early.
@@ -79,9 +84,10 @@ impl<'a, 'r> Answer<'a, 'r> {
             error_override: settings.error_override(),
             sendfile: settings.enable_sendfile(),
             gathered: Vec::new(),
-            length_known: false,
+            missing: None,
             begun: false,
             waiting: false,
+            ended: false,
         }
     }
 
@@ -109,7 +115,9 @@ impl<'a, 'r> Answer<'a, 'r> {
             Err(Cut::Filter) => {
                 let text = "an output filter of httpd failed; the answer is cut so that the client can tell";
                 log::request(self.request, Level::Error, Message::new(223, text).to_string().as_bytes());
-                self.output.cut();
+                if !self.ended {
+                    self.output.cut();
+                }
                 Flow::Done
             }
             Err(Cut::Daemon(trouble)) => {
@@ -123,8 +131,11 @@ impl<'a, 'r> Answer<'a, 'r> {
     /// The end of a complete answer. One whose length the application did not say goes out chunked
     /// however its pieces arrived: httpd would say Content-Length if it saw the data with its end.
     fn finish(&mut self) {
+        if self.ended {
+            return;
+        }
         let gathered = std::mem::take(&mut self.gathered);
-        let passed = if self.length_known || gathered.is_empty() {
+        let passed = if self.missing.is_some() || gathered.is_empty() {
             self.output.end(&[&gathered])
         } else {
             self.output.data(&[&gathered], false).and_then(|()| self.output.end(&[]))
@@ -135,8 +146,11 @@ impl<'a, 'r> Answer<'a, 'r> {
 
     /// Answers with an error, or cuts the answer that has begun so that the client can tell.
     fn give_up(&mut self, status: u16) -> Flow {
-        if !self.begun && self.gathered.is_empty() {
+        if !self.begun {
             return Flow::Status(status);
+        }
+        if self.ended {
+            return Flow::Done;
         }
         if self.output.data(&[&self.gathered], false).is_ok() {
             self.output.cut();
@@ -198,7 +212,7 @@ impl<'a, 'r> Answer<'a, 'r> {
             if name.eq_ignore_ascii_case(b"Content-Length") {
                 let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                 if let Some(length) = length {
-                    self.length_known = true;
+                    self.missing = u64::try_from(length).ok();
                     self.request.set_content_length(length);
                     continue;
                 }
@@ -217,18 +231,28 @@ impl<'a, 'r> Answer<'a, 'r> {
     }
 
     fn data(&mut self, bytes: &[u8]) -> Result<(), Cut> {
-        if self.gathered.len() + bytes.len() <= GATHERED {
+        self.begun = true;
+        self.account(bytes.len() as u64);
+        // httpd gives ranges of an answer only if it sees the whole of it at once.
+        let ranged = self.missing.is_some() && self.request.get(Table::HeadersIn, c"Range").is_some();
+        let most = if ranged { GATHERED_FOR_RANGES } else { GATHERED };
+        if self.gathered.len() + bytes.len() <= most {
             self.gathered.extend_from_slice(bytes);
             return Ok(());
         }
-        self.begun = true;
         self.waiting = true;
         self.output.data(&[&self.gathered, bytes], false)?;
         self.gathered.clear();
         Ok(())
     }
 
+    fn account(&mut self, length: u64) {
+        self.missing = self.missing.map(|missing| missing.saturating_sub(length));
+    }
+
+    /// A file waits in the brigade for what comes next, as a rule the end of the answer.
     fn file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<(), Cut> {
+        self.account(length);
         if !self.gathered.is_empty() {
             self.output.data(&[&self.gathered], false)?;
             self.gathered.clear();
@@ -238,14 +262,19 @@ impl<'a, 'r> Answer<'a, 'r> {
         Ok(self.output.file(file, offset, length, self.sendfile)?)
     }
 
-    /// The application pauses: what is there goes to the client.
+    /// The application pauses: what is there goes to the client. An answer that has all its data
+    /// ends here: the client need not wait for the application to close it.
     fn flush(&mut self) -> Result<(), Cut> {
-        if self.gathered.is_empty() && !self.waiting {
+        if (self.gathered.is_empty() && !self.waiting) || self.ended {
             return Ok(());
         }
-        self.begun = true;
         self.waiting = false;
-        self.output.data(&[&self.gathered], true)?;
+        if self.missing == Some(0) {
+            self.ended = true;
+            self.output.end_at_once(&[&self.gathered])?;
+        } else {
+            self.output.data(&[&self.gathered], true)?;
+        }
         self.gathered.clear();
         Ok(())
     }

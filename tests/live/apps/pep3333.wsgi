@@ -302,10 +302,6 @@ class FalseIterable(LengthRaises):
         return 2
 
 
-class Growing(list):
-    pass
-
-
 ITERABLES = {
     "list_with_its_own_iter": lambda: ListWithItsOwnIter([b"not this"]),
     "tuple_with_its_own_iter": lambda: TupleWithItsOwnIter([b"not this"]),
