@@ -368,7 +368,9 @@ fn log_exception(py: Attached<'_>, world: &World, transaction: &Transaction, req
     let exception = Exception::fetch(py);
     let script = String::from_utf8_lossy(request.script);
     let what = if exception.is(py, Kind::SystemExit) { "SystemExit" } else { "an exception" };
-    let text = format!("{what} was raised while the application '{script}' handled a request");
+    let id = request.environ.into_iter().find(|(name, _)| *name == b"mod_wsgi.request_id");
+    let id = id.map(|(_, id)| String::from_utf8_lossy(id)).unwrap_or_default();
+    let text = format!("{what} was raised while the application '{script}' handled the request {id}");
     log(py, transaction, &Message::new(408, text));
     let traceback = world.describe(py, &exception);
     transaction.log_lines(py, Level::Error, traceback.as_bytes());

@@ -101,6 +101,27 @@ def test_threads_do_not_mix_their_lines(server: Httpd):
             server.wait_for_log(f"{mark} {part}$")
 
 
+@pytest.mark.parametrize("level, name", [(50, "crit"), (40, "error"), (30, "warn"), (20, "info")])
+def test_the_log_handler_keeps_levels(server: Httpd, level: int, name: str):
+    assert server.get(f"/log/levels?levels-{level}-of").text == "ok"
+    logged = server.wait_for_log(f"levels-{level}-of at {level}$")
+    assert re.search(rf"\[wsgi:{name}\].*client 127", logged), logged
+
+
+@pytest.mark.ours
+def test_bytes_go_through_the_buffer(server: Httpd):
+    assert server.get("/log/buffer?bytes").text == "ok"
+    assert ":error]" in server.wait_for_log("bytes through the buffer")
+
+
+@pytest.mark.ours
+def test_lines_of_a_thread_after_the_request(server: Httpd):
+    """They go to the host's log: the request's client may be long gone."""
+    assert server.get("/log/thread?late").text == "ok"
+    assert ":error]" in server.wait_for_log("late errors after the request")
+    assert ":info]" in server.wait_for_log("late print after the request")
+
+
 def test_import_error_is_explained(server: Httpd):
     """The traceback is logged when the script is loaded, which may be before the first request."""
     start = len(server.error_log())

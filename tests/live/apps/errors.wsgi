@@ -2,6 +2,9 @@
 
 import logging
 import sys
+import threading
+
+import mod_wsgi
 
 
 def application(environ, start_response):
@@ -24,6 +27,20 @@ def application(environ, start_response):
         print(words, "on stderr", file=sys.stderr)
     elif way == "logging":
         logging.getLogger().warning("%s by logging", words)
+    elif way == "levels":
+        handler = mod_wsgi.LogHandler()
+        for level in (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG):
+            handler.emit(logging.LogRecord("site", level, "", 0, "%s at %d", (words, level), None))
+    elif way == "buffer":
+        environ["wsgi.errors"].buffer.write(f"{words} through the buffer\n".encode())
+    elif way == "thread":
+        errors = environ["wsgi.errors"]
+
+        def after():
+            errors.write(f"{words} errors after the request\n")
+            print(words, "print after the request")
+
+        threading.Timer(0.2, after).start()
     elif way == "format":
         environ["wsgi.errors"].write(f"{words} %s %n %d 100%\n")
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])

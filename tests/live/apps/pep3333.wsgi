@@ -560,7 +560,7 @@ def file(environ, start_response):
         "pipe": lambda path: os.popen(f"cat '{path}'")._stream.buffer,
         "no_fileno": lambda path: NoFileno(open(path, "rb")),
         "only_read": lambda path: OnlyRead(open(path, "rb")),
-        "write_only": lambda path: open(path, "ab"),
+        "unreadable": Unreadable,
     }
     source = Watched(kinds[wanted["like"]](wanted["path"]), wanted.get("name", "file"))
     if wanted.get("skip"):
@@ -588,6 +588,25 @@ class NoFileno:
 class OnlyRead:
     def __init__(self, file):
         self.read, self.close = file.read, file.close
+
+
+class Unreadable:
+    """A regular file that is open, but not for reading."""
+
+    def __init__(self, path):
+        self.descriptor = os.open(path, os.O_WRONLY)
+
+    def fileno(self):
+        return self.descriptor
+
+    def tell(self):
+        return 0
+
+    def read(self, size):
+        return os.read(self.descriptor, size)
+
+    def close(self):
+        os.close(self.descriptor)
 
 
 def file_then_deleted(environ, start_response):
