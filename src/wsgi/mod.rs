@@ -10,6 +10,7 @@ pub mod log_stream;
 pub mod response;
 pub mod run;
 pub mod script;
+pub mod send;
 pub mod start_response;
 pub mod transaction;
 pub mod world;

@@ -3,7 +3,7 @@
 //! Runs in daemons; one instance a request, made by `run`.
 
 use super::response::{check_header, check_status};
-use super::run::send;
+use super::send::send;
 use super::transaction::Transaction;
 use super::world::World;
 use crate::python::class::Native;

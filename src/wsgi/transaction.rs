@@ -7,7 +7,7 @@
 //! and nobody attaches while holding one.
 
 use super::response::Response;
-use crate::log::Level;
+use crate::log::{Level, Message};
 use crate::python::{Attached, attach};
 use crate::request::{Body, BodyError, BodyLength, Outcome, Reply};
 use parking_lot::Mutex;
@@ -139,6 +139,11 @@ impl Transaction {
         });
         // A peer that is gone is noticed by whoever sends data next.
         let _ = self.push(py);
+    }
+
+    /// Queues a message of our own for the log; it leaves with what is sent next.
+    pub fn log_message(&self, py: Attached<'_>, level: Level, message: &Message) {
+        self.with(py, |carrier| carrier.log(level, message.to_string().as_bytes()));
     }
 
     /// Ends the request: what is left of unfinished lines is logged, and the carrier comes back. From

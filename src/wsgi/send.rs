@@ -1,0 +1,213 @@
+//! The application's answer on its way out: from its iterable, or `write()`, to the carrier.
+//!
+//! Runs in a daemon's worker thread, called by `run` and by the `write` that `start_response` returns.
+//! What can be sent without waiting is; where sending has to wait, it does so detached from Python.
+
+use super::transaction::Transaction;
+use super::world::World;
+use crate::log::{Level, Message};
+use crate::python::error::{Kind, raise};
+use crate::python::object::Result;
+use crate::python::{Attached, Exception, Object, Raised};
+use crate::request::{FilePart, Request};
+use std::sync::atomic::Ordering;
+
+/// Data from this size on is sent from where it lies, detached, instead of being copied.
+const LARGE: usize = 32 * 1024;
+
+/// Why a request has no complete answer.
+pub enum Failed {
+    /// Python raised; not logged yet.
+    Raised(Raised),
+    /// Logged already; the status is for a client that has not got a head yet.
+    Logged(u16),
+    /// The client is gone: nobody to answer.
+    Disconnected,
+}
+
+impl From<Raised> for Failed {
+    fn from(raised: Raised) -> Failed {
+        Failed::Raised(raised)
+    }
+}
+
+/// All of the iterable, PEP 3333's "buffering and streaming" included.
+pub fn send_all(
+    py: Attached<'_>,
+    world: &World,
+    transaction: &Transaction,
+    iterable: &Object,
+) -> std::result::Result<(), Failed> {
+    if iterable.is_plain_sequence(py) {
+        return send_sequence(py, transaction, iterable);
+    }
+    if iterable.is_of(py, &world.file_wrapper)
+        && let Some(part) = file_part(py, world, iterable)
+    {
+        return send_file(py, transaction, part);
+    }
+    let iterator = iterable.iter(py).inspect_err(|_| refuse_non_iterable(py, world, iterable))?;
+    while let Some(data) = iterator.next(py)? {
+        queue(py, transaction, &data)?;
+        push(py, transaction)?;
+    }
+    Ok(())
+}
+
+/// What `wsgi.file_wrapper` holds, from where it stands to its end, if that is a regular file. A file
+/// object that refuses a question is iterated instead.
+fn file_part(py: Attached<'_>, world: &World, wrapper: &Object) -> Option<FilePart> {
+    let answer = world.file_position.call(py, [wrapper.clone_ref(py)]);
+    let answer = answer.unwrap_or_else(|Raised| {
+        drop(Exception::fetch(py));
+        Object::none(py)
+    });
+    if answer.is_none(py) {
+        return None;
+    }
+    let number = |index| answer.sequence_item(py, index).and_then(|item| item.to_i64(py)).ok();
+    let descriptor = i32::try_from(number(0)?).ok()?;
+    let (offset, size) = (u64::try_from(number(1)?).ok()?, u64::try_from(number(2)?).ok()?);
+    Some(FilePart { descriptor, offset, length: size.saturating_sub(offset) })
+}
+
+/// The file goes to httpd as a descriptor: no byte of it passes through this process.
+fn send_file(
+    py: Attached<'_>,
+    transaction: &Transaction,
+    mut part: FilePart,
+) -> std::result::Result<(), Failed> {
+    let piece = {
+        let mut response = transaction.response.lock();
+        response.derive_content_length(usize::try_from(part.length).unwrap_or(usize::MAX));
+        response.piece(usize::try_from(part.length).unwrap_or(usize::MAX))
+    };
+    let Some(piece) = piece else {
+        return Err(raise(py, Kind::Assertion, "data was returned before start_response() was called").into());
+    };
+    part.length = piece.length as u64;
+    let sent = transaction.with_detached(py, |carrier| {
+        if let Some(head) = &piece.head {
+            carrier.head(head);
+        }
+        if part.length == 0 { Ok(()) } else { carrier.file(&part) }
+    });
+    sent.unwrap_or(Ok(())).map_err(|_| Failed::Disconnected)
+}
+
+/// The items of a list are all there: they share a write, and a single one gives Content-Length.
+fn send_sequence(
+    py: Attached<'_>,
+    transaction: &Transaction,
+    sequence: &Object,
+) -> std::result::Result<(), Failed> {
+    if sequence.length(py)? == 1 {
+        let data = sequence.sequence_item(py, 0)?;
+        if data.is_bytes(py) {
+            transaction.response.lock().derive_content_length(data.as_bytes(py)?.len());
+        }
+    }
+    let mut index = 0;
+    while index < sequence.length(py)? {
+        queue(py, transaction, &sequence.sequence_item(py, index)?)?;
+        index += 1;
+    }
+    Ok(())
+}
+
+/// Says it in PEP 3333's words where an object is no iterable; what its own `__iter__` raises stays.
+fn refuse_non_iterable(py: Attached<'_>, world: &World, iterable: &Object) {
+    let exception = Exception::fetch(py);
+    let has = |name| iterable.optional_attribute(py, name).is_some();
+    if has(&world.name_iter) || has(&world.name_getitem) {
+        exception.restore(py);
+        return;
+    }
+    let what = match iterable.is_none(py) {
+        true => "None".to_string(),
+        false => format!("an object of class {}", iterable.class_name(py)),
+    };
+    let text = format!("the application returned {what}; it must return an iterable of bytes (PEP 3333)");
+    raise(py, Kind::Type, &text);
+}
+
+/// For `write()`: the data is on its way when this returns.
+pub fn send(py: Attached<'_>, transaction: &Transaction, data: &Object) -> Result<()> {
+    let sent = queue(py, transaction, data).and_then(|()| push(py, transaction));
+    sent.map_err(|failed| match failed {
+        Failed::Raised(raised) => raised,
+        Failed::Logged(_) | Failed::Disconnected => {
+            transaction.disconnected.store(true, Ordering::Relaxed);
+            raise(py, Kind::Os, "the client has gone; the response cannot be written")
+        }
+    })
+}
+
+/// Queues a piece of the body, after the head if this is the first; large pieces are sent at once.
+fn queue(py: Attached<'_>, transaction: &Transaction, data: &Object) -> std::result::Result<(), Failed> {
+    if !data.is_bytes(py) {
+        let text = format!("the response must consist of bytes objects, got {}", data.class_name(py));
+        return Err(raise(py, Kind::Type, &text).into());
+    }
+    let bytes = data.as_bytes(py)?;
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let piece = transaction.response.lock().piece(bytes.len());
+    let Some(piece) = piece else {
+        return Err(raise(py, Kind::Assertion, "data was returned before start_response() was called").into());
+    };
+    if piece.excess {
+        let text = "the application returned more data than its Content-Length says; the rest is left out";
+        transaction.log_message(py, Level::Warning, &Message::new(406, text));
+    }
+    let bytes = &bytes[..piece.length];
+    let queued = transaction.with(py, |carrier| {
+        if let Some(head) = &piece.head {
+            carrier.head(head);
+        }
+        if bytes.len() < LARGE {
+            carrier.data(bytes);
+        }
+    });
+    if queued.is_none() {
+        return Err(raise(py, Kind::Runtime, "write() was called after its request had ended").into());
+    }
+    if bytes.len() >= LARGE {
+        let flushed = transaction.with_detached(py, |carrier| carrier.flush(bytes));
+        return flushed.unwrap_or(Ok(())).map_err(|_| Failed::Disconnected);
+    }
+    Ok(())
+}
+
+fn push(py: Attached<'_>, transaction: &Transaction) -> std::result::Result<(), Failed> {
+    transaction.push(py).map_err(|_| Failed::Disconnected)
+}
+
+/// After the last item: the head, if no data carried it, and whether the body is as long as announced.
+pub fn finish(
+    py: Attached<'_>,
+    transaction: &Transaction,
+    request: &Request<'_>,
+) -> std::result::Result<(), Failed> {
+    let (started, head, missing) = {
+        let mut response = transaction.response.lock();
+        (response.started(), response.take_head(), response.missing())
+    };
+    if !started {
+        return Err(raise(py, Kind::Assertion, "the application did not call start_response()").into());
+    }
+    if let Some((missing, announced)) = missing {
+        let text = format!(
+            "the application '{}' announced Content-Length {announced} and returned {missing} bytes less; \
+             the connection is closed so that the client can tell",
+            String::from_utf8_lossy(request.script)
+        );
+        transaction.log_message(py, Level::Error, &Message::new(407, text));
+        return Err(Failed::Logged(500));
+    }
+    if let Some(head) = &head {
+        transaction.with(py, |carrier| carrier.head(head));
+    }
+    Ok(())
+}
