@@ -4,6 +4,7 @@
 //! frame. `Body` and `Reply` are how the application's side reads and answers, whoever carries it.
 
 use crate::log::Level;
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
@@ -96,14 +97,16 @@ impl fmt::Display for BodyError {
     }
 }
 
-/// The request's body as the application reads it.
-pub trait Body {
-    /// Appends between 1 and `most` bytes to `into`, waiting if none are there; 0 at the end.
-    /// Called detached from Python.
-    fn read(&mut self, most: usize, into: &mut Vec<u8>) -> Result<usize, BodyError>;
-
-    /// As `read`, but only what is here already; None means that `read` would have to wait.
+/// The request's body as the application reads it. `Reply::ask` comes before `receive`.
+pub trait Body: Send {
+    /// Appends between 1 and `most` bytes of what is here, 0 at the end; None when it must be asked for.
     fn read_ready(&mut self, most: usize, into: &mut Vec<u8>) -> Option<usize>;
+
+    /// Waits for what was asked for. Called detached from Python.
+    fn receive(&mut self) -> Result<(), BodyError>;
+
+    /// For its owner, who gets it back when the request is over.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
 /// Status line and headers as the application gave them, in Latin-1.
@@ -128,9 +131,9 @@ pub struct FilePart {
     pub length: u64,
 }
 
-/// The answer on its way to the client. All but `file` and `flush` only queue and never block, so they may be
-/// called attached to Python.
-pub trait Reply {
+/// The answer on its way to the client. All but `file`, `ask` and `flush` only queue and never block, so
+/// they may be called attached to Python.
+pub trait Reply: Send {
     fn head(&mut self, head: &Head);
     fn data(&mut self, bytes: &[u8]);
     /// Sends what is queued, and then a part of a file as data. Called detached.
@@ -139,11 +142,17 @@ pub trait Reply {
     fn log(&mut self, level: Level, line: &[u8]);
     fn end(&mut self, outcome: Outcome);
 
+    /// Sends what is queued, and asks the client for more of the body, at most so much at a time.
+    fn ask(&mut self, most: usize) -> io::Result<()>;
+
     /// Sends what can be sent without waiting; true when nothing is left.
     fn push(&mut self) -> io::Result<bool>;
 
     /// Sends everything that is queued, and then `bytes` as one more piece of data. Called detached.
     fn flush(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// For its owner, who gets it back when the request is over.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
 #[cfg(test)]

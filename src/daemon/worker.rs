@@ -4,7 +4,7 @@
 //! socket and every idle connection (one-shot), so there is no dispatcher and no hand-over. A
 //! request is received detached, run attached in one piece, and its answer sent detached.
 
-use super::connection::Connection;
+use super::connection::{Connection, Incoming, Outgoing};
 use super::control::{ControlDaemon, Report};
 use super::os::{self, Epoll};
 use super::status::StatusPage;
@@ -274,7 +274,7 @@ impl Worker<'_> {
     /// Serves one request; the connection comes back if it can take another.
     fn serve_request(&mut self, mut connection: Box<Connection>) -> Option<Box<Connection>> {
         let mut payload = std::mem::take(&mut self.payload);
-        let received = connection.receive_request(&mut payload);
+        let received = connection.incoming.receive_request(&mut payload);
         let served = match received {
             Ok(true) => self.run(connection, &payload),
             // Closed by the child, as when it ends; or broken, which the child reports.
@@ -287,13 +287,13 @@ impl Worker<'_> {
 
     fn run(&mut self, mut connection: Box<Connection>, payload: &[u8]) -> Option<Box<Connection>> {
         let (mut request, first) = decode_request(payload).ok()?;
-        connection.begin(request.body, first);
+        connection.incoming.begin(request.body, first);
         let mut environ = EnvironBuilder::with_capacity(request.environ.0.len() + 64);
         environ.append(request.environ);
         environ.push(b"mod_wsgi.daemon_start", microseconds().to_string().as_bytes());
         request.environ = environ.environ();
         let mut connection = self.run_in_interpreter(connection, &request)?;
-        match connection.flush(&[]) {
+        match connection.flush() {
             Ok(()) => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 let text = "an answer was cut: httpd did not take it within socket-timeout, as when the \
@@ -316,18 +316,27 @@ impl Worker<'_> {
         let interpreter = match self.workers.interpreters.get(self.states.main(), &group) {
             Ok(interpreter) => interpreter,
             Err(message) => {
-                connection.log(Level::Error, message.to_string().as_bytes());
-                connection.end(Outcome::Failed(500));
+                connection.outgoing.log(Level::Error, message.to_string().as_bytes());
+                connection.outgoing.end(Outcome::Failed(500));
                 return Some(connection);
             }
         };
         let thread_id = self.thread_id;
         let state = self.states.of(&interpreter, main);
-        let ran = state.attached(|py| run::run(py, &interpreter, request, thread_id, connection));
+        let Connection { incoming, outgoing, .. } = *connection;
+        let ran = state.attached(|py| run::run(py, &interpreter, request, thread_id, incoming, outgoing));
         if let Some(modified) = ran.script_changed {
             self.report_change(request.script, modified);
         }
-        ran.carrier.into_any().downcast::<Connection>().ok()
+        let mut outgoing = ran.reply.into_any().downcast::<Outgoing>().ok()?;
+        let incoming = ran.body.and_then(|body| body.into_any().downcast::<Incoming>().ok());
+        let Some(incoming) = incoming else {
+            // Whether the answer was taken is the child's to notice: nobody could use the connection.
+            let _ = outgoing.flush(&[]);
+            outgoing.shut_down();
+            return None;
+        };
+        Some(Box::new(Connection::join(incoming, outgoing)))
     }
 
     fn report_change(&self, script: &[u8], modified: SystemTime) {

@@ -24,7 +24,7 @@ pub struct Input {
 
 #[derive(Default)]
 struct State {
-    /// Read from the carrier, not yet by the application.
+    /// Received, not yet read by the application.
     buffer: Vec<u8>,
     start: usize,
     ended: bool,

@@ -1,7 +1,7 @@
 //! PEP 3333: running an application for a request, whoever carries it.
 //!
 //! Runs in daemons, called by `daemon::worker`. Nothing in here knows where the process stands:
-//! a request comes as a `Request`, body and answer go through a `Carrier`.
+//! a request comes as a `Request`, body and answer go through `Body` and `Reply`.
 
 pub mod environ;
 pub mod input;

@@ -1,28 +1,30 @@
 //! Running the application for one request: PEP 3333's server side, top to bottom.
 //!
 //! Runs in a daemon's worker thread, attached to the interpreter of the request's application
-//! group. Called by `daemon::worker` with the request and its carrier, which it gives back.
+//! group. Called by `daemon::worker` with the request and the two directions of its connection, which it gives back.
 
 use super::input::Input;
 use super::interpreters::{Interpreter, callable};
 use super::log_stream::LogStream;
 use super::send::{Failed, finish, send_all};
 use super::start_response::StartResponse;
-use super::transaction::{self, Carrier, Transaction};
+use super::transaction::{self, Transaction};
 use super::{environ, world::World};
 use crate::log::{Level, Message};
 use crate::python::error::Kind;
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object, Raised};
-use crate::request::{Outcome, Request};
+use crate::request::{Body, Outcome, Reply, Request};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-/// What the worker wants to know beside the carrier.
+/// What the worker gets back.
 pub struct Ran {
-    pub carrier: Box<dyn Carrier>,
+    /// None while a thread of the application still reads.
+    pub body: Option<Box<dyn Body>>,
+    pub reply: Box<dyn Reply>,
     /// The script's file has changed since it was loaded: its new time of modification.
     pub script_changed: Option<SystemTime>,
 }
@@ -32,9 +34,10 @@ pub fn run(
     interpreter: &Interpreter,
     request: &Request<'_>,
     thread_id: u32,
-    carrier: Box<dyn Carrier>,
+    body: Box<dyn Body>,
+    reply: Box<dyn Reply>,
 ) -> Ran {
-    let transaction = Transaction::new(carrier, request.head, request.body);
+    let transaction = Transaction::new(body, reply, request.head, request.body);
     let mut script_changed = None;
     let serving = AssertUnwindSafe(|| {
         transaction::with_current(&transaction, || {
@@ -54,7 +57,8 @@ pub fn run(
         Err(Failed::Logged(status)) => Outcome::Failed(status),
         Err(Failed::Disconnected) => Outcome::Failed(500),
     };
-    Ran { carrier: transaction.finish(py, outcome), script_changed }
+    let (body, reply) = transaction.finish(py, outcome);
+    Ran { body, reply, script_changed }
 }
 
 /// An exception that left the application: its fault, and 500, unless it is our own about a body that

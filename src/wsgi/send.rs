@@ -1,4 +1,4 @@
-//! The application's answer on its way out: from its iterable, or `write()`, to the carrier.
+//! The application's answer on its way out: from its iterable, or `write()`, to the reply.
 //!
 //! Runs in a daemon's worker thread, called by `run` and by the `write` that `start_response` returns.
 //! What can be sent without waiting is; where sending has to wait, it does so detached from Python.
@@ -86,11 +86,11 @@ fn send_file(
         return Err(raise(py, Kind::Assertion, "data was returned before start_response() was called").into());
     };
     part.length = piece.length as u64;
-    let sent = transaction.with_detached(py, |carrier| {
+    let sent = transaction.with_detached(py, |reply| {
         if let Some(head) = &piece.head {
-            carrier.head(head);
+            reply.head(head);
         }
-        if part.length == 0 { Ok(()) } else { carrier.file(&part) }
+        if part.length == 0 { Ok(()) } else { reply.file(&part) }
     });
     sent.unwrap_or(Ok(())).map_err(|_| Failed::Disconnected)
 }
@@ -162,19 +162,19 @@ fn queue(py: Attached<'_>, transaction: &Transaction, data: &Object) -> std::res
         transaction.log_message(py, Level::Warning, &Message::new(406, text));
     }
     let bytes = &bytes[..piece.length];
-    let queued = transaction.with(py, |carrier| {
+    let queued = transaction.with(py, |reply| {
         if let Some(head) = &piece.head {
-            carrier.head(head);
+            reply.head(head);
         }
         if bytes.len() < LARGE {
-            carrier.data(bytes);
+            reply.data(bytes);
         }
     });
     if queued.is_none() {
         return Err(raise(py, Kind::Runtime, "write() was called after its request had ended").into());
     }
     if bytes.len() >= LARGE {
-        let flushed = transaction.with_detached(py, |carrier| carrier.flush(bytes));
+        let flushed = transaction.with_detached(py, |reply| reply.flush(bytes));
         return flushed.unwrap_or(Ok(())).map_err(|_| Failed::Disconnected);
     }
     Ok(())
@@ -207,7 +207,7 @@ pub fn finish(
         return Err(Failed::Logged(500));
     }
     if let Some(head) = &head {
-        transaction.with(py, |carrier| carrier.head(head));
+        transaction.with(py, |reply| reply.head(head));
     }
     Ok(())
 }

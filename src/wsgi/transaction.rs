@@ -1,29 +1,25 @@
-//! One request while its application runs: the carrier, shared by the Python objects of the request.
+//! One request while its application runs: its body and its reply, shared by the request's Python objects.
 //!
 //! Runs in daemons; made by `run`, held by `wsgi.input`, `wsgi.errors` and `start_response`. When the
-//! request is over the carrier is taken back, and whatever still holds the transaction finds it closed.
+//! request is over both are taken back, and whatever still holds the transaction finds it closed.
 //!
-//! Lock order: `response` before `carrier`. Nobody waits for either lock while attached to Python,
-//! and nobody attaches while holding one.
+//! Each direction has a lock of its own, so that one thread may write while another waits for the body.
+//! Nobody waits for these locks while attached to Python, nobody attaches while holding one, and nobody
+//! holds two.
 
 use super::response::Response;
 use crate::log::{Level, Message};
 use crate::python::{Attached, attach};
 use crate::request::{Body, BodyError, BodyLength, Outcome, Reply};
 use parking_lot::Mutex;
-use std::any::Any;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Both directions of one request, as a value that can be handed back to its owner.
-pub trait Carrier: Body + Reply + Send {
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
-
 pub struct Transaction {
-    carrier: Mutex<Option<Box<dyn Carrier>>>,
+    incoming: Mutex<Option<Box<dyn Body>>>,
+    reply: Mutex<Option<Box<dyn Reply>>>,
     pub response: Mutex<Response>,
     pub body: BodyLength,
     /// Why the body could not be read to its end.
@@ -35,9 +31,15 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    pub fn new(carrier: Box<dyn Carrier>, head: bool, body: BodyLength) -> Arc<Transaction> {
+    pub fn new(
+        incoming: Box<dyn Body>,
+        reply: Box<dyn Reply>,
+        head: bool,
+        body: BodyLength,
+    ) -> Arc<Transaction> {
         Arc::new(Transaction {
-            carrier: Mutex::new(Some(carrier)),
+            incoming: Mutex::new(Some(incoming)),
+            reply: Mutex::new(Some(reply)),
             response: Mutex::new(Response::new(head)),
             body,
             body_error: Mutex::new(None),
@@ -54,40 +56,53 @@ impl Transaction {
     }
 
     /// Runs work that does not wait. None when the request is over.
-    pub fn with<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Carrier) -> R) -> Option<R> {
+    pub fn with<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Reply) -> R) -> Option<R> {
         if self.is_copy() {
             return None;
         }
-        if let Some(mut carrier) = self.carrier.try_lock() {
-            return carrier.as_mut().map(|carrier| work(carrier.as_mut()));
+        if let Some(mut reply) = self.reply.try_lock() {
+            return reply.as_mut().map(|reply| work(reply.as_mut()));
         }
         self.with_detached(py, work)
     }
 
     /// Runs work that may wait, detached from Python. None when the request is over.
-    pub fn with_detached<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Carrier) -> R) -> Option<R> {
+    pub fn with_detached<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Reply) -> R) -> Option<R> {
         if self.is_copy() {
             return None;
         }
-        py.detached(|| self.carrier.lock().as_mut().map(|carrier| work(carrier.as_mut())))
+        py.detached(|| self.reply.lock().as_mut().map(|reply| work(reply.as_mut())))
     }
 
-    /// Reads from the body; `most` bytes at the most, none at its end.
+    /// Reads from the body; `most` bytes at the most, none at its end. None when the request is over. One
+    /// thread at a time: `wsgi.input` sees to that.
     pub fn read_body(
         &self,
         py: Attached<'_>,
         most: usize,
         into: &mut Vec<u8>,
     ) -> Option<Result<usize, BodyError>> {
-        let ready = self.with(py, |carrier| carrier.read_ready(most, into))?;
-        let read = match ready {
-            Some(count) => Some(Ok(count)),
-            None => self.with_detached(py, |carrier| carrier.read(most, into)),
-        };
-        if let Some(Err(error)) = &read {
-            *self.body_error.lock() = Some(error.clone());
+        if self.is_copy() {
+            return None;
         }
-        read
+        loop {
+            let ready = self.incoming.lock().as_mut()?.read_ready(most, into);
+            if let Some(count) = ready {
+                return Some(Ok(count));
+            }
+            let received = self.with_detached(py, |reply| reply.ask(most))?.map_err(|error| BodyError {
+                status: 0,
+                reason: format!("the connection to httpd failed: {error}"),
+            });
+            let received = match received {
+                Ok(()) => py.detached(|| Some(self.incoming.lock().as_mut()?.receive()))?,
+                failed => failed,
+            };
+            if let Err(error) = received {
+                *self.body_error.lock() = Some(error.clone());
+                return Some(Err(error));
+            }
+        }
     }
 
     /// Why the body broke off, if it did.
@@ -97,8 +112,8 @@ impl Transaction {
 
     /// Sends what is queued without waiting; waits only when too much has piled up.
     pub fn push(&self, py: Attached<'_>) -> io::Result<()> {
-        match self.with(py, |carrier| carrier.push()) {
-            Some(Ok(false)) => self.with_detached(py, |carrier| carrier.flush(&[])).unwrap_or(Ok(())),
+        match self.with(py, |reply| reply.push()) {
+            Some(Ok(false)) => self.with_detached(py, |reply| reply.flush(&[])).unwrap_or(Ok(())),
             Some(Err(error)) => Err(error),
             Some(Ok(true)) | None => Ok(()),
         }
@@ -143,27 +158,29 @@ impl Transaction {
 
     /// Queues a message of our own for the log; it leaves with what is sent next.
     pub fn log_message(&self, py: Attached<'_>, level: Level, message: &Message) {
-        self.with(py, |carrier| carrier.log(level, message.to_string().as_bytes()));
+        self.with(py, |reply| reply.log(level, message.to_string().as_bytes()));
     }
 
-    /// Ends the request: what is left of unfinished lines is logged, and the carrier comes back. From
-    /// its first step on, whoever still holds the transaction finds it closed.
-    pub fn finish(&self, py: Attached<'_>, outcome: Outcome) -> Box<dyn Carrier> {
+    /// Ends the request: what is left of unfinished lines is logged, and both directions come back. From
+    /// its first step on, whoever still holds the transaction finds it closed. The body does not come
+    /// back while a thread of the application still waits for it.
+    pub fn finish(&self, py: Attached<'_>, outcome: Outcome) -> (Option<Box<dyn Body>>, Box<dyn Reply>) {
         if self.is_copy() {
             attach::leave_forked_process();
         }
-        let taken = match self.carrier.try_lock() {
-            Some(mut carrier) => carrier.take(),
-            None => py.detached(|| self.carrier.lock().take()),
+        let taken = match self.reply.try_lock() {
+            Some(mut reply) => reply.take(),
+            None => py.detached(|| self.reply.lock().take()),
         };
-        let mut carrier = taken.expect("only `finish` takes the carrier, and it is called once");
+        let mut reply = taken.expect("only `finish` takes the reply, and it is called once");
         for (level, line) in std::mem::take(&mut *self.partial.lock()) {
             if !line.is_empty() {
-                carrier.log(level, &line);
+                reply.log(level, &line);
             }
         }
-        carrier.end(outcome);
-        carrier
+        reply.end(outcome);
+        let incoming = self.incoming.try_lock().and_then(|mut incoming| incoming.take());
+        (incoming, reply)
     }
 }
 

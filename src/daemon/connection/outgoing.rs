@@ -1,0 +1,174 @@
+//! What goes out: the frames of an answer, queued, sent without waiting, or sent to the end.
+//!
+//! Part of `daemon::connection`.
+
+use super::MOST_KEPT;
+use crate::daemon::os;
+use crate::log::Level;
+use crate::request::{FilePart, Head, Outcome, Reply};
+use crate::wire::frame::{self, Kind, LARGEST_DATA};
+use crate::wire::request as payload;
+use std::any::Any;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+/// Above this, what is queued is sent before more is queued.
+const MOST_QUEUED: usize = 256 * 1024;
+
+pub struct Outgoing {
+    stream: Arc<UnixStream>,
+    /// Frames on their way out; `sent` bytes of it are gone already.
+    outbox: Vec<u8>,
+    sent: usize,
+    /// Sending failed half way: no frame boundary can be relied on any more.
+    broken: bool,
+}
+
+impl Outgoing {
+    pub(super) fn new(stream: Arc<UnixStream>) -> Outgoing {
+        Outgoing { stream, outbox: Vec::new(), sent: 0, broken: false }
+    }
+
+    pub(super) fn stream(&self) -> Arc<UnixStream> {
+        Arc::clone(&self.stream)
+    }
+
+    /// Ends both directions, for whoever still waits in the other half.
+    pub fn shut_down(&self) {
+        // Closed already is as good.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        !self.broken && self.sent == self.outbox.len()
+    }
+
+    pub(super) fn settle(&mut self) {
+        if self.outbox.capacity() > MOST_KEPT {
+            self.outbox = Vec::new();
+        }
+    }
+
+    /// Remembers a failure, after which nothing more is sent.
+    fn keep_in_mind<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        self.broken |= result.is_err();
+        result
+    }
+
+    fn check_whole(&self) -> io::Result<()> {
+        if self.broken { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
+
+    fn emptied(&mut self) {
+        self.outbox.clear();
+        self.sent = 0;
+    }
+}
+
+impl Reply for Outgoing {
+    fn head(&mut self, head: &Head) {
+        frame::append(&mut self.outbox, Kind::Head, |out| payload::encode_head(out, head));
+    }
+
+    fn data(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(LARGEST_DATA) {
+            frame::append(&mut self.outbox, Kind::Data, |out| out.extend_from_slice(piece));
+        }
+    }
+
+    fn file(&mut self, part: &FilePart) -> io::Result<()> {
+        self.flush(&[])?;
+        let mut frame = Vec::new();
+        frame::append(&mut frame, Kind::File, |out| payload::encode_file(out, part.offset, part.length));
+        let file = os::duplicate(part.descriptor)?;
+        let sent = os::send_with_fd(self.stream.as_fd(), &frame, file.as_fd());
+        self.keep_in_mind(sent)
+    }
+
+    fn log(&mut self, level: Level, line: &[u8]) {
+        frame::append(&mut self.outbox, Kind::Log, |out| payload::encode_log(out, level, line));
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        frame::append(&mut self.outbox, Kind::End, |out| payload::encode_outcome(out, outcome));
+    }
+
+    fn ask(&mut self, most: usize) -> io::Result<()> {
+        let wanted = u32::try_from(most).unwrap_or(u32::MAX);
+        frame::append(&mut self.outbox, Kind::Want, |out| out.extend_from_slice(&wanted.to_le_bytes()));
+        self.flush(&[])
+    }
+
+    fn push(&mut self) -> io::Result<bool> {
+        self.check_whole()?;
+        while self.sent < self.outbox.len() {
+            match os::send_now(self.stream.as_fd(), &self.outbox[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.outbox.drain(..self.sent);
+                    self.sent = 0;
+                    return Ok(self.outbox.len() < MOST_QUEUED);
+                }
+                Err(error) => return self.keep_in_mind(Err(error)),
+            }
+        }
+        self.emptied();
+        Ok(true)
+    }
+
+    fn flush(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.check_whole()?;
+        let headers: Vec<_> =
+            bytes.chunks(LARGEST_DATA).map(|piece| frame::header(Kind::Data, piece.len())).collect();
+        let mut parts = Vec::with_capacity(1 + 2 * headers.len());
+        parts.push(IoSlice::new(&self.outbox[self.sent..]));
+        for (header, piece) in headers.iter().zip(bytes.chunks(LARGEST_DATA)) {
+            parts.push(IoSlice::new(header));
+            parts.push(IoSlice::new(piece));
+        }
+        let sent = os::send_all(self.stream.as_fd(), &mut parts);
+        drop(parts);
+        self.keep_in_mind(sent)?;
+        self.emptied();
+        Ok(())
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Connection;
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn a_large_piece_follows_what_was_queued() {
+        let (mut child, daemon) = UnixStream::pair().unwrap();
+        let mut connection = Connection::new(daemon);
+        let large = vec![b'x'; LARGEST_DATA + 10];
+        let reader = std::thread::spawn(move || {
+            let mut received = Vec::new();
+            child.read_to_end(&mut received).unwrap();
+            received
+        });
+        connection.outgoing.head(&Head { status: b"200 OK".to_vec(), headers: Vec::new() });
+        connection.outgoing.flush(&large).unwrap();
+        assert!(connection.is_clean());
+        drop(connection);
+
+        let received = reader.join().unwrap();
+        let mut rest = &received[..];
+        let mut kinds = Vec::new();
+        while let Some((kind, length)) = frame::peek(rest).unwrap() {
+            kinds.push((kind, length));
+            rest = &rest[frame::HEADER + length..];
+        }
+        assert_eq!(kinds[1..], [(Kind::Data, LARGEST_DATA), (Kind::Data, 10)]);
+    }
+}
