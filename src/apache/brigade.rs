@@ -17,6 +17,8 @@ pub struct Input<'a, 'r> {
     request: &'a Request<'r>,
     brigade: *mut apr_bucket_brigade,
     ended: bool,
+    /// A body that broke off stays broken.
+    failed: Option<BodyError>,
 }
 
 /// APR's and httpd's codes that say something about a body (apr_errno.h, http_protocol.h).
@@ -27,40 +29,48 @@ const APR_EGENERAL: i32 = 20014;
 
 impl<'a, 'r> Input<'a, 'r> {
     pub fn new(request: &'a Request<'r>) -> Self {
-        Input { request, brigade: new_brigade(request), ended: false }
+        Input { request, brigade: new_brigade(request), ended: false, failed: None }
     }
 
     /// Appends between 1 and `most` bytes, waiting for the client; 0 at the end.
     pub fn read(&mut self, most: usize, into: &mut Vec<u8>) -> Result<usize, BodyError> {
         let start = into.len();
         while into.len() == start && !self.ended {
-            let status = self.get(apr_read_type_e_APR_BLOCK_READ, most)?;
-            if status != 0 {
-                return Err(self.error(status));
-            }
-            self.take(into)?;
+            self.read_some(apr_read_type_e_APR_BLOCK_READ, most, into)?;
         }
         Ok(into.len() - start)
     }
 
-    /// Appends what has arrived already, up to `most` bytes in all.
+    /// Appends what has arrived already, up to `most` bytes in all. What came before a break counts.
     pub fn read_ready(&mut self, most: usize, into: &mut Vec<u8>) -> Result<(), BodyError> {
         let start = into.len();
         while !self.ended && into.len() - start < most {
             let before = into.len();
-            let status = self.get(apr_read_type_e_APR_NONBLOCK_READ, most - (into.len() - start))?;
-            if status == APR_EAGAIN {
-                return Ok(());
+            let wanted = most - (before - start);
+            let read = self.read_some(apr_read_type_e_APR_NONBLOCK_READ, wanted, into);
+            if read.is_err() && into.len() == start {
+                return read;
             }
-            if status != 0 {
-                return Err(self.error(status));
-            }
-            self.take(into)?;
-            if into.len() == before && !self.ended {
-                return Ok(());
+            if into.len() == before {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// One look at the input filters. Nothing is appended when nothing has come, and at the end.
+    fn read_some(&mut self, how: apr_read_type_e, most: usize, into: &mut Vec<u8>) -> Result<(), BodyError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        let read = match self.get(how, most) {
+            Ok(0) => self.take(into),
+            Ok(APR_EAGAIN) if how == apr_read_type_e_APR_NONBLOCK_READ => Ok(()),
+            Ok(status) => Err(self.error(status)),
+            Err(error) => Err(error),
+        };
+        self.failed = read.clone().err();
+        read
     }
 
     /// The next part of the body into the brigade; an APR status.
@@ -181,6 +191,9 @@ pub struct Output<'a, 'r> {
     brigade: *mut apr_bucket_brigade,
 }
 
+/// How much of a file is read at a time.
+const READ_AT_ONCE: usize = 256 * 1024;
+
 /// Nothing more can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aborted {
@@ -250,8 +263,8 @@ impl<'a, 'r> Output<'a, 'r> {
         self.insert(unsafe { api().apr_bucket_eos_create(self.allocator()) });
     }
 
-    /// Adds a part of a file to what is passed on next, to be sent by sendfile where `sendfile` allows and the client's
-    /// connection can, and mapped or read otherwise.
+    /// Adds a part of a file to what is passed on next, to be sent by sendfile where `sendfile` allows and the
+    /// client's connection can, and read otherwise.
     pub fn file(&self, file: OwnedFd, offset: u64, length: u64, sendfile: bool) -> Result<(), Aborted> {
         // SAFETY: the request's pool is alive.
         let pool = unsafe { (*self.request.as_ptr()).pool };
@@ -269,8 +282,15 @@ impl<'a, 'r> Output<'a, 'r> {
         }
         let (offset, length) = (i64::try_from(offset), i64::try_from(length));
         let (Ok(offset), Ok(length)) = (offset, length) else { return Err(Aborted::ByFilter) };
-        // SAFETY: brigade, file and pool are alive; the bucket holds the file from here on.
-        unsafe { api().apr_brigade_insert_file(self.brigade, own, offset, length, pool) };
+        let Ok(length) = usize::try_from(length) else { return Err(Aborted::ByFilter) };
+        // SAFETY: file and pool are alive; the bucket holds the file from here on.
+        let bucket = unsafe { api().apr_bucket_file_create(own, offset, length, pool, self.allocator()) };
+        // A mapped file that the site shortens would end this process, and with it other sites' requests.
+        // SAFETY: the bucket was just made.
+        unsafe { api().apr_bucket_file_enable_mmap(bucket, 0) };
+        // SAFETY: as above.
+        unsafe { api().apr_bucket_file_set_buf_size(bucket, READ_AT_ONCE) };
+        self.insert(bucket);
         Ok(())
     }
 

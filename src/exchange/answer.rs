@@ -113,11 +113,7 @@ impl<'a, 'r> Answer<'a, 'r> {
                 Flow::Done
             }
             Err(Cut::Filter) => {
-                let text = "an output filter of httpd failed; the answer is cut so that the client can tell";
-                log::request(self.request, Level::Error, Message::new(223, text).to_string().as_bytes());
-                if !self.ended {
-                    self.output.cut();
-                }
+                self.filter_failed();
                 Flow::Done
             }
             Err(Cut::Daemon(trouble)) => {
@@ -135,13 +131,27 @@ impl<'a, 'r> Answer<'a, 'r> {
             return;
         }
         let gathered = std::mem::take(&mut self.gathered);
+        self.ended = true;
         let passed = if self.missing.is_some() || gathered.is_empty() {
             self.output.end(&[&gathered])
         } else {
             self.output.data(&[&gathered], false).and_then(|()| self.output.end(&[]))
         };
         // Whether the client still took the end is its own affair.
-        let _ = passed;
+        if passed == Err(Aborted::ByFilter) {
+            self.filter_failed();
+        }
+    }
+
+    /// Of an answer whose end was passed on nothing can be taken back but the connection.
+    fn filter_failed(&self) {
+        let text = "an output filter of httpd failed; the answer is cut so that the client can tell";
+        log::request(self.request, Level::Error, Message::new(223, text).to_string().as_bytes());
+        if self.ended {
+            self.request.close_connection();
+        } else {
+            self.output.cut();
+        }
     }
 
     /// Answers with an error, or cuts the answer that has begun so that the client can tell.

@@ -80,6 +80,11 @@ impl Response {
         Some(Piece { head: self.take_head(), length: allowed, excess })
     }
 
+    /// Whether more data came than Content-Length announced: PEP 3333 lets the server stop there.
+    pub fn is_exceeded(&self) -> bool {
+        self.excess
+    }
+
     /// The head, if it has not been sent yet.
     pub fn take_head(&mut self) -> Option<Head> {
         let head = self.head.take()?;

@@ -50,6 +50,9 @@ pub fn send_all(
     while let Some(data) = iterator.next(py)? {
         queue(py, transaction, &data)?;
         push(py, transaction)?;
+        if transaction.response.lock().is_exceeded() {
+            break;
+        }
     }
     Ok(())
 }

@@ -40,21 +40,9 @@ impl Native for StartResponse {
     const CALLABLE: bool = true;
 
     fn call(&self, py: Attached<'_>, arguments: &Object, named: Option<&Object>) -> Result {
-        let given = arguments.length(py)?;
-        let argument = |index: usize, name: &CStr| -> Option<Object> {
-            if index < given {
-                return arguments.sequence_item(py, index).ok();
-            }
-            named.and_then(|named| named.dict_get(py, name))
-        };
-        let (Some(status), Some(headers)) = (argument(0, c"status"), argument(1, c"headers")) else {
-            return Err(raise(py, Kind::Type, "start_response() takes (status, headers, exc_info=None)"));
-        };
-        let named_count = if argument(2, c"exc_info").is_some() { 3 } else { 2 };
-        if given > named_count {
-            return Err(raise(py, Kind::Type, "start_response() takes at most three arguments"));
-        }
-        self.check_order(py, argument(2, c"exc_info").filter(|info| !info.is_none(py)))?;
+        let [status, headers, exc_info] = parameters(py, arguments, named)?;
+        let (Some(status), Some(headers)) = (status, headers) else { return Err(wrong_arguments(py)) };
+        self.check_order(py, exc_info.filter(|info| !info.is_none(py)))?;
         let (head, content_length) = read_head(py, &status, &headers)?;
         self.transaction.response.lock().start(head, content_length);
         self.world.write.instance(py, Write(Arc::clone(&self.transaction)))
@@ -92,6 +80,27 @@ impl StartResponse {
         }
         Ok(())
     }
+}
+
+/// The three parameters, by place or by name, and nothing else.
+fn parameters(py: Attached<'_>, arguments: &Object, named: Option<&Object>) -> Result<[Option<Object>; 3]> {
+    let given = arguments.length(py)?;
+    let mut found = given;
+    let mut parameter = |index: usize, name: &CStr| {
+        if index < given {
+            return arguments.sequence_item(py, index).map(Some);
+        }
+        let value = named.and_then(|named| named.dict_get(py, name));
+        found += usize::from(value.is_some());
+        Ok(value)
+    };
+    let parameters = [parameter(0, c"status")?, parameter(1, c"headers")?, parameter(2, c"exc_info")?];
+    let passed = given + named.map_or(Ok(0), |named| named.length(py))?;
+    if given > parameters.len() || found != passed { Err(wrong_arguments(py)) } else { Ok(parameters) }
+}
+
+fn wrong_arguments(py: Attached<'_>) -> Raised {
+    raise(py, Kind::Type, "start_response() takes (status, headers, exc_info=None)")
 }
 
 fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Head, Option<u64>)> {

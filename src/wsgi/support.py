@@ -117,7 +117,10 @@ def file_position(wrapper):
 
 def view(buffer):
     """The bytes of a buffer, for readinto()."""
-    return memoryview(buffer).cast("B")
+    view = memoryview(buffer)
+    if view.readonly:
+        raise TypeError("readinto() needs a writable buffer")
+    return view.cast("B")
 
 
 def fill(view, data):
