@@ -9,7 +9,7 @@ use super::table::api;
 use crate::request::BodyError;
 use crate::sys::httpd::*;
 use crate::sys::shim;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::{mem, ptr};
 
 /// What httpd's input filters give for the body of a request.
@@ -265,7 +265,13 @@ impl<'a, 'r> Output<'a, 'r> {
 
     /// Adds a part of a file to what is passed on next, to be sent by sendfile where `sendfile` allows and the
     /// client's connection can, and read otherwise.
-    pub fn file(&self, file: OwnedFd, offset: u64, length: u64, sendfile: bool) -> Result<(), Aborted> {
+    pub fn file(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: u64,
+        sendfile: bool,
+    ) -> Result<(), Aborted> {
         // SAFETY: the request's pool is alive.
         let pool = unsafe { (*self.request.as_ptr()).pool };
         let mut flags = APR_FOPEN_READ | APR_FOPEN_BINARY;
@@ -274,7 +280,7 @@ impl<'a, 'r> Output<'a, 'r> {
         }
         let mut number = file.as_raw_fd();
         let (mut lent, mut own) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: wraps the open descriptor, which stays ours.
+        // SAFETY: wraps the open descriptor, which stays the caller's.
         let status = unsafe { api().apr_os_file_put(&mut lent, &mut number, flags, pool) };
         // SAFETY: makes a file of its own, which APR closes when whoever sends it is done.
         if status != 0 || unsafe { api().apr_file_dup(&mut own, lent, pool) } != 0 {

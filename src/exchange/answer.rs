@@ -15,7 +15,8 @@ use crate::request::{BodyError, Outcome};
 use crate::wire::codec::Malformed;
 use crate::wire::frame::Kind;
 use crate::wire::request as payload;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The most that is read of the body for one Want.
 const LARGEST_PIECE: usize = 256 * 1024;
@@ -38,6 +39,8 @@ pub struct Answer<'a, 'r> {
     gathered: Vec<u8>,
     /// Of an answer with Content-Length: the data that has not come yet.
     missing: Option<u64>,
+    /// The file that was sent last, and where its part ends.
+    sent_file: Option<(File, u64)>,
     /// There was data, so the head cannot be taken back.
     begun: bool,
     /// With the output filters, but not flushed to the client.
@@ -85,6 +88,7 @@ impl<'a, 'r> Answer<'a, 'r> {
             sendfile: settings.enable_sendfile(),
             gathered: Vec::new(),
             missing: None,
+            sent_file: None,
             begun: false,
             waiting: false,
             ended: false,
@@ -128,7 +132,7 @@ impl<'a, 'r> Answer<'a, 'r> {
     /// however its pieces arrived: httpd would say Content-Length if it saw the data with its end.
     fn finish(&mut self) {
         if self.ended {
-            return;
+            return self.check_file();
         }
         let gathered = std::mem::take(&mut self.gathered);
         self.ended = true;
@@ -141,6 +145,7 @@ impl<'a, 'r> Answer<'a, 'r> {
         if passed == Err(Aborted::ByFilter) {
             self.filter_failed();
         }
+        self.check_file();
     }
 
     /// Of an answer whose end was passed on nothing can be taken back but the connection.
@@ -269,7 +274,19 @@ impl<'a, 'r> Answer<'a, 'r> {
         }
         self.begun = true;
         self.waiting = true;
-        Ok(self.output.file(file, offset, length, self.sendfile)?)
+        self.output.file(file.as_fd(), offset, length, self.sendfile)?;
+        self.sent_file = Some((file.into(), offset + length));
+        Ok(())
+    }
+
+    /// Not every filter minds that a file ends early: mod_ssl's takes it for the end of the data.
+    fn check_file(&self) {
+        let Some((file, end)) = &self.sent_file else { return };
+        if file.metadata().is_ok_and(|metadata| metadata.len() < *end) {
+            let text = "a file was shortened while it was sent; the connection is closed so that the client can tell";
+            log::request(self.request, Level::Error, Message::new(224, text).to_string().as_bytes());
+            self.request.close_connection();
+        }
     }
 
     /// The application pauses: what is there goes to the client. An answer that has all its data

@@ -110,9 +110,12 @@ def file_position(wrapper):
     tell = getattr(file, "tell", None)
     if fileno is None or tell is None:
         return None
-    descriptor = fileno()
+    descriptor, position = fileno(), tell()
     status = os.fstat(descriptor)
-    return (descriptor, tell(), status.st_size) if stat.S_ISREG(status.st_mode) else None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    os.pread(descriptor, 0, position)  # an OSError if it cannot be read at all
+    return descriptor, position, status.st_size
 
 
 def view(buffer):
