@@ -111,6 +111,8 @@ impl<'a, 'r> Answer<'a, 'r> {
                 conversation.finish();
                 self.give_up(status)
             }
+            // httpd takes a file that ends early for a connection that broke.
+            Err(Cut::Client) if self.check_file() => Flow::Done,
             Err(Cut::Client) => {
                 let text = "the client closed the connection before it had the whole answer";
                 log::request(self.request, Level::Info, Message::new(221, text).to_string().as_bytes());
@@ -132,7 +134,8 @@ impl<'a, 'r> Answer<'a, 'r> {
     /// however its pieces arrived: httpd would say Content-Length if it saw the data with its end.
     fn finish(&mut self) {
         if self.ended {
-            return self.check_file();
+            self.check_file();
+            return;
         }
         let gathered = std::mem::take(&mut self.gathered);
         self.ended = true;
@@ -280,13 +283,16 @@ impl<'a, 'r> Answer<'a, 'r> {
     }
 
     /// Not every filter minds that a file ends early: mod_ssl's takes it for the end of the data.
-    fn check_file(&self) {
-        let Some((file, end)) = &self.sent_file else { return };
-        if file.metadata().is_ok_and(|metadata| metadata.len() < *end) {
+    /// True if it did.
+    fn check_file(&self) -> bool {
+        let Some((file, end)) = &self.sent_file else { return false };
+        let shortened = file.metadata().is_ok_and(|metadata| metadata.len() < *end);
+        if shortened {
             let text = "a file was shortened while it was sent; the connection is closed so that the client can tell";
             log::request(self.request, Level::Error, Message::new(224, text).to_string().as_bytes());
             self.request.close_connection();
         }
+        shortened
     }
 
     /// The application pauses: what is there goes to the client. An answer that has all its data
