@@ -12,13 +12,14 @@ MPMS ?= event worker prefork
 # Apache's programs are in /usr/sbin, rustup's in ~/.cargo/bin: neither is on every PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help setup build demo test check live bench install uninstall clean
+.PHONY: help setup build demo test check live compat bench install uninstall clean
 
 help:
 	@echo 'make build       the release module, $(MODULE)'
 	@echo 'make demo        three Django sites, each on a Python of its own, under a private Apache; Ctrl-C ends it'
 	@echo '                 (DEMO_ONCE=1: check them and exit)'
 	@echo 'make test        format, lints, unit tests, documentation, then the live tests against a real Apache'
+	@echo 'make compat      the same requests to mod_wsgi 6.1.1 and to this module: what differs is in docs/differences.md'
 	@echo 'make bench       requests/s and CPU per request beside mod_wsgi and a C handler (BENCH_ROUNDS, BENCH_SECONDS)'
 	@echo 'make install     puts the module where Apache looks for modules (DESTDIR is respected)'
 	@echo 'make uninstall   takes it away again'
@@ -55,6 +56,13 @@ live: build
 	    MPM=$$mpm $(TEST_CACHE)/venv/bin/python -m pytest $(PYTEST_FLAGS) tests/live || exit 1; \
 	done
 	$(TEST_CACHE)/venv/bin/python -m pytest $(PYTEST_FLAGS) tests/packaging
+
+# REPORT=file keeps all differences, one a line.
+compat:
+	@sh tests/setup.sh build
+	$(MAKE) --no-print-directory build
+	@sh tests/venv.sh
+	$(TEST_CACHE)/venv/bin/python -m pytest -s -p no:cacheprovider $(PYTEST_FLAGS) tests/compat
 
 bench:
 	@sh tests/setup.sh build bench

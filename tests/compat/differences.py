@@ -1,1 +1,119 @@
-DIFFERENCES = {}
+"""The differences that docs/differences.md lists, by the key of their row: which lines of the comparison each explains.
+
+A line is `mode | case | what: mod_wsgi's → ours`; a pattern that is found in it explains it. Where the status differs,
+headers and body are not compared.
+"""
+
+from __future__ import annotations
+
+REFUSED = r"(status: 'HTTP/1.1 [^']*' → 'HTTP/1.1 500 Internal Server Error'|worst level: '-' → 'error')"
+BROKEN = r"(raised_later .*|answer (exc_info_after|twice|raises_in_middle).*|finally_raises|returned bytes, then str|start\w* write, then (start|exc_info))"
+TOO_LITTLE = r"(answer too_little.*|length 5 for \[(2, 2)?\])"
+NO_100 = r"expects 100(, body at once| at /(body/unread|answers/not_found|sub))"
+
+DIFFERENCES = {
+    # Answers that go wrong
+    "broken-answer": (
+        rf"\| {BROKEN} \| end: '(whole|silent)' → 'closed'",
+        r"^embedded \| \w+ write, then (start|exc_info) \| body: b'written <!DOCTYPE",
+    ),
+    "too-little-data": (
+        rf"\| {TOO_LITTLE} \| end: 'silent' → 'closed'",
+        rf"\| {TOO_LITTLE} \| worst level: '-' → 'error'",
+        rf"\| length 5 for \[\] \| {REFUSED}",
+    ),
+    "too-much-data": (r"(too_much.*|write too much|length \d+ for .*) \| worst level: '-' → 'warn'",),
+    "head-with-too-little": (r"\| (HEAD answer too_little|length 5 for \[2, 2\], HEAD|file too long, HEAD) \| header Content-Length",),
+    "file-too-short": (r"\| file too long(, 1.0)? \| (end|body|worst level): ",),
+    "page-for-500": (
+        r"^daemon \| headers (control in value|delete in value|latin-1 name|brackets in name) \| body: b'<!DOCTYPE",
+        r"^embedded \| headers .* \| (header Content-Length: \[' 579'\]|end: 'closed' → 'whole')",
+    ),
+    # Headers
+    "one-item-length": (
+        r"header Transfer-Encoding: \[' chunked'\] → \[\]",
+        r"header Content-Length: \[\] → \[' \d+'\]",
+        r"keep-alive 1.0 \| header Connection: \[' close'\] → \[' Keep-Alive'\]",
+        r"keep-alive 1.0 \| header Keep-Alive: \[\] → ",
+    ),
+    "ranges": (
+        r"\| (conditional Range: bytes=1-2|file with Range) \| status: 'HTTP/1.1 200 OK' → 'HTTP/1.1 206 Partial Content'",
+        r"\| conditional Range: bytes=9- \| status: 'HTTP/1.1 200 OK' → 'HTTP/1.1 416",
+    ),
+    "repeated-headers": (
+        r"^daemon .* header [\w-]+: \[' [^']*, [^']*'\] → \[' [^']*'(, ' [^']*')+\]",
+        r"^daemon .* two of a name, other case \| header (X-A|x-a)",
+        r"^daemon .* two Location \| header Location",
+        r"^daemon .* two Last-Modified \| header Last-Modified",
+        r"^daemon .* filtered two Vary \| header Vary",
+    ),
+    "header-values": (
+        r"^daemon .* headers (blanks around|only blanks) \| header X-A",
+        r"^daemon .* headers odd type \| header Content-Type",
+        r"^daemon .* headers last-modified odd \| header Last-Modified",
+    ),
+    "header-order": (r"^daemon .* \| order: \['(Content-Length|Last-Modified)'",),
+    "status-header": (r"^daemon .* (headers status|headers status odd|Status and status) \| status: ",),
+    "location-with-200": (r"^daemon .* (headers location path|answer location.*) \| (header (Content-|Location)|body)",),
+    "status-as-a-mark": (r"^daemon .* (status \"200 Error\"|answer marks.*) \| status: .* → 'HTTP/1.1 200 Error'",),
+    "error-override": (
+        r"^daemon .* error override.* \| header (X-A|Set-Cookie|ETag|X-Second): \[\] → ",
+        r"^embedded .* error override.* \| (status: 'HTTP/1.1 (500 Sorry|404 Not Here)'|header Content-|body: b'hello')",
+    ),
+    # What start_response takes
+    "status-range": (rf'\| status "(600|999|100|101|103|199|099|000) .*" \| ({REFUSED}|status: \'5\' → \'none\')',),
+    "status-nul": (rf'\| status "200 A.u0000B" \| {REFUSED}',),
+    "status-tab": (r'\| status "200 A.tB" \| (status|worst level)',),
+    "hop-by-hop": (
+        rf"\| headers (connection .*|keep-alive|transfer-encoding.*|te|trailer|upgrade|proxy-auth.*) \| ({REFUSED}|rest)",
+        rf"\| (HEAD )?answer hop_by_hop.* \| {REFUSED}",
+    ),
+    "header-name-or-value": (rf"\| headers (nul in value|nul in name|colon in name) \| {REFUSED}",),
+    "content-length-value": (rf"\| headers (two lengths|length (empty|plus|blank)) \| {REFUSED}",),
+    "started-twice": (
+        rf"\| (started|started_in_generator) twice \| {REFUSED}",
+        r"\| start_refused twice \| status: 'HTTP/1.1 201 Created' → 'HTTP/1.1 200 OK'",
+    ),
+    "empty-write": (
+        rf"\| started_in_generator write empty, then start \| {REFUSED}",
+        r"\| start_refused write empty, then start \| (status|worst level|tracebacks)",
+    ),
+    "exc-info-value": (
+        rf"\| \w+ exc_info (of None|a pair) \| ({REFUSED}|body: b'accepted' → b'TypeError')",
+        r"\| start_refused exc_info a str \| body: b'RuntimeError' → b'TypeError'",
+    ),
+    "start-response-keywords": (r"\| start\w+ keywords \| (status: .* → 'HTTP/1.1 200 OK'|worst level: 'error' → '-'|body: b'TypeError' → b'accepted')",),
+    "header-tuple-error": (r"\| start_refused header of (three|one) \| body: b'ValueError' → b'TypeError'",),
+    # Request bodies
+    "read-none": (
+        r"\| body read_none.* \| (status: .* → 'HTTP/1.1 200 OK'|worst level: 'error' → '-')",
+        r"\| read (readline|readlines)\(None\).* \| body: b'TypeError' → ",
+    ),
+    "input-methods": (r"\| read (readinto|attributes).* \| body: ",),
+    "malformed-chunks": (
+        r"^daemon \| chunked, odd.* \| worst level: 'error' → '-'",
+        r"\| chunked, odd( later)? \| body: b'<!DOCTYPE",
+        r"\| chunked, odd, unread \| status: 'HTTP/1.1 400 Bad Request' → 'HTTP/1.1 200 OK'",
+    ),
+    "expect-100": (
+        rf"\| {NO_100} \| status: 'HTTP/1.1 (100 Continue' → 'HTTP/1.1 (200 OK|404 Not Here)'|(200 OK|404 Not Here)' → 'none')",
+        r"^embedded \| expects 100 at .* \| (header Connection: \[\] → \[' close'\]|end: 'silent' → 'whole')",
+    ),
+    # The environ and the process
+    "server-software": (r"environ SERVER_SOFTWARE: ",),
+    "absolute-request-uri": (r"\| environ absolute URI(, https)? \| environ REQUEST_URI: ",),
+    "ipv6-server-name": (r"environ SERVER_NAME: \['str', '\[::1\]'\] → \['str', '::1'\]",),
+    "errors-stream": (r"environ wsgi.errors: ", r"\| errors (encoding|fileno|read|buffer|type|name|isatty) \| body: "),
+    "callable-missing": (r"^embedded \| error /no_callable.* \| status: 'HTTP/1.1 404 Not Found' → 'HTTP/1.1 500",),
+    "process-state": (r"\| python (argv|cwd|environment|signal|globals|mtime) \| body: ", r"^embedded \| python thread \| body: "),
+    "python-modules": (r"\| python (mod_wsgi|apache) \| body: ",),
+    # The log
+    "whole-traceback": (r"tracebacks: 0 → 1",),
+    "import-errors": (r"\| error /import_error.* \| tracebacks: 1 → 0",),
+    "level-of-print": (r"\| errors sys.stdout \| (says|worst level): ",),
+    "lines-of-errors": (r"\| errors (write, flush|surrogate|nul|longer) \| (says|body): ",),
+    "level-of-refusals": (
+        r"\| (over the limit|expects 100 at /limited|conditional Range: bytes=9-) \| worst level: '-' → 'error'",
+        r"\| (transfer-encoding gzip, chunked|file only read.*) \| worst level: 'error' → '-'",
+    ),
+}

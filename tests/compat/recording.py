@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import socket
@@ -14,7 +15,8 @@ from cases import CONFIGURATION, MARK, Case
 from private_apache import Apache, apxs, make_public
 
 HERE = Path(__file__).resolve().parent
-PATIENCE = 4  # seconds without a byte after which an answer counts as not coming
+PATIENCE = 5  # seconds without a byte after which an answer counts as not coming
+SHORT_PATIENCE = 1  # the same in the middle of an answer
 MODULES = ("authn_file", "authz_host", "authz_user", "auth_basic", "headers", "rewrite", "setenvif")
 LEVELS = ("crit", "error", "warn")
 
@@ -59,6 +61,7 @@ class Server:
         (folder / "apps/file.txt").write_bytes(b"".join(b"line %d of a file\n" % number for number in range(2000)))
         (folder / "htdocs").mkdir()
         (folder / "htdocs/static.txt").write_text("a file of httpd's own\n")
+        os.utime(folder / "htdocs/static.txt", (1_600_000_000, 1_600_000_000))
         (folder / "users").write_text("ann:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n")  # the password is: test
         make_public(folder)
 
@@ -69,6 +72,8 @@ class Server:
     def __exit__(self, *_) -> None:
         left = self.apache.stop()
         assert not left, f"processes left: {left}"
+        if not os.environ.get("KEEP"):
+            shutil.rmtree(self.apache.folder, ignore_errors=True)
 
     def record(self, number: int, case: Case) -> Record:
         start = self.log_size()
@@ -111,6 +116,7 @@ class Stream:
         except ConnectionError:
             piece, self.end = b"", "reset"
         self.data += piece
+        self.connection.settimeout(SHORT_PATIENCE)
         return bool(piece)
 
     def until(self, mark: bytes) -> bytes | None:

@@ -60,6 +60,14 @@ class Process:
         return int(self._status("VmRSS").split()[0])
 
     @property
+    def peak(self) -> int:
+        """The highest resident memory in KiB since `forget_peak`."""
+        return int(self._status("VmHWM").split()[0])
+
+    def forget_peak(self) -> None:
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    @property
     def descriptors(self) -> list[str]:
         """What its open descriptors lead to."""
         found = []

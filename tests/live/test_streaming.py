@@ -122,7 +122,8 @@ def sent_in_background(connection: raw_http.Connection, data: bytes) -> threadin
 def test_echo_of_several_megabytes_while_they_are_read(server: Httpd, coding: str):
     body = os.urandom(1_000_000) * 12
     if coding == "chunked":
-        framing, data = "Transfer-Encoding: chunked", raw_http.chunked(*(body[i : i + 70_000] for i in range(0, len(body), 70_000)))
+        pieces = [body[start : start + 70_000] for start in range(0, len(body), 70_000)]
+        framing, data = "Transfer-Encoding: chunked", raw_http.chunked(*pieces)
     else:
         framing, data = f"Content-Length: {len(body)}", body
     with raw_http.Connection(server.ports["PORT"]) as connection:

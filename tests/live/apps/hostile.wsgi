@@ -17,7 +17,7 @@ import time
 from urllib.parse import unquote
 
 counts = {"made": 0, "closed": 0}
-kept = {}
+later = []  # what is to be done when the request is over: by the next one
 TEXT = [("Content-Type", "text/plain"), ("X-Hostile", "yes")]
 
 
@@ -351,10 +351,12 @@ def closed_at_once(what):
 
 
 def in_thread(environ, start_response):
-    """A thread that goes on using the request after its end."""
+    """A thread that uses the request after its end."""
+    over = threading.Event()
+    later.append(over.set)
 
     def late():
-        time.sleep(0.02)
+        over.wait(1)
         use(environ, start_response)
 
     threading.Thread(target=late, daemon=True).start()
@@ -377,10 +379,8 @@ def use(environ, start_response):
 
 
 def keep(environ, start_response):
-    """Uses the request that was kept last, and keeps this one."""
-    if kept:
-        use(*kept["last"])
-    kept["last"] = environ, start_response
+    """The next request uses this one."""
+    later.append(lambda: use(environ, start_response))
 
 
 def fork(in_child):
@@ -456,10 +456,12 @@ def application(environ, start_response):
         counted = json.dumps(counts).encode()
         start_response("200 OK", TEXT)
         return [counted]
+    while later:
+        later.pop()()
     FileWrapper = environ["wsgi.file_wrapper"]
     spec = json.loads(unquote(environ["QUERY_STRING"]))
     headers = TEXT + [("Content-Length", str(spec["length"]))] * (spec["length"] is not None)
-    for name in spec["extra"]:
+    for name in sorted(spec["extra"], key="clear environ".__eq__):  # that one last
         EXTRA[name](environ, start_response)
     if spec["where"] == "outside":
         write = begin(spec, start_response, headers)

@@ -50,7 +50,7 @@ def mirror(environ):
     return {
         "method": environ["REQUEST_METHOD"],
         "target": environ["REQUEST_URI"],
-        "headers": {key: value for key, value in environ.items() if key.startswith("HTTP_")},
+        "headers": {key: value for key, value in environ.items() if key.startswith("HTTP_X")},
         "body": hashlib.sha256(body).hexdigest(),
     }
 

@@ -504,8 +504,9 @@ def errors(environ, start_response):
     stream.writelines(iter([f"{mark} line one\n", f"{mark} line two\n"]))
     stream.buffer.write(f"{mark} bytes\n".encode())
     print(mark, "printed", file=stream, flush=True)
-    wrong = [outcome_of(stream.write, b"bytes")[0], outcome_of(stream.write, None)[0], outcome_of(stream.writelines, [b"bytes"])[0]]
-    return answer(start_response, [written == len(mark) + 9, stream.flush(), wrong])
+    wrong = [(stream.write, b"bytes"), (stream.write, None), (stream.writelines, [b"bytes"])]
+    refused = [outcome_of(call, given)[0] for call, given in wrong]
+    return answer(start_response, [written == len(mark) + 9, stream.flush(), refused])
 
 
 def errors_after_the_request(environ, start_response):
@@ -513,7 +514,8 @@ def errors_after_the_request(environ, start_response):
 
     def later():
         wait_for_file(mark)
-        print("outcome after the request:", outcome_of(stream.write, f"{mark} afterwards\n")[0] or "no exception", file=sys.stderr)
+        kind, _ = outcome_of(stream.write, f"{mark} afterwards\n")
+        print("outcome after the request:", kind or "no exception", file=sys.stderr)
 
     threading.Thread(target=later).start()
     return answer(start_response, "started")
