@@ -205,7 +205,7 @@ const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_check_cmd_context",
     "ap_pregcomp",
     "ap_regexec",
-    "ap_get_server_name",
+    "ap_get_server_name_for_url",
     "ap_get_server_port",
     "ap_get_server_revision",
     "ap_get_server_banner",

@@ -161,9 +161,10 @@ impl<'r> Request<'r> {
         self.record().expecting_100 != 0
     }
 
+    /// As in a URL: an IPv6 address has its brackets.
     pub fn server_name(&self) -> &[u8] {
         // SAFETY: the record is alive; the result is in its pool or the configuration's.
-        bytes(unsafe { api().ap_get_server_name(self.record) }).unwrap_or_default()
+        bytes(unsafe { api().ap_get_server_name_for_url(self.record) }).unwrap_or_default()
     }
 
     pub fn server_port(&self) -> u16 {

@@ -197,19 +197,9 @@ fn map_to_get(request: &Request<'_>, settings: &Settings) -> bool {
     }
 }
 
-/// The path and query of the request line, as the client sent them.
+/// The target of the request line, as the client sent it.
 fn original_uri<'a>(request_line: &'a [u8], unparsed: &'a [u8]) -> &'a [u8] {
-    let target = request_line.split(|byte| *byte == b' ').nth(1).unwrap_or(unparsed);
-    if target.starts_with(b"/") {
-        return target;
-    }
-    // An absolute URI: what follows the host.
-    let scheme_end = target.windows(3).position(|part| part == b"://");
-    let Some(host) = scheme_end.map(|end| end + 3) else { return target };
-    match target[host..].iter().position(|byte| *byte == b'/') {
-        Some(path) => &target[host + path..],
-        None => b"/",
-    }
+    request_line.split(|byte| *byte == b' ').nth(1).unwrap_or(unparsed)
 }
 
 #[cfg(test)]
@@ -225,8 +215,7 @@ mod tests {
     #[test]
     fn the_uri_is_the_clients() {
         assert_eq!(original_uri(b"GET //a%20b?x=1 HTTP/1.1", b""), b"//a%20b?x=1");
-        assert_eq!(original_uri(b"GET http://host/a?b HTTP/1.1", b""), b"/a?b");
-        assert_eq!(original_uri(b"GET http://host HTTP/1.1", b""), b"/");
+        assert_eq!(original_uri(b"GET http://host/a?b HTTP/1.1", b""), b"http://host/a?b");
         assert_eq!(original_uri(b"OPTIONS * HTTP/1.1", b""), b"*");
         assert_eq!(original_uri(b"", b"/x"), b"/x");
     }

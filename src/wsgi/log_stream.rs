@@ -70,9 +70,8 @@ impl LogStream {
             let message = format!("write() argument must be str, not {}", text.class_name(py));
             return Err(raise(py, Kind::Type, &message));
         }
-        let text = text.to_text(py)?;
-        self.append(py, &text);
-        Object::int(py, text.chars().count() as i64)
+        self.append(py, &text.to_text(py)?);
+        Object::int(py, text.length(py)? as i64)
     }
 
     fn writelines(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
@@ -118,9 +117,12 @@ impl LogStream {
         Object::bool(py, false)
     }
 
-    /// For code that hands its standard error to a child process.
+    /// For code that hands its standard error to a child process; a request's log has no descriptor.
     fn fileno(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {
-        Object::int(py, 2)
+        match self.transaction {
+            None => Object::int(py, 2),
+            Some(_) => Err(raise(py, Kind::Os, "wsgi.errors has no file descriptor; sys.stderr has one")),
+        }
     }
 
     fn append(&self, py: Attached<'_>, text: &str) {

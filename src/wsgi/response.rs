@@ -117,7 +117,7 @@ pub fn check_status(status: &[u8]) -> Result<(), String> {
     if status.len() > 3 && status[3] != b' ' {
         return Err(format!("status {shown:?} has no blank between code and reason phrase"));
     }
-    if status.iter().any(|byte| is_control(*byte)) {
+    if status.iter().any(|byte| byte.is_ascii_control()) {
         return Err(format!("status {shown:?} contains a control character"));
     }
     Ok(())
@@ -178,7 +178,9 @@ mod tests {
         for good in ["200 OK", "404 Not Found", "599", "200 ", "200 Gr\u{fc}n"] {
             assert_eq!(check_status(good.as_bytes()), Ok(()), "{good}");
         }
-        for bad in ["", "20", "OK", "100 Continue", "600 X", "999 X", "200OK", "200 a\r\nb", "2 00"] {
+        for bad in
+            ["", "20", "OK", "100 Continue", "600 X", "999 X", "200OK", "200 a\r\nb", "2 00", "200 a\tb"]
+        {
             assert!(check_status(bad.as_bytes()).is_err(), "{bad}");
         }
     }

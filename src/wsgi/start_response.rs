@@ -68,6 +68,10 @@ impl StartResponse {
             return Err(raise(py, Kind::Type, text));
         }
         let value = exc_info.sequence_item(py, 1)?;
+        if value.is_none(py) && !head_sent {
+            // What sys.exc_info() gives where nothing is being handled.
+            return Ok(());
+        }
         if !value.is_exception(py) {
             let text =
                 format!("exc_info of start_response() holds no exception but {}", value.class_name(py));

@@ -8,6 +8,8 @@ def prepare(stdout, stderr, home, python_path, switch_interval):
     """Standard streams and sys.path as the group's WSGIDaemonProcess line asks for."""
     sys.stdout = sys.__stdout__ = stdout
     sys.stderr = sys.__stderr__ = stderr
+    sys.argv[:] = ["mod_wsgi"]
+    ignore_signal_handlers(stderr)
     if switch_interval > 0:
         sys.setswitchinterval(switch_interval)
     if python_path:
@@ -21,6 +23,17 @@ def prepare(stdout, stderr, home, python_path, switch_interval):
         sys.path[:] = wanted + [entry for entry in sys.path if entry not in wanted]
     if home:
         sys.path.insert(0, home)
+
+
+def ignore_signal_handlers(log):
+    """Signals are the server's: a handler that an application sets would never be called."""
+    import signal as module
+
+    def signal(signalnum, handler):
+        log.log(6, f"signal.signal({signalnum!r}, ...) of the application is ignored: signals are the server's")
+        return module.getsignal(signalnum)
+
+    module.signal = signal
 
 
 def install_modules(version, process_group, application_group, processes, threads, httpd_version):
@@ -145,7 +158,7 @@ def load(path):
         digest = hashlib.md5(os.fsencode(path))
     name = "_mod_wsgi_" + digest.hexdigest()
     with open(path, "rb") as script:
-        mtime = os.fstat(script.fileno()).st_mtime
+        mtime = int(os.fstat(script.fileno()).st_mtime)
         source = script.read()
     # Since Python 3.15 a traceback through a module without a loader is a DeprecationWarning.
     loader = importlib.machinery.SourceFileLoader(name, path)

@@ -311,6 +311,10 @@ def test_junk_as_exc_info_is_a_type_error(server: Httpd):
     assert set(outcomes) == {"TypeError"}, outcomes
 
 
+def test_empty_exc_info_before_the_head_is_none(server: Httpd):
+    assert get(server, "/broken/empty_exc_info").body == b"accepted"
+
+
 @pytest.mark.ours
 def test_junk_as_exc_info_after_the_head_is_a_type_error(server: Httpd):
     answer = get(server, "/broken/exc_info_with_junk_after_head")

@@ -15,7 +15,7 @@ fn a_group_serves_until_its_generation_ends() {
     let scene = Scene::new("serves");
     let (supervisor, holder) = scene.supervise(scene.group(2), 1);
     scene.until_ready(2);
-    assert_eq!((scene.count("output started"), scene.count("320 Info")), (2, 2));
+    scene.until("said", || (scene.count("output started"), scene.count("320 Info")) == (2, 2));
     assert_eq!(scene.status().newest_ready(), 1);
     let answer = scene.request("who");
     // 6 is the listing itself, 7 the connection that asks.
@@ -63,7 +63,7 @@ fn a_python_that_is_missing_is_named_once_and_used_when_it_comes() {
     fs::create_dir_all(scene.scratch.join("venv/bin")).unwrap();
     std::os::unix::fs::symlink(python(), scene.scratch.join("venv/bin/python")).unwrap();
     scene.until_ready(8);
-    assert_eq!((scene.count("321 Notice"), scene.status().failure()), (1, None));
+    scene.until("said", || (scene.count("321 Notice"), scene.status().failure()) == (1, None));
     drop(holder);
     scene.ends(supervisor);
     wait_for_test(supervisor);
@@ -75,7 +75,7 @@ fn why_a_daemon_cannot_start_is_said_once() {
     scene.mode("exit");
     let (supervisor, holder) = scene.supervise(scene.group(1), 1);
     scene.until("tried again", || scene.count("322 Info") >= 1);
-    assert_eq!((scene.count("322 Error"), scene.count("output")), (1, 2));
+    scene.until("shown once", || (scene.count("322 Error"), scene.count("output")) == (1, 2));
     assert!(
         scene.log().contains("exit status 3 before it was ready; the last it wrote: no module named | blog")
     );

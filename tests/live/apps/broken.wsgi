@@ -264,7 +264,7 @@ def raises_in_thread(environ, start_response):
 def exc_info(environ, start_response):
     """Gives start_response what is no exc_info."""
     junk = [
-        ("a", "b", "c"), (1, 2), (), (None, None, None), [], "junk", 5, object(), (ValueError, "no exception", None),
+        ("a", "b", "c"), (1, 2), (), [], "junk", 5, object(), (ValueError, "no exception", None),
         (ValueError, ValueError, None), (type, type, type), ((), (), ()),
     ]  # fmt: skip
     outcomes = []
@@ -275,6 +275,12 @@ def exc_info(environ, start_response):
         except BaseException as error:
             outcomes.append(type(error).__name__)
     return answer(start_response, outcomes)
+
+
+def empty_exc_info(environ, start_response):
+    """What sys.exc_info() gives where nothing is being handled."""
+    start_response("200 OK", TEXT, (None, None, None))
+    return [b"accepted"]
 
 
 def exc_info_with_junk_after_head(environ, start_response):
