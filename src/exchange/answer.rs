@@ -251,8 +251,7 @@ impl<'a, 'r> Answer<'a, 'r> {
     fn data(&mut self, bytes: &[u8]) -> Result<(), Cut> {
         self.begun = true;
         self.account(bytes.len() as u64);
-        if self.missing.is_some() && self.request.is_head() && !self.request.has_content_filter() {
-            // httpd would take the length of what it sees for the one that GET has.
+        if self.is_of_no_use() {
             return Ok(());
         }
         // httpd gives ranges of an answer only if it sees the whole of it at once.
@@ -268,6 +267,11 @@ impl<'a, 'r> Answer<'a, 'r> {
         Ok(())
     }
 
+    /// Data for HEAD: httpd would take the length of what it sees for the one that GET has.
+    fn is_of_no_use(&self) -> bool {
+        self.missing.is_some() && self.request.is_head() && !self.request.has_content_filter()
+    }
+
     fn account(&mut self, length: u64) {
         self.missing = self.missing.map(|missing| missing.saturating_sub(length));
     }
@@ -275,6 +279,9 @@ impl<'a, 'r> Answer<'a, 'r> {
     /// A file waits in the brigade for what comes next, as a rule the end of the answer.
     fn file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<(), Cut> {
         self.account(length);
+        if self.is_of_no_use() {
+            return Ok(());
+        }
         if !self.gathered.is_empty() {
             self.output.data(&[&self.gathered], false)?;
             self.gathered.clear();

@@ -31,7 +31,7 @@ def ignore_signal_handlers(log):
 
     def signal(signalnum, handler):
         log.log(6, f"signal.signal({signalnum!r}, ...) of the application is ignored: signals are the server's")
-        return module.getsignal(signalnum)
+        return handler
 
     module.signal = signal
 

@@ -25,6 +25,8 @@ PATIENCE = 600 if FULL else 30  # seconds
 BLOCK = bytes(range(256)) * 256
 BLOCKS_OF_A_MEGABYTE = 1_000_000 / len(BLOCK)
 
+pytestmark = pytest.mark.ours
+
 CONFIGURATION = """
 <IfModule mpm_prefork_module>
     StartServers 2

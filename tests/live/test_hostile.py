@@ -37,6 +37,8 @@ APPLICATIONS = int(os.environ.get("HOSTILE_APPS", "300"))
 SEED = int(os.environ.get("HOSTILE_SEED", "1"))
 LIMIT = 5  # seconds that any client may have to wait
 
+pytestmark = pytest.mark.ours
+
 CONFIGURATION = """
 MaxRequestWorkers 25
 <IfModule mpm_prefork_module>
@@ -126,7 +128,6 @@ class Held:
         """Once nothing is running any more, and with pools as full as they get."""
         fill_pools(server)
         state = wait_for(lambda: (found := server.get("/mirror/state").json())["threads"] <= 1 and found, "one thread")
-        time.sleep(0.2)
         processes = [*server.daemons("site"), *server.children()]
         return cls(
             processes=set(processes),

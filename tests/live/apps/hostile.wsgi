@@ -300,10 +300,10 @@ async def async_generator():
     yield b"x"
 
 
-def unfinished(pieces):
-    wrapper_made = tempfile.TemporaryFile()
-    wrapper_made.close()
-    return wrapper_made
+def closed_file():
+    file = tempfile.TemporaryFile()
+    file.close()
+    return file
 
 
 RETURNS = {
@@ -338,7 +338,7 @@ RETURNS = {
     "array": lambda pieces: array.array("i", [1]),
     "wrapped None": lambda pieces: FileWrapper(None),
     "wrapped evil": lambda pieces: FileWrapper(Evil()),
-    "wrapped closed": lambda pieces: FileWrapper(unfinished(pieces)),
+    "wrapped closed": lambda pieces: FileWrapper(closed_file()),
     "wrapped junk": lambda pieces: FileWrapper(EvilFile(10**30)),
     "wrapped minus one": lambda pieces: FileWrapper(EvilFile(-1)),
     "wrapped word": lambda pieces: FileWrapper(EvilFile("x", lambda *size: "text")),
