@@ -51,10 +51,17 @@ impl Response {
         self.head_sent
     }
 
-    /// Takes the head that `start_response` was given; it stays replaceable until data is sent.
-    pub fn start(&mut self, head: Head, content_length: Option<u64>) {
+    /// Takes the head that `start_response` was given; it stays replaceable until data is sent. False
+    /// when there is one already that may not be replaced: reading the arguments can run code that
+    /// calls `start_response` too.
+    #[must_use]
+    pub fn start(&mut self, head: Head, content_length: Option<u64>, replace: bool) -> bool {
+        if self.head_sent || (self.head.is_some() && !replace) {
+            return false;
+        }
         self.head = Some(head);
         self.content_length = content_length;
+        true
     }
 
     /// The only piece of a body of one piece: without Content-Length, its own length is it.
@@ -72,7 +79,7 @@ impl Response {
         if !self.started() {
             return None;
         }
-        let room = self.content_length.map_or(u64::MAX, |announced| announced - self.sent);
+        let room = self.content_length.map_or(u64::MAX, |announced| announced.saturating_sub(self.sent));
         let allowed = usize::try_from(room).unwrap_or(usize::MAX).min(length);
         let excess = allowed < length && !self.excess;
         self.excess |= excess;
@@ -210,7 +217,7 @@ mod tests {
     fn the_head_goes_out_once_and_excess_is_cut() {
         let mut response = Response::new(false);
         assert_eq!(response.piece(1), None);
-        response.start(head("200 OK"), Some(4));
+        assert!(response.start(head("200 OK"), Some(4), false));
         let first = response.piece(3).unwrap();
         assert!(first.head.is_some());
         assert_eq!((first.length, first.excess), (3, false));
@@ -218,6 +225,16 @@ mod tests {
         assert_eq!(response.piece(3), Some(Piece { head: None, length: 1, excess: true }));
         assert_eq!(response.piece(3), Some(Piece { head: None, length: 0, excess: false }));
         assert_eq!(response.missing(), None);
+    }
+
+    #[test]
+    fn a_head_is_replaced_only_with_leave_and_only_before_data() {
+        let mut response = Response::new(false);
+        assert!(response.start(head("200 OK"), None, false));
+        assert!(!response.start(head("500 Oops"), None, false));
+        assert!(response.start(head("500 Oops"), None, true));
+        assert_eq!(response.piece(1).unwrap().head, Some(head("500 Oops")));
+        assert!(!response.start(head("200 OK"), None, true));
     }
 
     #[test]
@@ -229,7 +246,7 @@ mod tests {
             ("304 Not Modified", false, 0, None),
         ] {
             let mut response = Response::new(request_is_head);
-            response.start(head(status), None);
+            assert!(response.start(head(status), None, false));
             response.derive_content_length(length);
             assert_eq!(response.content_length, derived, "{status}");
         }
@@ -239,7 +256,7 @@ mod tests {
     fn nothing_is_missing_where_no_body_is_due() {
         for (status, request_is_head) in [("200 OK", true), ("304 Not Modified", false)] {
             let mut response = Response::new(request_is_head);
-            response.start(head(status), Some(10));
+            assert!(response.start(head(status), Some(10), false));
             response.take_head();
             assert_eq!(response.missing(), None, "{status}");
         }

@@ -42,9 +42,14 @@ impl Native for StartResponse {
     fn call(&self, py: Attached<'_>, arguments: &Object, named: Option<&Object>) -> Result {
         let [status, headers, exc_info] = parameters(py, arguments, named)?;
         let (Some(status), Some(headers)) = (status, headers) else { return Err(wrong_arguments(py)) };
-        self.check_order(py, exc_info.filter(|info| !info.is_none(py)))?;
+        let exc_info = exc_info.filter(|info| !info.is_none(py));
+        let replace = exc_info.is_some();
+        self.check_order(py, exc_info)?;
         let (head, content_length) = read_head(py, &status, &headers)?;
-        self.transaction.response.lock().start(head, content_length);
+        if !self.transaction.response.lock().start(head, content_length, replace) {
+            let text = "start_response() was called again while its arguments were read";
+            return Err(raise(py, Kind::Assertion, text));
+        }
         self.world.write.instance(py, Write(Arc::clone(&self.transaction)))
     }
 }

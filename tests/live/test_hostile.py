@@ -562,3 +562,17 @@ def test_hostile_applications(server: Httpd):
     for _ in range(20):
         check_application(port, {**HARMLESS, "returns": "endless", "leaves": True})
     wait_for(lambda: (counts := server.get("/hostile/closed").json())["made"] == counts["closed"], "each closed once")
+
+
+MISTAKES = [
+    *({"start": start} for start in BAD_STARTS),
+    *({"pieces": ["text", piece]} for piece in BAD_PIECES),
+    *({"written": ["text", piece]} for piece in BAD_PIECES),
+    *({"returns": returns} for returns in BAD_RETURNS),
+    *({"where": "after data", "returns": returns} for returns in LAZY_RETURNS),
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: " ".join(map(str, mistake.values())))
+def test_a_mistake_by_itself(server: Httpd, mistake: dict):
+    check_application(server.ports["PORT"], {**HARMLESS, **mistake, "body": None})
