@@ -1,6 +1,7 @@
 # What is simpler said in Python: executed once in every interpreter of a daemon by world.rs.
 
 import sys
+import threading  # now, so that threading.main_thread() is the thread that made the interpreter
 import types
 
 
@@ -186,8 +187,10 @@ def describe(class_, value, traceback):
 def finish():
     """What Python does at its own end: waits for this interpreter's threads and calls its exit functions."""
     import atexit
-    import threading
 
+    if sys.version_info < (3, 13):
+        # threading._shutdown() goes by the thread: the one that ends the interpreter stands in for the one that made it.
+        threading.main_thread()._set_ident()
     try:
         threading._shutdown()
     finally:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -35,14 +36,15 @@ from waiting import wait_for
 REQUESTS = int(os.environ.get("HOSTILE", "2000"))
 APPLICATIONS = int(os.environ.get("HOSTILE_APPS", "300"))
 SEED = int(os.environ.get("HOSTILE_SEED", "1"))
+CONNECTIONS = 25  # MaxRequestWorkers
 LIMIT = 5  # seconds that any client may have to wait
 
 pytestmark = pytest.mark.ours
 
-CONFIGURATION = """
-MaxRequestWorkers 25
+CONFIGURATION = f"""
+MaxRequestWorkers {CONNECTIONS}
 <IfModule mpm_prefork_module>
-    StartServers 25
+    StartServers {CONNECTIONS}
     MinSpareServers 1
     MaxSpareServers 50
 </IfModule>
@@ -52,9 +54,9 @@ MaxRequestWorkers 25
 </IfModule>
 MaxKeepAliveRequests 0
 LogLevel warn
-WSGIDaemonProcess site python-home=@PYTHON@ threads=5 display-name=%{GROUP}
+WSGIDaemonProcess site python-home=@PYTHON@ threads=5 display-name=%{{GROUP}}
 WSGIProcessGroup site
-WSGIApplicationGroup %{GLOBAL}
+WSGIApplicationGroup %{{GLOBAL}}
 WSGIChunkedRequest On
 WSGIScriptAlias /mirror @APPS@/mirror.wsgi
 WSGIScriptAlias /hostile @APPS@/hostile.wsgi
@@ -144,17 +146,31 @@ class Held:
             assert count <= self.descriptors[process] + 5, (process.title, process.descriptors)
             assert later.resident[process] <= self.resident[process] + 16 * 1024, process.title
         assert later.daemon["blocks"] <= self.daemon["blocks"] + 2000, "Python objects leak"
-        assert later.daemon["malloc"] <= self.daemon["malloc"] + 25 * 3 * 128 * 1024, "memory leaks"
+        assert later.daemon["malloc"] <= self.daemon["malloc"] + CONNECTIONS * 3 * 128 * 1024, "memory leaks"
 
 
 def fill_pools(server: Httpd) -> None:
     """All threads, connections between child and daemon, and their buffers: as much as there will ever be."""
+    with contextlib.ExitStack() as held:
+        clients = [held.enter_context(raw_http.Connection(server.ports["PORT"])) for _ in range(CONNECTIONS)]
+        for client in clients:
+            client.send(head("POST", "/echo", [b"Content-Length: 2"]) + b"a")
+        wait_for(lambda: connections_to_daemon(server) >= CONNECTIONS, "every thread of httpd has its connection")
+        for client in clients:
+            client.send(b"b")
+        assert all(client.answer().body == b"ab" for client in clients)
     body, huge = os.urandom(100_000), {**HARMLESS, "start": "huge"}
-    with ThreadPoolExecutor(25) as pool:
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
         done = [pool.submit(server.post, "/echo", content=body) for _ in range(100)]
         done += [pool.submit(check_application, server.ports["PORT"], huge) for _ in range(100)]
         for one in done:
             one.result()
+
+
+def connections_to_daemon(server: Httpd) -> int:
+    """Those that a process holds, and those that wait to be accepted."""
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    return sum(str(server.root) in line and line.split()[3] == "00000000" for line in lines)
 
 
 @contextlib.contextmanager

@@ -121,9 +121,9 @@ def test_daemon_threads_do_not_abort_the_process(serve_once, how: str):
 def test_threads_are_waited_for(serve_once):
     server = serve_once(CONFIGURATION)
     folder = prepared(server)
-    for name in ("own-one", "main"):
+    for name in ("own-one", "shared-one", "main"):
         ask(server, name, "starts_thread", folder)
-        ask(server, name, "leaves_at_exit", folder)
     server.stop()
-    assert {path.name for path in folder.iterdir()} == {"own-one", "own-one-thread", "main", "main-thread"}
+    assert {path.name for path in folder.iterdir()} == {"own-one-thread", "shared-one-thread", "main-thread"}
+    assert "Traceback" not in server.error_log()
     ended_well(server)

@@ -47,13 +47,13 @@ def starts_daemon_thread(environ):
 
 
 def starts_thread(environ):
-    """Not a daemon thread: Python waits for it."""
+    """Python waits for it. It would be a daemon thread by itself where the worker's own thread is none of Python's."""
 
     def work():
         threading.main_thread().join()
         leave(environ["QUERY_STRING"], environ["SCRIPT_NAME"].strip("/") + "-thread", f"{os.getpid()}\n")
 
-    threading.Thread(target=work).start()
+    threading.Thread(target=work, daemon=False).start()
 
 
 def sets(environ):
