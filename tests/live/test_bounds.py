@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import connections
 from httpd import Httpd
 from waiting import wait_for
 
@@ -49,6 +50,7 @@ WSGIScriptAlias /bounds @APPS@/bounds.wsgi
 @pytest.fixture(scope="module")
 def server(serve) -> Httpd:
     server = serve(CONFIGURATION)
+    connections.fill(server, 2)
     for path in ("/echo/stream", "/bounds/slowly"):
         list(posted(server, path, 1))
     return server

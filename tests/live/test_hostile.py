@@ -22,13 +22,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+import connections
 import raw_http
 from httpd import Httpd
 from waiting import wait_for
@@ -151,26 +151,13 @@ class Held:
 
 def fill_pools(server: Httpd) -> None:
     """All threads, connections between child and daemon, and their buffers: as much as there will ever be."""
-    with contextlib.ExitStack() as held:
-        clients = [held.enter_context(raw_http.Connection(server.ports["PORT"])) for _ in range(CONNECTIONS)]
-        for client in clients:
-            client.send(head("POST", "/echo", [b"Content-Length: 2"]) + b"a")
-        wait_for(lambda: connections_to_daemon(server) >= CONNECTIONS, "every thread of httpd has its connection")
-        for client in clients:
-            client.send(b"b")
-        assert all(client.answer().body == b"ab" for client in clients)
+    connections.fill(server, CONNECTIONS)
     body, huge = os.urandom(100_000), {**HARMLESS, "start": "huge"}
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         done = [pool.submit(server.post, "/echo", content=body) for _ in range(100)]
         done += [pool.submit(check_application, server.ports["PORT"], huge) for _ in range(100)]
         for one in done:
             one.result()
-
-
-def connections_to_daemon(server: Httpd) -> int:
-    """Those that a process holds, and those that wait to be accepted."""
-    lines = Path("/proc/net/unix").read_text().splitlines()
-    return sum(str(server.root) in line and line.split()[3] == "00000000" for line in lines)
 
 
 @contextlib.contextmanager
