@@ -200,6 +200,7 @@ const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_hook_translate_name",
     "ap_hook_handler",
     "ap_state_query",
+    "ap_mpm_query",
     "ap_server_root_relative",
     "ap_runtime_dir_relative",
     "ap_check_cmd_context",

@@ -41,6 +41,8 @@ mod exchange;
 mod process;
 mod target;
 
+mod embedded;
+
 mod daemon;
 
 mod wsgi;

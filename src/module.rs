@@ -2,14 +2,15 @@
 //! when it imports it as an extension.
 //!
 //! httpd's side is the module record `wsgi_module` with its directives and hooks, in the order in
-//! which httpd calls them. Python's is `PyInit_mod_wsgi_rs`, whose module has the function `serve`.
+//! which httpd calls them. Python's is `PyInit_mod_wsgi_rs`, whose module has the functions `serve` for daemons
+//! and `embed` for the Python in an httpd child.
 
 #![allow(unsafe_code)]
 
 use crate::apache::Request;
 use crate::apache::accounts::SystemAccounts;
 use crate::apache::module::{Flow, Module, Place, command, last_command, record};
-use crate::apache::process::Configuration;
+use crate::apache::process::Lifetime;
 use crate::apache::regex::Regex;
 use crate::apache::server::below_server_root;
 use crate::config::directives::{self, Context, Scope, TABLE};
@@ -72,12 +73,12 @@ impl Module for Wsgi {
         lifecycle::check_config()
     }
 
-    fn post_config(configuration: Configuration) -> Result<(), Message> {
-        lifecycle::post_config(configuration)
+    fn post_config(lifetime: Lifetime) -> Result<(), Message> {
+        lifecycle::post_config(lifetime)
     }
 
-    fn child_init() {
-        lifecycle::child_init();
+    fn child_init(lifetime: Lifetime) {
+        lifecycle::child_init(lifetime);
     }
 
     fn translate_name(request: &Request<'_>) -> Flow {
@@ -167,9 +168,13 @@ pub static mut wsgi_module: module = record::<Wsgi>(COMMANDS.0.as_ptr());
 /// Python's door.
 #[unsafe(no_mangle)]
 pub extern "C" fn PyInit_mod_wsgi_rs() -> *mut PyObject {
-    extension::initialize(python_serve)
+    extension::initialize(&[(c"serve", python_serve), (c"embed", python_embed)])
 }
 
 unsafe extern "C" fn python_serve(_module: *mut PyObject, _nothing: *mut PyObject) -> *mut PyObject {
     extension::enter_function(serve::main)
+}
+
+unsafe extern "C" fn python_embed(_module: *mut PyObject, _nothing: *mut PyObject) -> *mut PyObject {
+    extension::enter_function(lifecycle::embed)
 }

@@ -12,6 +12,7 @@ use crate::config::plan::Loading;
 use crate::daemon::client::Client;
 use crate::daemon::generation::{GenerationHolder, GenerationWatch};
 use crate::daemon::listener::Registry;
+use crate::embedded::Embedded;
 use once_cell::sync::{Lazy, OnceCell};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -71,6 +72,8 @@ pub struct Child {
     pub configuration: Arc<Configuration>,
     /// In the order of the groups; None for a group without threads.
     pub clients: Vec<Option<Client>>,
+    /// Python in this very process, started when a request needs it.
+    pub embedded: Embedded,
     pub pid: u32,
 }
 

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod brigade;
+pub mod lend;
 pub mod log;
 pub mod module;
 pub mod process;

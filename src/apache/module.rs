@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::log;
+use super::process::Lifetime;
 use super::request::Request;
 use super::server::main_server;
 use super::table::{self, api, bytes, copy, keep};
@@ -60,8 +61,8 @@ pub trait Module {
 
     fn check_config() -> Result<(), Message>;
     /// Not called on the first of httpd's two passes at start.
-    fn post_config(generation: super::process::Configuration) -> Result<(), Message>;
-    fn child_init();
+    fn post_config(generation: Lifetime) -> Result<(), Message>;
+    fn child_init(child: Lifetime);
     fn translate_name(request: &Request<'_>) -> Flow;
     fn handler(request: &Request<'_>) -> Flow;
 }
@@ -244,7 +245,7 @@ unsafe extern "C" fn post_config<M: Module>(
     if unsafe { api().ap_state_query(AP_SQ_MAIN_STATE as c_int) } == AP_SQ_MS_CREATE_PRE_CONFIG as c_int {
         return OK;
     }
-    start_hook("post_config", || M::post_config(super::process::Configuration::new(configuration)))
+    start_hook("post_config", || M::post_config(Lifetime::new(configuration)))
 }
 
 fn start_hook(name: &str, hook: impl FnOnce() -> Result<(), Message>) -> c_int {
@@ -262,8 +263,8 @@ fn start_hook(name: &str, hook: impl FnOnce() -> Result<(), Message>) -> c_int {
     }
 }
 
-unsafe extern "C" fn child_init<M: Module>(_pool: *mut apr_pool_t, _server: *mut server_rec) {
-    if catch_unwind(M::child_init).is_err() {
+unsafe extern "C" fn child_init<M: Module>(pool: *mut apr_pool_t, _server: *mut server_rec) {
+    if catch_unwind(AssertUnwindSafe(|| M::child_init(Lifetime::new(pool)))).is_err() {
         let message = Message::new(393, "a panic in child_init; please report it");
         log::server(main_server(), Level::Critical, message.to_string().as_bytes());
     }

@@ -10,15 +10,16 @@ use std::ffi::CStr;
 use std::mem;
 use std::os::raw::{c_int, c_void};
 
-/// The configuration that httpd has just read: from now until it is cleared by a restart or the end.
-pub struct Configuration(*mut apr_pool_t);
+/// How long something of httpd lives: the configuration that it has just read, until a restart or the end;
+/// or a child process.
+pub struct Lifetime(*mut apr_pool_t);
 
-impl Configuration {
-    pub(super) fn new(pool: *mut apr_pool_t) -> Configuration {
-        Configuration(pool)
+impl Lifetime {
+    pub(super) fn new(pool: *mut apr_pool_t) -> Lifetime {
+        Lifetime(pool)
     }
 
-    /// Runs `work` when the configuration ends: httpd restarts or stops.
+    /// Runs `work` when it is over.
     pub fn at_end(&self, work: impl FnOnce() + 'static) {
         struct AtEnd<F: FnOnce()>(Option<F>);
         impl<F: FnOnce()> Drop for AtEnd<F> {
@@ -138,6 +139,12 @@ pub fn fork(child: impl FnOnce()) -> std::io::Result<i32> {
         }
         pid => Ok(pid),
     }
+}
+
+/// Sets a variable of the environment of this child, which has one thread yet.
+pub fn set_environment(name: &str, value: &str) {
+    // SAFETY: `child_init` calls this before httpd starts the child's threads.
+    unsafe { std::env::set_var(name, value) };
 }
 
 /// Waits for a process that `fork` made, at most so long; true when it has ended.

@@ -6,7 +6,7 @@
 
 use super::module::index;
 use super::table::{api, bytes};
-use crate::sys::httpd::{ap_conf_vector_t, server_rec};
+use crate::sys::httpd::{AP_MPMQ_MAX_DAEMONS, AP_MPMQ_MAX_THREADS, ap_conf_vector_t, server_rec};
 use std::ffi::c_void;
 use std::time::Duration;
 
@@ -125,6 +125,17 @@ pub fn httpd_ids() -> (u32, u32) {
 pub fn banner() -> &'static [u8] {
     // SAFETY: takes nothing; the string lives as long as the configuration.
     bytes(unsafe { api().ap_get_server_banner() }).unwrap_or_default()
+}
+
+/// How many processes and how many threads in each the MPM may have at once.
+pub fn capacity() -> (u32, u32) {
+    let ask = |what: i32| {
+        let mut answer = 0;
+        // SAFETY: writes a number.
+        unsafe { api().ap_mpm_query(what, &mut answer) };
+        u32::try_from(answer).unwrap_or(1).max(1)
+    };
+    (ask(AP_MPMQ_MAX_DAEMONS), ask(AP_MPMQ_MAX_THREADS))
 }
 
 /// Version of the running httpd.

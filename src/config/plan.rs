@@ -73,6 +73,10 @@ pub fn loadings(global: &GlobalConfig, servers: &[Server<'_>]) -> Vec<Loading> {
 fn alias_loading(alias: &Alias, server: &Server<'_>, groups: &Registry) -> Option<Loading> {
     let script = alias.fixed_script()?;
     let process_group = fixed_name(alias, server, GroupKind::Process)?;
+    if process_group.is_empty() && alias.options.process_group.is_none() {
+        // Not every child of httpd is to hold Python because one location might run there.
+        return None;
+    }
     let group = groups.find(&process_group);
     if group.is_some_and(|(_, group)| !group.open_to(server.name)) {
         return None;

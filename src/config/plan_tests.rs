@@ -113,6 +113,12 @@ fn imports_and_embedded_scripts() {
     let import = "WSGIImportScript /s.py process-group=blog application-group=%{GLOBAL}";
     assert_eq!(of(&[import, import]), ["blog:/s.py::-"]);
     assert_eq!(of(&["WSGIImportScript /s.py process-group=nosuch application-group=x"]), NOTHING);
-    assert_eq!(of(&["WSGIScriptAlias / /a.py application-group=x"]), [":/a.py:x:application"]);
+    let embedded = "WSGIScriptAlias / /a.py process-group=%{GLOBAL} application-group=x";
+    assert_eq!(of(&[embedded]), [":/a.py:x:application"]);
+    assert_eq!(
+        of(&["WSGIScriptAlias / /a.py application-group=x"]),
+        NOTHING,
+        "nobody asked for Python in httpd"
+    );
     assert_eq!(of(&["WSGIScriptAlias / /a.py"]), NOTHING);
 }

@@ -198,8 +198,8 @@ fn invalid(malformed: Malformed) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::launch::Preload;
     use super::*;
+    use crate::wsgi::preload::Preload;
 
     fn launch(preloads: usize) -> Launch {
         let preload = Preload {

@@ -3,21 +3,12 @@
 //! Written by the supervisor (`daemon::spawn`), read by the daemon (`daemon::serve`).
 
 use crate::wire::codec::{Decoder, Encoder, Malformed};
+use crate::wsgi::preload::Preload;
 
 /// Descriptor numbers that an exec'ed daemon finds open beside 0, 1 and 2.
 pub const CONTROL_FD: i32 = 3;
 pub const LISTENER_FD: i32 = 4;
 pub const STATUS_FD: i32 = 5;
-
-/// A script to load before the daemon reports ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Preload {
-    pub script: String,
-    /// Empty for the main interpreter.
-    pub application_group: String,
-    /// None for `WSGIImportScript`, which is only executed.
-    pub callable: Option<String>,
-}
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {

@@ -6,16 +6,17 @@
 //! finished here, and the process ends without Python's own finalization.
 
 use super::control::{ControlDaemon, Order, Report};
-use super::launch::{Launch, Preload};
+use super::launch::Launch;
 use super::os;
 use super::spawn::{self, Inherited};
 use super::status::StatusPage;
 use super::worker::{Equipment, Workers};
 use crate::log::{Level, Message};
-use crate::python::attach::{self, ThreadState};
+use crate::python::attach;
 use crate::python::{Attached, Object};
-use crate::wsgi::interpreters::{Interpreter, Interpreters, callable};
+use crate::wsgi::interpreters::Interpreters;
 use crate::wsgi::log_stream::write_process_output;
+use crate::wsgi::preload;
 use crate::wsgi::world::Facts;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -42,7 +43,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
 
     attach::count_forks();
     let started = prepare(py, &launch, listener, status, &control).and_then(|workers| {
-        let loaded = preload(py, &workers, &launch.preload);
+        let loaded = preload::load_all(py, &workers.interpreters, &launch.preload);
         // After the scripts, which may have set handlers that Python could never run: see `main`.
         let signals = os::signal_event(&[libc::SIGTERM, libc::SIGINT]).map_err(system)?;
         let threads = py.detached(|| start(&workers, &launch)).map_err(system)?;
@@ -61,21 +62,8 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         }
         Ok(())
     })?;
-    finish_interpreters(py, &workers)
-}
-
-/// Python cannot be left to finalize itself: up to 3.12 it aborts when other interpreters remain, ending
-/// those aborts when a daemon thread of theirs still runs, and a thread that comes back from our own code
-/// would be ended in the middle of it. So each interpreter is given what it may expect of its end: its
-/// threads are waited for, its exit functions are called. Then the process ends.
-fn finish_interpreters(py: Attached<'_>, workers: &Workers) -> ! {
-    py.detached(|| {
-        for interpreter in workers.interpreters.others() {
-            ThreadState::new(interpreter.state).attached(|py| interpreter.world.finish(py));
-        }
-    });
-    workers.interpreters.main().world.finish(py);
-    os::exit_now(0);
+    workers.interpreters.finish(py);
+    os::exit_now(0)
 }
 
 fn prepare(
@@ -93,6 +81,7 @@ fn prepare(
         home: launch.home.clone(),
         python_path: launch.python_path.clone(),
         switch_interval: launch.switch_interval,
+        reload_in_place: false,
     };
     let interpreters = Interpreters::new(py, facts)?;
     let timeout = Some(Duration::from_millis(launch.socket_timeout_ms)).filter(|time| !time.is_zero());
@@ -107,49 +96,6 @@ fn prepare(
         socket_timeout: timeout,
     };
     Workers::new(interpreters, equipment).map(Arc::new).map_err(system)
-}
-
-/// Loads what the configuration names before the first request. False if a script failed: its
-/// requests are answered 500, and a roll-out of new code stops here.
-fn preload(py: Attached<'_>, workers: &Workers, scripts: &[Preload]) -> bool {
-    let main = workers.interpreters.main();
-    let mut loaded = true;
-    for preload in scripts {
-        if preload.application_group.is_empty() {
-            loaded &= load(py, main, preload);
-            continue;
-        }
-        // Another interpreter: through a state of its own, which needs this thread detached.
-        loaded &= py.detached(|| {
-            let main_state = ThreadState::new(main.state);
-            match workers.interpreters.get(&main_state, &preload.application_group) {
-                Ok(interpreter) => {
-                    ThreadState::new(interpreter.state).attached(|py| load(py, &interpreter, preload))
-                }
-                Err(message) => {
-                    write_process_output(Level::Error, format!("{message}\n").as_bytes());
-                    false
-                }
-            }
-        });
-    }
-    loaded
-}
-
-fn load(py: Attached<'_>, interpreter: &Interpreter, preload: &Preload) -> bool {
-    let path = preload.script.as_bytes();
-    match interpreter.scripts.get(py, &interpreter.world, path, None) {
-        Ok(loaded) => match &preload.callable {
-            Some(name) => callable(py, &interpreter.world, &loaded.module, name.as_bytes()).is_some(),
-            None => true,
-        },
-        Err(failure) => {
-            let mut text = failure.traceback.unwrap_or_default();
-            text.push_str(&format!("{}\n", failure.message));
-            py.detached(|| write_process_output(Level::Error, text.as_bytes()));
-            false
-        }
-    }
 }
 
 fn start(workers: &Arc<Workers>, launch: &Launch) -> io::Result<Vec<thread::JoinHandle<()>>> {

@@ -313,7 +313,7 @@ impl Worker<'_> {
     ) -> Option<Box<Connection>> {
         let main = self.workers.interpreters.main().state;
         let group = String::from_utf8_lossy(request.application_group);
-        let interpreter = match self.workers.interpreters.get(self.states.main(), &group) {
+        let interpreter = match self.workers.interpreters.get(&self.states.main(), &group) {
             Ok(interpreter) => interpreter,
             Err(message) => {
                 connection.outgoing.log(Level::Error, message.to_string().as_bytes());

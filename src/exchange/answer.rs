@@ -1,20 +1,16 @@
-//! An answer on its way: the loop that reads a daemon's frames while the application runs.
+//! An answer on its way to the client, whoever makes it: head, data and files to httpd's output
+//! filters, lines to its log, the client's body when the application asks for it.
 //!
-//! Runs in httpd children, called by `exchange::run`. It sets the head, passes data and files to the
-//! output filters, logs lines, and reads the client's body when the application asks for it.
+//! Runs in httpd children, driven by `exchange::relay` with a daemon's frames and by `embedded::carrier`
+//! with what an application says in this very process.
 
-use super::describe;
 use crate::apache::brigade::{Aborted, Input, Output};
 use crate::apache::log;
 use crate::apache::module::Flow;
 use crate::apache::request::{Request, Table};
 use crate::config::settings::Settings;
-use crate::daemon::client::{Conversation, Trouble};
 use crate::log::{Level, Message};
 use crate::request::{BodyError, Outcome};
-use crate::wire::codec::Malformed;
-use crate::wire::frame::Kind;
-use crate::wire::request as payload;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -32,7 +28,10 @@ pub struct Answer<'a, 'r> {
     request: &'a Request<'r>,
     output: Output<'a, 'r>,
     input: Input<'a, 'r>,
+    /// `WSGIErrorOverride`.
     error_override: bool,
+    /// The status of an answer that httpd's own replaces.
+    overridden: Option<u16>,
     /// `WSGIEnableSendfile`.
     sendfile: bool,
     /// Data that waits for more, or for the end.
@@ -49,18 +48,12 @@ pub struct Answer<'a, 'r> {
     ended: bool,
 }
 
-/// What ends the loop early.
-enum Cut {
+/// What ends an answer early, on httpd's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
     Client,
     /// An output filter failed.
     Filter,
-    Daemon(Trouble),
-}
-
-impl From<Trouble> for Cut {
-    fn from(trouble: Trouble) -> Cut {
-        Cut::Daemon(trouble)
-    }
 }
 
 impl From<Aborted> for Cut {
@@ -72,12 +65,6 @@ impl From<Aborted> for Cut {
     }
 }
 
-impl From<Malformed> for Cut {
-    fn from(_: Malformed) -> Cut {
-        Cut::Daemon(Trouble::Died)
-    }
-}
-
 impl<'a, 'r> Answer<'a, 'r> {
     pub fn new(request: &'a Request<'r>, input: Input<'a, 'r>, settings: &Settings) -> Self {
         Answer {
@@ -85,6 +72,7 @@ impl<'a, 'r> Answer<'a, 'r> {
             output: Output::new(request),
             input,
             error_override: settings.error_override(),
+            overridden: None,
             sendfile: settings.enable_sendfile(),
             gathered: Vec::new(),
             missing: None,
@@ -95,39 +83,34 @@ impl<'a, 'r> Answer<'a, 'r> {
         }
     }
 
-    /// Passes the whole answer on; the connection to the daemon is kept if it can be used again.
-    pub fn relay(mut self, mut conversation: Conversation<'_>) -> Flow {
-        let group = conversation.group().to_string();
-        match self.frames(&mut conversation) {
-            Ok((Outcome::Complete, overridden)) => {
-                conversation.finish();
-                if let Some(status) = overridden {
-                    return Flow::Status(status);
-                }
+    /// The end of the answer, as the application's side sees it.
+    pub fn conclude(mut self, outcome: Outcome) -> Flow {
+        match (outcome, self.overridden) {
+            (Outcome::Complete, Some(status)) => Flow::Status(status),
+            (Outcome::Complete, None) => {
                 self.finish();
                 Flow::Done
             }
-            Ok((Outcome::Failed(status), _)) => {
-                conversation.finish();
-                self.give_up(status)
-            }
-            // httpd takes a file that ends early for a connection that broke.
-            Err(Cut::Client) if self.check_file() => Flow::Done,
-            Err(Cut::Client) => {
-                let text = "the client closed the connection before it had the whole answer";
-                log::request(self.request, Level::Info, Message::new(221, text).to_string().as_bytes());
-                Flow::Done
-            }
-            Err(Cut::Filter) => {
-                self.filter_failed();
-                Flow::Done
-            }
-            Err(Cut::Daemon(trouble)) => {
-                let (status, message) = describe(&trouble, &group);
-                log::request(self.request, Level::Error, message.to_string().as_bytes());
-                self.give_up(status)
-            }
+            (Outcome::Failed(status), _) => self.give_up(status),
         }
+    }
+
+    /// The end of an answer that cannot be passed on.
+    pub fn conclude_cut(self, cut: Cut) -> Flow {
+        match cut {
+            // httpd takes a file that ends early for a connection that broke.
+            Cut::Client if self.check_file() => {}
+            Cut::Client => {
+                let text = "the client closed the connection before it had the whole answer";
+                self.log(Level::Info, Message::new(221, text).to_string().as_bytes());
+            }
+            Cut::Filter => self.filter_failed(),
+        }
+        Flow::Done
+    }
+
+    pub fn log(&self, level: Level, line: &[u8]) {
+        log::request(self.request, level, line);
     }
 
     /// The end of a complete answer. One whose length the application did not say goes out chunked
@@ -154,7 +137,7 @@ impl<'a, 'r> Answer<'a, 'r> {
     /// Of an answer whose end was passed on nothing can be taken back but the connection.
     fn filter_failed(&self) {
         let text = "an output filter of httpd failed; the answer is cut so that the client can tell";
-        log::request(self.request, Level::Error, Message::new(223, text).to_string().as_bytes());
+        self.log(Level::Error, Message::new(223, text).to_string().as_bytes());
         if self.ended {
             self.request.close_connection();
         } else {
@@ -163,7 +146,7 @@ impl<'a, 'r> Answer<'a, 'r> {
     }
 
     /// Answers with an error, or cuts the answer that has begun so that the client can tell.
-    fn give_up(&mut self, status: u16) -> Flow {
+    pub fn give_up(&mut self, status: u16) -> Flow {
         if !self.begun {
             return Flow::Status(status);
         }
@@ -176,71 +159,39 @@ impl<'a, 'r> Answer<'a, 'r> {
         Flow::Done
     }
 
-    /// Reads frames to the last one. The second value is the status of an answer that
-    /// `WSGIErrorOverride` replaces by httpd's own.
-    fn frames(&mut self, conversation: &mut Conversation<'_>) -> Result<(Outcome, Option<u16>), Cut> {
-        let mut overridden = None;
-        loop {
-            if !conversation.is_ready() {
-                self.flush()?;
-            }
-            let (kind, bytes) = conversation.frame()?;
-            match kind {
-                Kind::Log => {
-                    let (level, line) = payload::decode_log(bytes)?;
-                    log::request(self.request, level, line);
-                }
-                Kind::Head => {
-                    let (status_line, headers) = payload::decode_head(bytes)?;
-                    let status = status_number(status_line).ok_or(Malformed)?;
-                    if self.error_override && status >= 400 {
-                        overridden = Some(status);
-                        self.headers_for_error(&headers);
-                    } else {
-                        self.head(status, status_line, &headers);
-                    }
-                }
-                Kind::File => {
-                    let (offset, length) = payload::decode_file(bytes)?;
-                    let file = conversation.file()?;
-                    if overridden.is_none() {
-                        self.file(file, offset, length)?;
-                    }
-                }
-                Kind::Data if overridden.is_some() => {}
-                Kind::Data => self.data(bytes)?,
-                Kind::Want => {
-                    let most = bytes.try_into().map(u32::from_le_bytes).map_err(|_| Malformed)?;
-                    self.body(conversation, most as usize)?;
-                }
-                Kind::End => return Ok((payload::decode_outcome(bytes)?, overridden)),
-                _ => return Err(Malformed.into()),
-            }
+    /// Status line and headers.
+    pub fn head<'h>(&mut self, status: &[u8], headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) {
+        let number = status_number(status);
+        if self.error_override && number >= 400 {
+            self.overridden = Some(number);
+            self.headers_for_error(headers);
+            return;
+        }
+        self.request.set_status(number, status);
+        self.request.forget_content_headers();
+        for (name, value) in headers {
+            self.header(name, value);
         }
     }
 
-    fn head(&mut self, status: u16, line: &[u8], headers: &[(&[u8], &[u8])]) {
-        self.request.set_status(status, line);
-        self.request.forget_content_headers();
-        for (name, value) in headers {
-            if name.eq_ignore_ascii_case(b"Content-Type") {
-                self.request.set_content_type(value);
-                continue;
-            }
-            if name.eq_ignore_ascii_case(b"Content-Length") {
-                let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-                if let Some(length) = length {
-                    self.missing = u64::try_from(length).ok();
-                    self.request.set_content_length(length);
-                    continue;
-                }
-            }
-            self.request.add(Table::HeadersOut, name, value);
+    fn header(&mut self, name: &[u8], value: &[u8]) {
+        if name.eq_ignore_ascii_case(b"Content-Type") {
+            self.request.set_content_type(value);
+            return;
         }
+        if name.eq_ignore_ascii_case(b"Content-Length") {
+            let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+            if let Some(length) = length {
+                self.missing = u64::try_from(length).ok();
+                self.request.set_content_length(length);
+                return;
+            }
+        }
+        self.request.add(Table::HeadersOut, name, value);
     }
 
     /// What of an overridden answer's headers is not about the body that httpd replaces.
-    fn headers_for_error(&self, headers: &[(&[u8], &[u8])]) {
+    fn headers_for_error<'h>(&self, headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) {
         for (name, value) in headers {
             if !name.to_ascii_lowercase().starts_with(b"content-") {
                 self.request.add(Table::ErrHeadersOut, name, value);
@@ -248,7 +199,10 @@ impl<'a, 'r> Answer<'a, 'r> {
         }
     }
 
-    fn data(&mut self, bytes: &[u8]) -> Result<(), Cut> {
+    pub fn data(&mut self, bytes: &[u8]) -> Result<(), Cut> {
+        if self.overridden.is_some() {
+            return Ok(());
+        }
         self.begun = true;
         self.account(bytes.len() as u64);
         if self.is_of_no_use() {
@@ -277,7 +231,10 @@ impl<'a, 'r> Answer<'a, 'r> {
     }
 
     /// A file waits in the brigade for what comes next, as a rule the end of the answer.
-    fn file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<(), Cut> {
+    pub fn file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<(), Cut> {
+        if self.overridden.is_some() {
+            return Ok(());
+        }
         self.account(length);
         if self.is_of_no_use() {
             return Ok(());
@@ -300,7 +257,7 @@ impl<'a, 'r> Answer<'a, 'r> {
         let shortened = file.metadata().is_ok_and(|metadata| metadata.len() < *end);
         if shortened {
             let text = "a file was shortened while it was sent; the connection is closed so that the client can tell";
-            log::request(self.request, Level::Error, Message::new(224, text).to_string().as_bytes());
+            self.log(Level::Error, Message::new(224, text).to_string().as_bytes());
             self.request.close_connection();
         }
         shortened
@@ -308,7 +265,7 @@ impl<'a, 'r> Answer<'a, 'r> {
 
     /// The application pauses: what is there goes to the client. An answer that has all its data
     /// ends here: the client need not wait for the application to close it.
-    fn flush(&mut self) -> Result<(), Cut> {
+    pub fn flush(&mut self) -> Result<(), Cut> {
         if (self.gathered.is_empty() && !self.waiting) || self.ended {
             return Ok(());
         }
@@ -323,7 +280,8 @@ impl<'a, 'r> Answer<'a, 'r> {
         Ok(())
     }
 
-    fn body(&mut self, conversation: &mut Conversation<'_>, most: usize) -> Result<(), Cut> {
+    /// The next part of the client's body, at most so much of it; empty at its end.
+    pub fn body(&mut self, most: usize) -> Result<Result<Vec<u8>, BodyError>, Cut> {
         let (mut piece, most) = (Vec::new(), most.min(LARGEST_PIECE));
         let ready = self.input.read_ready(most, &mut piece);
         if piece.is_empty() {
@@ -331,27 +289,19 @@ impl<'a, 'r> Answer<'a, 'r> {
             self.flush()?;
         }
         let read = match ready {
-            Ok(()) if piece.is_empty() => self.input.read(most, &mut piece),
-            Ok(()) => Ok(piece.len()),
-            Err(error) => Err(error),
+            Ok(()) if piece.is_empty() => self.input.read(most, &mut piece).map(drop),
+            other => other,
         };
-        match read {
-            Ok(0) => conversation.send_body_end()?,
-            Ok(_) => conversation.send_body(&piece)?,
-            Err(error) => {
-                self.log_body_error(&error);
-                conversation.send_body_error(&error)?;
-            }
-        }
-        Ok(())
+        Ok(read.inspect_err(|error| self.log_body_error(error)).map(|()| piece))
     }
 
     fn log_body_error(&self, error: &BodyError) {
         let message = Message::new(222, format!("the request's body could not be read on: {error}"));
-        log::request(self.request, Level::Info, message.to_string().as_bytes());
+        self.log(Level::Info, message.to_string().as_bytes());
     }
 }
 
-fn status_number(line: &[u8]) -> Option<u16> {
-    std::str::from_utf8(line.get(..3)?).ok()?.parse().ok()
+/// Of a status line, which `wsgi::response` has checked.
+fn status_number(line: &[u8]) -> u16 {
+    line.get(..3).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).unwrap_or(500)
 }

@@ -185,7 +185,9 @@ fn push_own(environ: &mut EnvironBuilder, request: &Request<'_>, child: &Child, 
     environ.push(b"mod_wsgi.server_pid", child.pid.to_string().as_bytes());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     environ.push(b"mod_wsgi.request_start", request.started().as_micros().to_string().as_bytes());
-    environ.push(b"mod_wsgi.queue_start", now.as_micros().to_string().as_bytes());
+    if target.group.is_some() {
+        environ.push(b"mod_wsgi.queue_start", now.as_micros().to_string().as_bytes());
+    }
 }
 
 /// `WSGIMapHEADToGET`: an output filter may need the body to know the headers that GET would have.

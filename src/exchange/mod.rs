@@ -1,12 +1,16 @@
-//! Between httpd's request record and a daemon: the environ out, the answer in.
+//! Between httpd's request record and whoever runs the application: the environ out, the answer in.
 //!
 //! Runs in httpd children, called by `hooks::handler`: `environ` says what the application gets to
-//! see, `run` sends the request to its process group and has `answer` pass the answer on.
+//! see, `run` sends the request to its process group and has `relay` pass the answer on, `run_here`
+//! runs it in this process. Both drive an `answer`.
 
-mod answer;
+pub mod answer;
 mod environ;
+mod here;
+mod relay;
 
 pub use environ::{Facts, environ};
+pub use here::run as run_here;
 
 use crate::apache::Request;
 use crate::apache::brigade::Input;
@@ -31,7 +35,7 @@ pub fn run(request: &Request<'_>, client: &Client, wsgi: &WsgiRequest<'_>, setti
         let _ = input.read_ready(TRAVELLING_BODY as usize, &mut first);
     }
     match client.open(wsgi, &first) {
-        Ok(conversation) => Answer::new(request, input, settings).relay(conversation),
+        Ok(conversation) => relay::relay(Answer::new(request, input, settings), conversation),
         Err(trouble) => {
             let (status, message) = describe(&trouble, &client.group);
             log::request(request, Level::Error, message.to_string().as_bytes());

@@ -1,13 +1,15 @@
 //! The spine: what happens to a request in an httpd child.
 //!
 //! Called by httpd for every request that reaches its handler phase. Checks that the request is ours
-//! and may run, finds its target, makes a `Request` of it, sends that to the target's process group
-//! and passes the answer on.
+//! and may run, finds its target, makes a `Request` of it, has that run by the target's process group
+//! or by the Python in this child, and passes the answer on.
 
 use crate::apache::Request;
 use crate::apache::log;
 use crate::apache::module::Flow;
 use crate::config::settings::Settings;
+use crate::daemon::client::Client;
+use crate::embedded::Embedded;
 use crate::exchange::{self, Facts};
 use crate::hooks::translate;
 use crate::log::{Level, Message};
@@ -55,7 +57,7 @@ impl Refusal {
     }
 }
 
-fn serve(request: &Request<'_>, child: &Child) -> Result<Flow, Refusal> {
+fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> {
     let alias = translate::alias_of(request);
     check_script(request, alias.is_some())?;
     let base = request.settings::<Settings>();
@@ -63,9 +65,10 @@ fn serve(request: &Request<'_>, child: &Child) -> Result<Flow, Refusal> {
     let settings = merged.as_ref().unwrap_or(base);
 
     let target = find_target(request, child, settings)?;
-    let client = target.group.and_then(|group| child.clients[group].as_ref());
-    let client = client.ok_or_else(|| no_process(&target))?;
-
+    let runner = match target.group {
+        Some(group) => Runner::Daemon(child.clients[group].as_ref().ok_or_else(|| no_threads(&target))?),
+        None => Runner::Here(&child.embedded),
+    };
     let length = body_length(request, settings)?;
     let environ = exchange::environ(request, child, settings, &target);
     let wsgi = WsgiRequest {
@@ -77,7 +80,18 @@ fn serve(request: &Request<'_>, child: &Child) -> Result<Flow, Refusal> {
         body: length,
         environ: environ.environ(),
     };
-    Ok(exchange::run(request, client, &wsgi, settings))
+    Ok(match runner {
+        Runner::Daemon(client) => exchange::run(request, client, &wsgi, settings),
+        Runner::Here(python) => exchange::run_here(request, python, &wsgi, settings),
+    })
+}
+
+/// Who runs the application.
+enum Runner {
+    /// A process of its group.
+    Daemon(&'static Client),
+    /// This very process.
+    Here(&'static Embedded),
 }
 
 /// What there is to read. An error document's own request has no body: httpd has dealt with it.
@@ -128,20 +142,12 @@ fn find_target(request: &Request<'_>, child: &Child, settings: &Settings) -> Res
         .map_err(|refusal| Refusal::new(500, refusal.message()))
 }
 
-fn no_process(target: &Target) -> Refusal {
-    if target.group.is_some() {
-        let text = format!(
-            "the process group '{}' has no worker threads (threads=0): it runs service scripts, not requests",
-            target.process_group
-        );
-        return Refusal::new(500, Message::new(215, text));
-    }
+fn no_threads(target: &Target) -> Refusal {
     let text = format!(
-        "the script '{}' has no process group, and this version runs applications in daemon processes only: \
-         define one with WSGIDaemonProcess and choose it with WSGIProcessGroup or process-group=",
-        target.script
+        "the process group '{}' has no worker threads (threads=0): it runs service scripts, not requests",
+        target.process_group
     );
-    Refusal::new(500, Message::new(216, text))
+    Refusal::new(500, Message::new(215, text))
 }
 
 /// httpd has logged what is wrong with the framing, but not what our directives could change.

@@ -4,22 +4,27 @@
 //! `child_init` in each httpd child. The supervisor is forked here, and forked again if it is lost.
 
 use crate::apache::accounts::{SystemAccounts, effective_ids};
+use crate::apache::log;
 use crate::apache::process as httpd;
+use crate::apache::process::Lifetime;
 use crate::apache::server::{self, Server, main_server, servers};
-use crate::apache::{log, process::Configuration as Lifetime};
 use crate::config::check::{self, Files};
-use crate::config::global::{HashSeed, Server as ConfiguredServer, ServerConfig};
+use crate::config::global::{HashSeed, PythonOptions, Server as ConfiguredServer, ServerConfig};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::config::settings::Settings;
 use crate::config::{options::Accounts, plan};
 use crate::daemon::client::Client;
 use crate::daemon::generation::{self, GenerationWatch};
-use crate::daemon::launch::Preload;
 use crate::daemon::listener::{ListenerKey, Registry};
 use crate::daemon::spawn::Launcher;
 use crate::daemon::supervisor::{self, GroupPlan, Plan, Start, longest_shutdown};
+use crate::embedded::{self, Embedded};
 use crate::log::{Journal, Level, Message, unmark};
 use crate::process::{BUILDING, CHILD, Child, Configuration, Current, PARENT, Parent, Supervisor};
+use crate::python::object::Result as PythonResult;
+use crate::python::{Attached, Object};
+use crate::wsgi::preload::Preload;
+use crate::wsgi::world::Facts;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -223,6 +228,17 @@ fn preload(configuration: &Configuration, group: &ProcessGroup) -> Vec<Preload> 
 /// The `WSGIPython…` directives as options and environment of the interpreter.
 fn launcher(configuration: &Configuration, module: PathBuf) -> Launcher {
     let python = &configuration.global.python;
+    Launcher {
+        flags: python_flags(python),
+        module,
+        environment: python_environment(python),
+        httpd_uid: httpd_uid(),
+        #[cfg(test)]
+        program: None,
+    }
+}
+
+fn python_flags(python: &PythonOptions) -> Vec<String> {
     let mut flags = Vec::new();
     if !python.write_bytecode {
         flags.push("-B".to_string());
@@ -233,19 +249,15 @@ fn launcher(configuration: &Configuration, module: PathBuf) -> Launcher {
     for filter in &python.warnings {
         flags.push(format!("-W{filter}"));
     }
+    flags
+}
+
+fn python_environment(python: &PythonOptions) -> Vec<(String, String)> {
     let seed = python.hash_seed.map(|seed| match seed {
         HashSeed::Random => "random".to_string(),
         HashSeed::Fixed(number) => number.to_string(),
     });
-    let environment = seed.map(|seed| ("PYTHONHASHSEED".to_string(), seed)).into_iter().collect();
-    Launcher {
-        flags,
-        module,
-        environment,
-        httpd_uid: httpd_uid(),
-        #[cfg(test)]
-        program: None,
-    }
+    seed.map(|seed| ("PYTHONHASHSEED".to_string(), seed)).into_iter().collect()
 }
 
 fn httpd_uid() -> u32 {
@@ -315,7 +327,7 @@ fn end_of_generation() {
 }
 
 /// In each httpd child, before it serves.
-pub fn child_init() {
+pub fn child_init(lifetime: Lifetime) {
     let mut parent = PARENT.lock();
     let pid = std::process::id();
     // With httpd -X the parent itself serves.
@@ -342,6 +354,46 @@ pub fn child_init() {
         })
     });
     let clients = clients.collect();
+    let embedded = Embedded::new(embedded_options(&configuration));
+    for (name, value) in python_environment(&configuration.global.python) {
+        httpd::set_environment(&name, &value);
+    }
     // Set once: httpd calls this once in each child.
-    let _ = CHILD.set(Child { configuration, clients, pid });
+    let child = CHILD.get_or_init(|| Child { configuration, clients, embedded, pid });
+    child.embedded.preload();
+    lifetime.at_end(|| child.embedded.end());
+}
+
+/// How the Python in a child is started, should a request want it.
+fn embedded_options(configuration: &Configuration) -> embedded::Options {
+    let global = &configuration.global;
+    let mut group = ProcessGroup::new("", Origin::default());
+    group.python_home.clone_from(&global.python.home);
+    let (processes, threads) = server::capacity();
+    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+    embedded::Options {
+        flags: python_flags(&global.python),
+        module: httpd::module_path().unwrap_or_default(),
+        facts: Facts {
+            process_group: String::new(),
+            processes,
+            threads,
+            httpd_version: server::version(),
+            home: String::new(),
+            python_path: global.python.path.iter().map(text).collect(),
+            switch_interval: global.python.switch_interval.unwrap_or(0.0),
+            reload_in_place: true,
+        },
+        preload: preload(configuration, &group),
+        finish: global.python.destroy_interpreter,
+        group,
+    }
+}
+
+/// `embed()` of the extension module, called by the Python in a child on its main thread.
+pub fn embed(py: Attached<'_>) -> PythonResult {
+    if let Some(child) = CHILD.get() {
+        child.embedded.main(py);
+    }
+    Ok(Object::none(py))
 }

@@ -1,14 +1,32 @@
 //! Being attached to an interpreter (holding its GIL where it has one), and threads' states.
 //!
-//! Used in daemons, by the worker and by everything that runs Python code. `PyGILState_*` is not
+//! Used by daemons' workers, by embedded mode and by everything that runs Python code. `PyGILState_*` is not
 //! used: it knows only the main interpreter. A thread keeps one state per interpreter.
 
 #![allow(unsafe_code)]
 
 use super::table::api;
 use crate::sys::python::{PyInterpreterState, PyThreadState};
+use std::cell::Cell;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+thread_local! {
+    /// Whether this thread is attached by way of a `ThreadState`.
+    static ATTACHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in the middle of Python code: asked where a signal may have interrupted it.
+pub fn is_attached() -> bool {
+    ATTACHED.get()
+}
+
+static KEPT: AtomicBool = AtomicBool::new(false);
+
+/// The process ends: from now on threads leave their states as they are, since Python may be busy with others.
+pub fn keep_states() {
+    KEPT.store(true, Ordering::Relaxed);
+}
 
 /// Proof that the current thread is attached to an interpreter. Not sendable to other threads.
 #[derive(Clone, Copy)]
@@ -23,15 +41,17 @@ impl<'py> Attached<'py> {
     /// Runs `work` detached, so that other threads can run Python meanwhile. `work` must touch no
     /// Python object.
     pub fn detached<R>(self, work: impl FnOnce() -> R) -> R {
-        struct Reattach(*mut PyThreadState);
+        struct Reattach(*mut PyThreadState, bool);
         impl Drop for Reattach {
             fn drop(&mut self) {
                 // SAFETY: the state is the one this thread was attached with a moment ago.
                 unsafe { api().PyEval_RestoreThread(self.0) }
+                ATTACHED.set(self.1);
             }
         }
+        let known = ATTACHED.replace(false);
         // SAFETY: `self` proves that this thread is attached.
-        let _reattach = Reattach(unsafe { api().PyEval_SaveThread() });
+        let _reattach = Reattach(unsafe { api().PyEval_SaveThread() }, known);
         work()
     }
 
@@ -101,12 +121,14 @@ impl ThreadState {
         struct Detach;
         impl Drop for Detach {
             fn drop(&mut self) {
+                ATTACHED.set(false);
                 // SAFETY: the thread was attached below and `work` comes back attached.
                 unsafe { api().PyEval_SaveThread() };
             }
         }
         // SAFETY: the state was made for this thread and is not current anywhere.
         unsafe { api().PyEval_RestoreThread(self.0) };
+        ATTACHED.set(true);
         let _detach = Detach;
         work(Attached::assume())
     }
@@ -114,6 +136,9 @@ impl ThreadState {
 
 impl Drop for ThreadState {
     fn drop(&mut self) {
+        if KEPT.load(Ordering::Relaxed) {
+            return;
+        }
         // SAFETY: clearing needs the state current, deleting needs it not current; the thread that
         // owns it does both here, once.
         self.attached(|_| unsafe { api().PyThreadState_Clear(self.0) });

@@ -1,7 +1,7 @@
 //! The library as a Python extension module: what `PyInit_mod_wsgi_rs` returns.
 //!
-//! Runs in a daemon, called by the site's own Python through `module.rs`. The module has one
-//! function, `serve`. Its `PyModuleDef` begins with an object header whose size depends on the
+//! Called by the site's own Python in a daemon, or by the one in an httpd child, through `module.rs`, which
+//! names the module's functions. Its `PyModuleDef` begins with an object header whose size depends on the
 //! Python, so it is laid out at run time.
 
 #![allow(unsafe_code)]
@@ -15,7 +15,7 @@ use std::ffi::{CStr, c_void};
 use std::os::raw::{c_char, c_int};
 use std::{mem, ptr};
 
-/// `serve` of the extension module.
+/// A function of the extension module.
 pub type Entry = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 
 /// Slots that newer Pythons know; older ones refuse them.
@@ -41,11 +41,11 @@ struct DefinitionBody {
 }
 
 /// The result of a PyInit function: NULL, without an exception set, when this is no usable Python.
-pub fn initialize(entry: Entry) -> *mut PyObject {
+pub fn initialize(functions: &[(&'static CStr, Entry)]) -> *mut PyObject {
     if table::load().is_err() {
         return ptr::null_mut();
     }
-    enter(|py| definition(py, entry).map(Some))
+    enter(|py| definition(py, functions).map(Some))
 }
 
 /// Runs `work` for a function of the extension module.
@@ -61,12 +61,14 @@ pub fn version(_py: Attached<'_>) -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-fn definition(py: Attached<'_>, entry: Entry) -> object::Result {
+fn definition(py: Attached<'_>, functions: &[(&'static CStr, Entry)]) -> object::Result {
     // SAFETY: a PyMethodDef of zeros is the end of the table.
-    let mut methods = vec![unsafe { mem::zeroed::<PyMethodDef>() }; 2];
-    methods[0].ml_name = c"serve".as_ptr();
-    methods[0].ml_meth = Some(entry);
-    methods[0].ml_flags = METH_NOARGS;
+    let mut methods = vec![unsafe { mem::zeroed::<PyMethodDef>() }; functions.len() + 1];
+    for (method, (name, entry)) in methods.iter_mut().zip(functions) {
+        method.ml_name = name.as_ptr();
+        method.ml_meth = Some(*entry);
+        method.ml_flags = METH_NOARGS;
+    }
 
     let body = DefinitionBody {
         init: ptr::null_mut(),

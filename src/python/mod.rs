@@ -7,6 +7,7 @@ pub mod attach;
 pub mod class;
 pub mod error;
 pub mod extension;
+pub mod library;
 pub mod object;
 mod table;
 

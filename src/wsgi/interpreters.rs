@@ -1,6 +1,6 @@
 //! The interpreters of a process by application group, each with its world and its scripts.
 //!
-//! Runs in daemons. The main interpreter (application group "") is there from the start; others are
+//! Runs in daemons and in httpd children with embedded mode. The main interpreter (application group "") is there from the start; others are
 //! made when a request or a preload first names them, and live until the process ends.
 
 use super::script::Scripts;
@@ -10,6 +10,7 @@ use crate::python::attach::{InterpreterState, ThreadState};
 use crate::python::{Attached, Exception, Object};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 pub struct Interpreter {
@@ -38,9 +39,20 @@ impl Interpreters {
         &self.main
     }
 
-    /// Those beside the main one.
-    pub fn others(&self) -> Vec<Arc<Interpreter>> {
-        self.named.lock().values().filter_map(|made| made.as_ref().ok().cloned()).collect()
+    /// Python cannot be left to finalize itself: up to 3.12 it aborts when other interpreters remain, ending
+    /// those aborts when a daemon thread of theirs still runs, and a thread that comes back from our own code
+    /// would be ended in the middle of it. So each interpreter is given what it may expect of its end: its
+    /// threads are waited for, its exit functions are called. Called once, before the process ends, by Python's
+    /// main thread.
+    pub fn finish(&self, py: Attached<'_>) {
+        let others: Vec<_> =
+            self.named.lock().values().filter_map(|made| made.as_ref().ok().cloned()).collect();
+        py.detached(|| {
+            for interpreter in others {
+                ThreadState::new(interpreter.state).attached(|py| interpreter.world.finish(py));
+            }
+        });
+        self.main.world.finish(py);
     }
 
     /// The interpreter of an application group. `main_state` is the calling thread's state in the
@@ -79,29 +91,34 @@ fn interpreter(py: Attached<'_>, facts: &Facts, name: &str) -> Result<Arc<Interp
         let text = format!("the interpreter of application group '{name}' could not be prepared: {reason}");
         Message::new(404, text)
     })?;
-    Ok(Arc::new(Interpreter { state: py.interpreter(), world: Arc::new(world), scripts: Scripts::default() }))
+    Ok(Arc::new(Interpreter {
+        state: py.interpreter(),
+        world: Arc::new(world),
+        scripts: Scripts::new(facts.reload_in_place),
+    }))
 }
 
 /// A thread's states, one for each interpreter it has worked in.
 pub struct ThreadStates {
-    main: ThreadState,
-    others: HashMap<InterpreterState, ThreadState>,
+    main: Rc<ThreadState>,
+    others: HashMap<InterpreterState, Rc<ThreadState>>,
 }
 
 impl ThreadStates {
     pub fn new(main: InterpreterState) -> ThreadStates {
-        ThreadStates { main: ThreadState::new(main), others: HashMap::new() }
+        ThreadStates { main: Rc::new(ThreadState::new(main)), others: HashMap::new() }
     }
 
-    pub fn main(&self) -> &ThreadState {
-        &self.main
+    pub fn main(&self) -> Rc<ThreadState> {
+        Rc::clone(&self.main)
     }
 
-    pub fn of(&mut self, interpreter: &Interpreter, main: InterpreterState) -> &ThreadState {
+    pub fn of(&mut self, interpreter: &Interpreter, main: InterpreterState) -> Rc<ThreadState> {
         if interpreter.state == main {
-            return &self.main;
+            return self.main();
         }
-        self.others.entry(interpreter.state).or_insert_with(|| ThreadState::new(interpreter.state))
+        let new = || Rc::new(ThreadState::new(interpreter.state));
+        Rc::clone(self.others.entry(interpreter.state).or_insert_with(new))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Text streams that end in httpd's error log: `wsgi.errors`, `sys.stderr` and `sys.stdout`.
 //!
-//! Runs in daemons. A whole line is one record. What belongs to a request is logged with it; what
-//! does not (imports, threads of the application) goes to the process's standard error, which the
-//! supervisor logs for the group's virtual host.
+//! Runs where applications run. A whole line is one record. What belongs to a request is logged with it;
+//! what does not (imports, threads of the application) goes to a daemon's standard error, which the
+//! supervisor logs for the group's virtual host, and in an httpd child to the main error log.
 
 use super::transaction::{self, Transaction, take_whole_lines};
 use crate::log::{Level, mark};
@@ -10,6 +10,7 @@ use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Object, Raised};
+use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use std::ffi::CStr;
 use std::io::Write;
@@ -141,7 +142,24 @@ impl LogStream {
     }
 }
 
-/// Whole lines to the pipe that the supervisor reads; when it is gone there is nobody left to tell.
+/// Where whole lines go that belong to no request.
+type Sink = fn(Level, &[u8]);
+
+static SINK: OnceCell<Sink> = OnceCell::new();
+
+/// In a process that has no supervisor at the other end of its standard error.
+pub fn send_to(sink: Sink) {
+    // Said twice where a start failed and is tried again.
+    let _ = SINK.set(sink);
+}
+
+/// Whole lines that belong to no request: to the pipe that the supervisor reads, or where `send_to` says.
 pub fn write_process_output(level: Level, lines: &[u8]) {
-    let _ = std::io::stderr().write_all(&mark(level, lines));
+    match SINK.get() {
+        Some(sink) => sink(level, lines),
+        None => {
+            // When the supervisor is gone there is nobody left to tell.
+            let _ = std::io::stderr().write_all(&mark(level, lines));
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! PEP 3333: running an application for a request, whoever carries it.
 //!
-//! Runs in daemons, called by `daemon::worker`. Nothing in here knows where the process stands:
+//! Runs in daemons, called by `daemon::worker`, and in httpd children, called by `embedded`. Nothing in here knows where the process stands:
 //! a request comes as a `Request`, body and answer go through `Body` and `Reply`.
 
 pub mod environ;
 pub mod input;
 pub mod interpreters;
 pub mod log_stream;
+pub mod preload;
 pub mod response;
 pub mod run;
 pub mod script;

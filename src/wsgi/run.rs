@@ -6,6 +6,7 @@
 use super::input::Input;
 use super::interpreters::{Interpreter, callable};
 use super::log_stream::LogStream;
+use super::script::Failure;
 use super::send::{Failed, finish, send_all};
 use super::start_response::StartResponse;
 use super::transaction::{self, Transaction};
@@ -141,13 +142,19 @@ fn application(
 ) -> std::result::Result<Object, Failed> {
     let world = &interpreter.world;
     let loaded = interpreter.scripts.get(py, world, request.script, request.modified);
-    let loaded = loaded.map_err(|failure| {
-        if let Some(traceback) = failure.traceback {
+    let log = |failure: &Failure| {
+        if let Some(traceback) = &failure.traceback {
             transaction.log_lines(py, Level::Error, traceback.as_bytes());
         }
         transaction.log_message(py, Level::Error, &failure.message);
+    };
+    let loaded = loaded.map_err(|failure| {
+        log(&failure);
         Failed::Logged(500)
     })?;
+    if let Some(failure) = &loaded.failure {
+        log(failure);
+    }
     *script_changed = loaded.changed;
     callable(py, world, &loaded.module, request.callable).ok_or_else(|| {
         let text = format!(

@@ -1,7 +1,7 @@
 //! WSGI scripts: loading them once per interpreter, noticing that they changed, remembering that
 //! they failed.
 //!
-//! Runs in daemons, called by `run` and for what is loaded before the daemon reports ready. There
+//! Called by `run` and for what is loaded before the first request. There
 //! is a lock for each script, so a slow import keeps nobody else waiting. Whoever waits for it is
 //! detached from Python.
 
@@ -20,9 +20,11 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// The scripts of one interpreter.
-#[derive(Default)]
 pub struct Scripts {
     by_path: Mutex<HashMap<Box<[u8]>, Script>>,
+    /// Whether a script that changed is executed anew in the same interpreter; else the whole process is
+    /// replaced.
+    in_place: bool,
 }
 
 /// Locked while it is loaded.
@@ -56,9 +58,15 @@ pub struct Loaded {
     pub module: Object,
     /// The file is not the one that was loaded any more: its new time of modification.
     pub changed: Option<SystemTime>,
+    /// It could not be loaded anew; the module is what was there before.
+    pub failure: Option<Failure>,
 }
 
 impl Scripts {
+    pub fn new(in_place: bool) -> Scripts {
+        Scripts { by_path: Mutex::default(), in_place }
+    }
+
     /// The script's module, loading it when this is its first use or the last attempt failed long
     /// enough ago. `seen` is when the file was modified by httpd's account; None when a change is to be
     /// ignored. A change is believed only after a look of our own: httpd's may be older than the load.
@@ -71,11 +79,18 @@ impl Scripts {
     ) -> Result<Loaded, Failure> {
         let script = Arc::clone(self.by_path.lock().entry(path.into()).or_default());
         let mut state = lock(py, &script);
-        if let State::Loaded { module, modified: loaded } = &*state {
+        if let State::Loaded { module, modified: loaded } = &mut *state {
             let differs = seen.is_some() && seen != loaded.map(microseconds);
             let now = differs.then(|| modification(path)).flatten();
             let changed = now.filter(|now| Some(*now) != *loaded);
-            return Ok(Loaded { module: module.clone_ref(py), changed });
+            let module = module.clone_ref(py);
+            if changed.is_none() || !self.in_place {
+                return Ok(Loaded { module, changed, failure: None });
+            }
+            // Others go on with what is there.
+            *loaded = changed;
+            drop(state);
+            return Ok(load_anew(py, world, path, &script, module));
         }
         let modified = modification(path);
         let retry = match &*state {
@@ -92,6 +107,35 @@ impl Scripts {
     }
 }
 
+/// Executes a changed script; what was there before goes on where that fails, until it changes again.
+fn load_anew(py: Attached<'_>, world: &World, path: &[u8], script: &Mutex<State>, old: Object) -> Loaded {
+    match world.load_script(py, path) {
+        Ok(new) => {
+            if let State::Loaded { module, .. } = &mut *lock(py, script) {
+                *module = new.clone_ref(py);
+            }
+            Loaded { module: new, changed: None, failure: None }
+        }
+        Err(_raised) => {
+            let (reason, traceback) = describe(py, world);
+            let text = format!(
+                "the script '{}' has changed and could not be loaded: {reason}. What was loaded before goes on \
+                 serving; it is tried again when the file changes",
+                shown(path)
+            );
+            let failure = Failure { message: Message::new(411, text), traceback: Some(traceback) };
+            Loaded { module: old, changed: None, failure: Some(failure) }
+        }
+    }
+}
+
+/// The exception that is set: its last line, and all of it.
+fn describe(py: Attached<'_>, world: &World) -> (String, String) {
+    let exception = Exception::fetch(py);
+    let traceback = world.describe(py, &exception);
+    (traceback.trim_end().lines().last().unwrap_or_default().to_string(), traceback)
+}
+
 fn load(
     py: Attached<'_>,
     world: &World,
@@ -102,14 +146,12 @@ fn load(
 ) -> Result<Loaded, Failure> {
     match world.load_script(py, path) {
         Ok(module) => {
-            let loaded = Loaded { module: module.clone_ref(py), changed: None };
+            let loaded = Loaded { module: module.clone_ref(py), changed: None, failure: None };
             *state = State::Loaded { module, modified };
             Ok(loaded)
         }
         Err(_raised) => {
-            let exception = Exception::fetch(py);
-            let traceback = world.describe(py, &exception);
-            let reason = traceback.trim_end().lines().last().unwrap_or_default().to_string();
+            let (reason, traceback) = describe(py, world);
             let text = format!(
                 "the script '{}' could not be loaded: {reason}. Requests for it are answered 500; it is \
                  tried again when the file changes, or in {} s",

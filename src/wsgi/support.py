@@ -166,11 +166,14 @@ def load(path):
     module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, path, loader=loader))
     module.__mtime__ = mtime
     code = compile(source, path, "exec", dont_inherit=True)
+    before = sys.modules.get(name)
     sys.modules[name] = module
     try:
         exec(code, module.__dict__)
     except BaseException:
         sys.modules.pop(name, None)
+        if before is not None:
+            sys.modules[name] = before
         raise
     return module
 

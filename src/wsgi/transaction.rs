@@ -209,14 +209,14 @@ pub fn current() -> Option<Arc<Transaction>> {
 
 /// Makes `transaction` the thread's current one while `work` runs.
 pub fn with_current<R>(transaction: &Arc<Transaction>, work: impl FnOnce() -> R) -> R {
-    struct Reset;
+    struct Reset(Option<Arc<Transaction>>);
     impl Drop for Reset {
         fn drop(&mut self) {
-            CURRENT.set(None);
+            CURRENT.set(self.0.take());
         }
     }
-    CURRENT.set(Some(Arc::clone(transaction)));
-    let _reset = Reset;
+    // In an httpd child one request may run inside another, as where mod_include asks for it.
+    let _reset = Reset(CURRENT.replace(Some(Arc::clone(transaction))));
     work()
 }
 

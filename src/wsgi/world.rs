@@ -26,6 +26,8 @@ pub struct Facts {
     pub python_path: Vec<String>,
     /// Not positive when not given.
     pub switch_interval: f64,
+    /// Whether a script that changed is executed anew here; a daemon is replaced instead.
+    pub reload_in_place: bool,
 }
 
 pub struct World {

@@ -23,7 +23,8 @@ _running: list[Httpd] = []
 class Servers:
     """Makes servers and closes them all at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: str = "daemon") -> None:
+        self.mode = mode
         self.made: list[Httpd] = []
 
     def __call__(self, configuration: str, **options) -> Httpd:
@@ -31,7 +32,7 @@ class Servers:
 
     def prepare(self, configuration: str, **options) -> Httpd:
         """The files of a server that is not started."""
-        server = Httpd(configuration, **options)
+        server = Httpd(configuration, mode=self.mode, **options)
         self.made.append(server)
         _running.append(server)
         return server
@@ -49,15 +50,21 @@ class Servers:
 
 
 @pytest.fixture(scope="module")
-def serve() -> Iterator[Servers]:
-    servers = Servers()
+def mode(request: pytest.FixtureRequest) -> str:
+    """Where applications run: "daemon", or "embedded" too in the files that are marked `both_modes`."""
+    return getattr(request, "param", "daemon")
+
+
+@pytest.fixture(scope="module")
+def serve(mode: str) -> Iterator[Servers]:
+    servers = Servers(mode)
     yield servers
     servers.close()
 
 
 @pytest.fixture
-def serve_once() -> Iterator[Servers]:
-    servers = Servers()
+def serve_once(mode: str) -> Iterator[Servers]:
+    servers = Servers(mode)
     yield servers
     servers.close()
 
@@ -70,7 +77,18 @@ def python() -> Callable[..., pythons.Python]:
 
 def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 143))  # so that the servers end too
+    config.addinivalue_line("markers", "both_modes: runs in daemon mode and in embedded mode")
+    config.addinivalue_line("markers", "daemon_mode: in such a file, is about processes of a group")
+    config.addinivalue_line("markers", "one_process: in such a file, has several requests meet in one process")
     config.addinivalue_line("markers", "ours: a deliberate difference from mod_wsgi 6.1.1; skipped with REFERENCE=1")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marked = metafunc.definition.get_closest_marker
+    if marked("both_modes") and "mode" in metafunc.fixturenames:
+        in_daemons_only = marked("daemon_mode") or (marked("one_process") and httpd.MPM == "prefork")
+        modes = ["daemon"] if in_daemons_only else ["daemon", "embedded"]
+        metafunc.parametrize("mode", modes, indirect=True, scope="module")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -45,10 +45,11 @@ USUAL_MODULES = (
 class Httpd:
     """One Apache parent with all that belongs to it."""
 
-    def __init__(self, configuration: str, *, mpm: str = MPM, environment: dict[str, str] | None = None):
+    def __init__(self, configuration: str, *, mpm: str = MPM, mode: str = "daemon", environment: dict[str, str] | None = None):
         self.root = Path(tempfile.mkdtemp(prefix="live-", dir="/tmp"))
         self.root.chmod(0o755)
         self.mpm = mpm
+        self.mode = mode
         self.ports = dict(zip(("PORT", "PORT2", "TLS"), free_ports(3)))
         self.environment = environment or {}
         self.parent: subprocess.Popen | None = None
@@ -64,6 +65,8 @@ class Httpd:
     # Configuration
 
     def write_configuration(self, configuration: str) -> None:
+        if self.mode == "embedded":
+            configuration = embedded(configuration)
         self.configuration_file.write_text(self.fill_in(self._frame() + configuration + "\n"))
 
     def fill_in(self, text: str) -> str:
@@ -278,6 +281,16 @@ AllowOverride None
 Require all granted
 </Directory>
 """
+
+
+def embedded(configuration: str) -> str:
+    """The same for applications in httpd's own processes: no process groups, and their options as directives."""
+    options = " ".join(re.findall(r"^WSGIDaemonProcess (.*)$", configuration, re.MULTILINE))
+    home, path = re.search(r"python-home=(\S+)", options), re.search(r"python-path=(\S+)", options)
+    configuration = re.sub(r"^WSGI(DaemonProcess|ProcessGroup) .*\n| process-group=\S+", "", configuration, flags=re.MULTILINE)
+    directives = "<IfModule !mpm_prefork_module>\nMinSpareThreads 1\n</IfModule>\n"  # one child serves them all
+    directives += f"WSGIPythonHome {home[1]}\n" if home and not REFERENCE else ""
+    return directives + (f"WSGIPythonPath {path[1]}\n" if path else "") + configuration
 
 
 @functools.cache

@@ -14,6 +14,8 @@ import pytest
 import raw_http
 from httpd import MPM, REFERENCE, Httpd
 
+pytestmark = pytest.mark.both_modes
+
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@PYTHON@ threads=3 display-name=%{GROUP}
 WSGIDaemonProcess single python-home=@PYTHON@ threads=1 processes=2
@@ -120,7 +122,11 @@ def test_wsgi_variables(server: Httpd):
     seen, kinds = environ(answer), types(answer)
     assert seen["wsgi.version"] == [1, 0] and kinds["wsgi.version"] == "tuple"
     assert seen["wsgi.url_scheme"] == "http"
-    assert [seen[key] for key in ("wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once")] == [True, False, False]
+    assert seen["wsgi.run_once"] is False
+    if server.mode == "daemon":
+        assert (seen["wsgi.multithread"], seen["wsgi.multiprocess"]) == (True, False)
+    else:
+        assert (seen["wsgi.multithread"], seen["wsgi.multiprocess"]) == (MPM != "prefork", True)
     assert seen["wsgi.input_terminated"] is True
     assert kinds["wsgi.input"] == "Input"
     assert kinds["wsgi.file_wrapper"] == "type"
@@ -134,7 +140,7 @@ def test_module_variables(server: Httpd):
     for name in ("apache.version", "mod_wsgi.version"):
         assert kinds[name] == "tuple" and len(seen[name]) == 3 and all(isinstance(part, int) for part in seen[name])
     assert seen["apache.version"][:2] == [2, 4]
-    assert seen["mod_wsgi.process_group"] == "site"
+    assert seen["mod_wsgi.process_group"] == ("site" if server.mode == "daemon" else "")
     assert seen["mod_wsgi.callable_object"] == "application"
     assert seen["mod_wsgi.request_handler"] == "wsgi-script"
     assert seen["mod_wsgi.handler_script"] == ""
@@ -142,8 +148,13 @@ def test_module_variables(server: Httpd):
     assert (seen["mod_wsgi.listener_host"], seen["mod_wsgi.listener_port"]) == ("127.0.0.1", str(server.ports["PORT"]))
     assert kinds["mod_wsgi.request_id"] == "str" and len(seen["mod_wsgi.request_id"]) > 5
     assert int(seen["mod_wsgi.server_pid"]) in {process.pid for process in server.children()}
-    assert kinds["mod_wsgi.thread_id"] == "int" and 1 <= seen["mod_wsgi.thread_id"] <= 3
-    times = [seen[f"mod_wsgi.{name}"] for name in ("request_start", "queue_start", "daemon_start", "application_start")]
+    assert kinds["mod_wsgi.thread_id"] == "int" and 1 <= seen["mod_wsgi.thread_id"]
+    assert server.mode == "embedded" or seen["mod_wsgi.thread_id"] <= 3
+    names = ["request_start", "queue_start", "daemon_start", "application_start"]
+    if server.mode == "embedded":
+        assert "mod_wsgi.queue_start" not in seen and "mod_wsgi.daemon_start" not in seen
+        names = ["request_start", "application_start"]
+    times = [seen[f"mod_wsgi.{name}"] for name in names]
     assert {type(time) for time in times} == {float}
     assert times == sorted(times) and times[0] > 1.6e9 and times[-1] - times[0] < 60
 
@@ -261,6 +272,7 @@ def test_tls(server: Httpd):
     assert "SSL_CIPHER" in exported
 
 
+@pytest.mark.daemon_mode
 def test_threads_and_processes(server: Httpd):
     seen = environ(server.get("/single"))
     assert (seen["wsgi.multithread"], seen["wsgi.multiprocess"]) == (False, True)

@@ -11,6 +11,8 @@ import pytest
 import sites
 from httpd import Httpd
 
+pytestmark = pytest.mark.both_modes
+
 CONFIGURATION = """
 WSGIDaemonProcess flask python-home=@PYTHON@ threads=4
 WSGIDaemonProcess django python-home=@PYTHON@ python-path=@ROOT@/sites/shop processes=2 threads=4

@@ -6,6 +6,8 @@ import pytest
 
 from httpd import Httpd
 
+pytestmark = pytest.mark.both_modes
+
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@PYTHON@ threads=3 display-name=%{GROUP}
 WSGIProcessGroup site

@@ -25,6 +25,8 @@ from waiting import wait_for
 
 CALLABLES = ["a_function", "an_instance", "a_method", "a_partial", "AClass", "a_generator"]
 
+pytestmark = pytest.mark.both_modes
+
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@PYTHON@ threads=5 display-name=%{GROUP}
 WSGIProcessGroup site
@@ -572,6 +574,7 @@ def test_file_wrapper_after_write(server: Httpd, path: str, like: str):
     assert (answer.body == b"before " + CONTENT, answer.complete) == (True, True)
 
 
+@pytest.mark.one_process
 @pytest.mark.parametrize("like", KINDS)
 def test_file_wrapper_closes_its_file(server: Httpd, path: str, like: str):
     wrapped(server, path, like, name=f"closes {like}")
@@ -660,6 +663,7 @@ def test_file_wrapper_is_an_ordinary_iterable(server: Httpd):
 # Threads
 
 
+@pytest.mark.one_process
 def test_thread_support(server: Httpd):
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda _: seen(server, "at_once"), range(3)))

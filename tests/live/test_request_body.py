@@ -11,6 +11,8 @@ import pytest
 import raw_http
 from httpd import Httpd
 
+pytestmark = pytest.mark.both_modes
+
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@PYTHON@ threads=5 display-name=%{GROUP}
 WSGIProcessGroup site

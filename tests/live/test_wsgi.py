@@ -10,6 +10,8 @@ import raw_http
 from httpd import Httpd
 from waiting import wait_for
 
+pytestmark = pytest.mark.both_modes
+
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@PYTHON@ threads=5 display-name=%{GROUP}
 WSGIProcessGroup site

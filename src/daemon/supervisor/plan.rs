@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::config::process_group::ProcessGroup;
 use crate::daemon::generation::GenerationWatch;
 use crate::daemon::group::Settings;
-use crate::daemon::launch::{Launch, Preload};
+use crate::daemon::launch::Launch;
 use crate::daemon::listener::Listener;
 use crate::daemon::spawn::Launcher;
+use crate::wsgi::preload::Preload;
 
 /// What "no bound" means for a process that is to end.
 const LONGEST_SHUTDOWN: Duration = Duration::from_secs(60);

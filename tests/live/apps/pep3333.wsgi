@@ -9,6 +9,7 @@ import gc
 import io
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -559,7 +560,7 @@ def file(environ, start_response):
         "raw": lambda path: open(path, "rb", buffering=0),
         "buffered": lambda path: open(path, "rb"),
         "memory": lambda path: io.BytesIO(open(path, "rb").read()),
-        "pipe": lambda path: os.popen(f"cat '{path}'")._stream.buffer,
+        "pipe": lambda path: subprocess.Popen(["cat", path], stdout=subprocess.PIPE).stdout,
         "no_fileno": lambda path: NoFileno(open(path, "rb")),
         "only_read": lambda path: OnlyRead(open(path, "rb")),
         "unreadable": Unreadable,

@@ -1,0 +1,267 @@
+//! Embedded mode: Python inside this httpd child.
+//!
+//! Runs in httpd children that serve embedded locations; `exchange::here` hands the requests in. libpython
+//! is loaded by the first of them, or at the child's start for a `WSGIImportScript`. One thread of the
+//! child is Python's main thread (`main`): it makes the main interpreter, waits for the child's end and
+//! then finishes all interpreters. Requests run on httpd's own threads.
+
+mod probe;
+
+use crate::apache::log;
+use crate::apache::server::main_server;
+use crate::config::process_group::ProcessGroup;
+use crate::log::{Level, Message};
+use crate::python::{Attached, attach, library};
+use crate::request::{Body, Reply, Request};
+use crate::wsgi::interpreters::{Interpreters, ThreadStates};
+use crate::wsgi::preload::{self, Preload};
+use crate::wsgi::world::Facts;
+use crate::wsgi::{log_stream, run};
+use once_cell::sync::OnceCell;
+use parking_lot::{Condvar, Mutex};
+use std::cell::RefCell;
+use std::ffi::CString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const BOOTSTRAP: &str = include_str!("bootstrap.py");
+
+/// A start that failed is tried again after this, then after twice as long, up to the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// How long the child's end waits for threads and exit functions of the applications.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// How Python is started, and what it tells applications.
+pub struct Options {
+    /// Says which interpreter; never started as a process of its own.
+    pub group: ProcessGroup,
+    /// Options of the interpreter, such as `-B` or `-O`.
+    pub flags: Vec<String>,
+    /// This very module's file.
+    pub module: PathBuf,
+    pub facts: Facts,
+    pub preload: Vec<Preload>,
+    /// `WSGIDestroyInterpreter`: whether interpreters come to an orderly end.
+    pub finish: bool,
+}
+
+/// Python in this child.
+pub struct Embedded {
+    options: Options,
+    /// Set once it runs, for good.
+    interpreters: OnceCell<Interpreters>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+enum State {
+    NotStarted,
+    Starting,
+    Failed {
+        message: Message,
+        since: Instant,
+        retry: Duration,
+    },
+    Running,
+    /// The child ends: applications' exit functions run.
+    Ending,
+    Ended,
+}
+
+impl Embedded {
+    pub fn new(options: Options) -> Embedded {
+        Embedded {
+            options,
+            interpreters: OnceCell::new(),
+            state: Mutex::new(State::NotStarted),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Runs a request's application; the reply comes back with all that was said.
+    pub fn run(
+        &'static self,
+        request: &Request<'_>,
+        body: Box<dyn Body>,
+        reply: Box<dyn Reply>,
+    ) -> Result<Box<dyn Reply>, Message> {
+        let interpreters = self.interpreters()?;
+        let main = interpreters.main().state;
+        let group = String::from_utf8_lossy(request.application_group);
+        let (thread_id, main_state) = with_thread(interpreters, |thread| (thread.id, thread.states.main()));
+        let interpreter = interpreters.get(&main_state, &group)?;
+        let state = with_thread(interpreters, |thread| thread.states.of(&interpreter, main));
+        let ran = state.attached(|py| run::run(py, &interpreter, request, thread_id, body, reply));
+        Ok(ran.reply)
+    }
+
+    fn interpreters(&'static self) -> Result<&'static Interpreters, Message> {
+        if let Some(running) = self.interpreters.get() {
+            return Ok(running);
+        }
+        let mut state = self.state.lock();
+        loop {
+            let retry = match &*state {
+                State::Starting => {
+                    self.changed.wait(&mut state);
+                    continue;
+                }
+                State::Failed { message, since, retry } if since.elapsed() < *retry => {
+                    return Err(message.clone());
+                }
+                State::Failed { retry, .. } => (*retry * 2).min(LONGEST_RETRY),
+                State::NotStarted => FIRST_RETRY,
+                State::Running | State::Ending | State::Ended => break,
+            };
+            *state = State::Starting;
+            drop(state);
+            let started = self.start();
+            state = self.state.lock();
+            if let Err(message) = started {
+                *state = State::Failed { message, since: Instant::now(), retry };
+                self.changed.notify_all();
+            }
+        }
+        drop(state);
+        self.interpreters.get().ok_or_else(|| Message::new(433, "this child of httpd is ending"))
+    }
+
+    /// Has libpython run on a thread of its own, which comes to `main` and says how that went.
+    fn start(&'static self) -> Result<(), Message> {
+        let python = probe::probe(&self.options)?;
+        if library::is_occupied() {
+            let text = "another module of httpd has loaded a Python of its own: remove its LoadModule line \
+                        (mod_wsgi, mod_python), or use daemon mode (WSGIDaemonProcess and WSGIProcessGroup)";
+            return Err(Message::new(434, text));
+        }
+        let unusable = |why: String| {
+            let text = format!("{} could not be loaded into httpd: {why}", python.library.display());
+            Message::new(435, text)
+        };
+        let program = library::load(&python.library).map_err(|error| unusable(error.to_string()))?;
+        let words = [python.executable.as_os_str().as_encoded_bytes().to_vec()]
+            .into_iter()
+            .chain(self.options.flags.iter().map(|flag| flag.clone().into_bytes()))
+            .chain([
+                b"-c".to_vec(),
+                BOOTSTRAP.into(),
+                self.options.module.as_os_str().as_encoded_bytes().to_vec(),
+            ]);
+        let arguments: Result<Vec<CString>, _> = words.map(CString::new).collect();
+        let arguments = arguments.map_err(|error| unusable(error.to_string()))?;
+        log_stream::send_to(to_error_log);
+        library::keep_signals();
+        program.run(arguments, |status| self.ended(status)).map_err(|error| unusable(error.to_string()))
+    }
+
+    /// `embed()` of the extension module: Python's main thread, until the process ends.
+    /// Comes back only if it cannot start.
+    pub fn main(&self, py: Attached<'_>) {
+        library::restore_signals();
+        attach::count_forks();
+        let made = Interpreters::new(py, self.options.facts.clone());
+        let interpreters = match self.interpreters.get_or_try_init(|| made) {
+            Ok(interpreters) => interpreters,
+            Err(message) => {
+                let failed = State::Failed { message, since: Instant::now(), retry: FIRST_RETRY };
+                return py.detached(|| self.enter(failed));
+            }
+        };
+        py.detached(|| self.enter(State::Running));
+        // What fails is in the log, and tried again by the requests for it.
+        preload::load_all(py, interpreters, &self.options.preload);
+        py.detached(|| {
+            let mut state = self.state.lock();
+            self.changed.wait_while(&mut state, |state| !matches!(state, State::Ending));
+        });
+        interpreters.finish(py);
+        py.detached(|| {
+            self.enter(State::Ended);
+            // Python is left as it is: httpd's threads may still be in it.
+            loop {
+                std::thread::park();
+            }
+        })
+    }
+
+    fn enter(&self, next: State) {
+        *self.state.lock() = next;
+        self.changed.notify_all();
+    }
+
+    /// Python's own main function has come back, which it should not.
+    fn ended(&self, status: i32) {
+        let mut state = self.state.lock();
+        if !matches!(*state, State::Failed { .. }) {
+            let text = format!("Python ended at once with status {status}; its output above says why");
+            let message = Message::new(436, text);
+            *state = State::Failed { message, since: Instant::now(), retry: FIRST_RETRY };
+        }
+        self.changed.notify_all();
+    }
+
+    /// Loads what is to be there before the first request, without waiting for it.
+    pub fn preload(&'static self) {
+        if self.options.preload.is_empty() {
+            return;
+        }
+        let start = || {
+            if let Err(message) = self.interpreters() {
+                to_error_log(Level::Error, format!("{message}\n").as_bytes());
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("python-start".into()).spawn(start) {
+            let text = format!("the scripts of WSGIImportScript could not be loaded: {error}");
+            to_error_log(Level::Error, format!("{}\n", Message::new(437, text)).as_bytes());
+        }
+    }
+
+    /// The child ends: gives applications what they may expect of their end, within bounds.
+    pub fn end(&self) {
+        // On prefork a signal may end the child in the middle of Python code of this very thread.
+        let interrupted = attach::is_attached();
+        attach::keep_states();
+        if !self.options.finish || interrupted {
+            return;
+        }
+        let deadline = Instant::now() + SHUTDOWN;
+        let Some(mut state) = self.state.try_lock_until(deadline) else { return };
+        if matches!(*state, State::Running) {
+            *state = State::Ending;
+            self.changed.notify_all();
+            let ending = |state: &mut State| matches!(state, State::Ending);
+            self.changed.wait_while_until(&mut state, ending, deadline);
+        }
+    }
+}
+
+/// Lines that belong to no request.
+fn to_error_log(level: Level, lines: &[u8]) {
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        log::server(main_server(), level, line);
+    }
+}
+
+/// What a thread of httpd is to Python.
+struct Thread {
+    /// `mod_wsgi.thread_id`.
+    id: u32,
+    states: ThreadStates,
+}
+
+thread_local! {
+    static THREAD: RefCell<Option<Thread>> = const { RefCell::new(None) };
+}
+
+fn with_thread<R>(interpreters: &Interpreters, work: impl FnOnce(&mut Thread) -> R) -> R {
+    static THREADS: AtomicU32 = AtomicU32::new(0);
+    THREAD.with_borrow_mut(|thread| {
+        work(thread.get_or_insert_with(|| Thread {
+            id: THREADS.fetch_add(1, Ordering::Relaxed) + 1,
+            states: ThreadStates::new(interpreters.main().state),
+        }))
+    })
+}

@@ -1,0 +1,90 @@
+//! A daemon's answer, frame by frame.
+//!
+//! Runs in httpd children, called by `exchange::run`. Part of `exchange`.
+
+use super::answer::{Answer, Cut};
+use super::describe;
+use crate::apache::module::Flow;
+use crate::daemon::client::{Conversation, Trouble};
+use crate::log::Level;
+use crate::request::Outcome;
+use crate::wire::codec::Malformed;
+use crate::wire::frame::Kind;
+use crate::wire::request as payload;
+
+/// What ends the loop early.
+enum End {
+    Httpd(Cut),
+    Daemon(Trouble),
+}
+
+impl From<Cut> for End {
+    fn from(cut: Cut) -> End {
+        End::Httpd(cut)
+    }
+}
+
+impl From<Trouble> for End {
+    fn from(trouble: Trouble) -> End {
+        End::Daemon(trouble)
+    }
+}
+
+impl From<Malformed> for End {
+    fn from(_: Malformed) -> End {
+        End::Daemon(Trouble::Died)
+    }
+}
+
+/// Passes the whole answer on; the connection to the daemon is kept if it can be used again.
+pub fn relay(mut answer: Answer<'_, '_>, mut conversation: Conversation<'_>) -> Flow {
+    let group = conversation.group().to_string();
+    match frames(&mut answer, &mut conversation) {
+        Ok(outcome) => {
+            conversation.finish();
+            answer.conclude(outcome)
+        }
+        Err(End::Httpd(cut)) => answer.conclude_cut(cut),
+        Err(End::Daemon(trouble)) => {
+            let (status, message) = describe(&trouble, &group);
+            answer.log(Level::Error, message.to_string().as_bytes());
+            answer.give_up(status)
+        }
+    }
+}
+
+/// Reads frames to the last one.
+fn frames(answer: &mut Answer<'_, '_>, conversation: &mut Conversation<'_>) -> Result<Outcome, End> {
+    loop {
+        if !conversation.is_ready() {
+            answer.flush()?;
+        }
+        let (kind, bytes) = conversation.frame()?;
+        match kind {
+            Kind::Log => {
+                let (level, line) = payload::decode_log(bytes)?;
+                answer.log(level, line);
+            }
+            Kind::Head => {
+                let (status, headers) = payload::decode_head(bytes)?;
+                answer.head(status, headers.into_iter());
+            }
+            Kind::File => {
+                let (offset, length) = payload::decode_file(bytes)?;
+                let file = conversation.file()?;
+                answer.file(file, offset, length)?;
+            }
+            Kind::Data => answer.data(bytes)?,
+            Kind::Want => {
+                let most = bytes.try_into().map(u32::from_le_bytes).map_err(|_| Malformed)?;
+                match answer.body(most as usize)? {
+                    Ok(piece) if piece.is_empty() => conversation.send_body_end()?,
+                    Ok(piece) => conversation.send_body(&piece)?,
+                    Err(error) => conversation.send_body_error(&error)?,
+                }
+            }
+            Kind::End => return Ok(payload::decode_outcome(bytes)?),
+            _ => return Err(Malformed.into()),
+        }
+    }
+}
