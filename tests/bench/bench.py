@@ -44,6 +44,9 @@ SCENARIOS = (
     ("hello, embedded", 16, 0, [
         ("limit", "limit", "/answer"),
         ("mod_wsgi", "mod_wsgi embedded", "/hello"), ("ours", "ours embedded", "/hello")]),
+    ("hello, embedded, 64 connections", 64, 0, [
+        ("limit", "limit", "/answer"),
+        ("mod_wsgi", "mod_wsgi embedded", "/hello"), ("ours", "ours embedded", "/hello")]),
     ("Django view, daemon", 16, 0, [("mod_wsgi", "mod_wsgi", "/django"), ("ours", "ours", "/django")]),
     ("POST 64 KB, daemon", 16, 65536, [("mod_wsgi", "mod_wsgi", "/post"), ("ours", "ours", "/post")]),
 )
@@ -248,8 +251,9 @@ def measure(server, path, connections, size, seconds):
     output = subprocess.check_output([*command, "--", str(size)], text=True)
     cpu = server.cpu_seconds() - before
     numbers = [line.split()[1:] for line in output.splitlines() if line.startswith("RESULT ")][0]
-    requests, duration, errors, p50, p99 = map(int, numbers)
-    if errors or not requests:
+    requests, duration, errors, closed, p50, p99 = map(int, numbers)
+    # The event MPM closes keep-alive connections while all its threads are busy, as they are with 64 connections.
+    if errors or not requests or (closed and connections < 64):
         raise SystemExit(f"{url}: {requests} answers, {errors} errors\n{server.apache.last_words()}")
     return {
         "requests_per_second": requests / duration * 1e6,
