@@ -105,6 +105,7 @@ fn apply(
         global: &mut building.global,
         origin: Origin { file: place.file, line: place.line },
         section: place.section,
+        interpreters: place.interpreters,
         inside_virtual_host: place.in_virtual_host,
         accounts: &SystemAccounts,
         resolve_path: &below_server_root,

@@ -34,6 +34,8 @@ pub struct Place {
     pub line: u32,
     /// Path of the enclosing section; None at server level.
     pub section: Option<String>,
+    /// The arguments of the section of our own that encloses it.
+    pub interpreters: Option<String>,
     pub in_virtual_host: bool,
     pub in_htaccess: bool,
 }
@@ -190,6 +192,7 @@ unsafe extern "C" fn directive<M: Module>(
     let parameters = unsafe { &mut *parameters };
     // SAFETY: a directive is always called with its row and its place.
     let (command, directive) = unsafe { (&*parameters.cmd, &*parameters.directive) };
+    let first_child = directive.first_child;
     // SAFETY: the server is the one whose configuration is being read.
     let server = unsafe { &*parameters.server };
     let text = |string| String::from_utf8_lossy(bytes(string).unwrap_or_default()).into_owned();
@@ -199,6 +202,7 @@ unsafe extern "C" fn directive<M: Module>(
         file: text(directive.filename),
         line: u32::try_from(directive.line_num).unwrap_or(0),
         section: bytes(parameters.path).map(|path| String::from_utf8_lossy(path).into_owned()),
+        interpreters: own_section(directive).map(text),
         in_virtual_host: server.is_virtual != 0,
         in_htaccess,
     };
@@ -215,15 +219,33 @@ unsafe extern "C" fn directive<M: Module>(
         // SAFETY: the slot holds what `create_server` made; configuration is read by one thread.
         unsafe { &mut *slot.cast::<M::Server>() }
     };
+    let inside = if is_section(command.name) { first_child } else { ptr::null_mut() };
     let compile = |pattern: &str| super::regex::Regex::compile(pool, pattern);
     let result = catch_unwind(AssertUnwindSafe(|| {
         M::directive(&text(command.name), place, directory, server, &text(arguments), &compile)
     }));
     match result {
+        // SAFETY: a section of ours: httpd reads what is in it, each directive through this door.
+        Ok(Ok(())) if !inside.is_null() => unsafe {
+            let context = parameters.context;
+            api().ap_walk_config(inside, parameters, context)
+        },
         Ok(Ok(())) => ptr::null(),
         Ok(Err(error)) => copy(pool, error.as_bytes()),
         Err(_) => copy(pool, b"mod_wsgi_rs: WSGI392: a panic while the directive was read; please report it"),
     }
+}
+
+fn is_section(name: *const c_char) -> bool {
+    bytes(name).is_some_and(|name| name.starts_with(b"<"))
+}
+
+/// The arguments of the section around a directive, if that is one of ours.
+fn own_section(directive: &ap_directive_t) -> Option<*const c_char> {
+    // SAFETY: a directive's parent, where it has one, lives as long as the tree they are in.
+    let parent = unsafe { directive.parent.as_ref() }?;
+    let name = bytes(parent.directive)?;
+    name.to_ascii_lowercase().starts_with(b"<wsgi").then_some(parent.args)
 }
 
 unsafe extern "C" fn check_config<M: Module>(

@@ -9,8 +9,9 @@ use super::server::{Server, config_slot, config_slot_of};
 use super::table::{api, bytes, copy};
 use crate::sys::httpd::*;
 use std::cell::Cell;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_void};
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::time::Duration;
 
 pub struct Request<'r> {
@@ -38,6 +39,11 @@ impl<'r> Request<'r> {
 
     pub(super) fn as_ptr(&self) -> *mut request_rec {
         self.record
+    }
+
+    /// For an application that wants to hand it to a C extension of its own.
+    pub fn address(&self) -> NonNull<c_void> {
+        NonNull::new(self.record.cast()).expect("httpd calls no hook without a request")
     }
 
     fn record(&self) -> &request_rec {

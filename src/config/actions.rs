@@ -10,10 +10,12 @@ use crate::config::alias::{Alias, Pattern};
 use crate::config::directives::Context;
 use crate::config::global::{GroupKind, GroupUse, HashSeed, Import};
 use crate::config::group_name::GroupName;
+use crate::config::interpreter::{Section, Setting};
 use crate::config::nearest::suggestion;
 use crate::config::options::{self, Reader};
 use crate::config::settings::{MapHead, Settings};
 use crate::config::values::{float_seconds, identifier, integer, on_off};
+use crate::config::words;
 use crate::log::{Level, Message};
 
 /// Gets the directive's name and at least as many words as its row asks for.
@@ -229,6 +231,10 @@ pub fn ignore_activity(c: &mut Context<'_>, _: &'static str, words: &[String]) -
     set(&mut c.settings.ignore_activity, flag(words))
 }
 
+pub fn pass_apache_request(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.settings.pass_apache_request, flag(words))
+}
+
 pub fn restrict_embedded(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
     set(&mut c.global.restrict_embedded, on_off(&words[0]))
 }
@@ -263,7 +269,14 @@ pub fn python_home(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Ou
 }
 
 pub fn python_path(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
-    c.global.python.path = options::paths(&words[0]);
+    let paths = options::paths(&words[0]);
+    match section(c)? {
+        Some(section) => {
+            let paths = paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+            c.global.interpreters.push(section, Setting::PythonPath(paths));
+        }
+        None => c.global.python.path = paths,
+    }
     Ok(())
 }
 
@@ -296,7 +309,69 @@ pub fn dont_write_bytecode(c: &mut Context<'_>, _: &'static str, words: &[String
 }
 
 pub fn switch_interval(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
-    set(&mut c.global.python.switch_interval, float_seconds(&words[0]).map(Some))
+    let seconds = float_seconds(&words[0])?;
+    match section(c)? {
+        Some(section) => c.global.interpreters.push(section, Setting::SwitchInterval(seconds)),
+        None => c.global.python.switch_interval = Some(seconds),
+    }
+    Ok(())
+}
+
+/// `<WSGIInterpreterOptions>` itself; each directive in it looks at the section around it.
+pub fn interpreter_options(_: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    section_of(words).map(drop)
+}
+
+/// A switch for interpreters, for all of them or for those of the section around it.
+pub fn interpreter_flag(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    let on = on_off(&words[0])?;
+    let section = section(c)?.unwrap_or_default();
+    let setting = match directive {
+        "WSGIPerInterpreterGIL" => Setting::OwnGil(on),
+        "WSGIFreeThreading" => Setting::FreeThreading(on),
+        "WSGIRestrictStdin" => Setting::RestrictStdin(on),
+        "WSGIRestrictStdout" => Setting::RestrictStdout(on),
+        _ => Setting::RestrictSignal(on),
+    };
+    if setting == Setting::FreeThreading(on) && section.application_group.is_some() {
+        let text = format!(
+            "{directive} at {} is ignored: whether there is a GIL is decided for a whole process; leave \
+             application-group= out of the section",
+            c.origin
+        );
+        note(c, Level::Warning, 119, text);
+        return Ok(());
+    }
+    c.global.interpreters.push(section, setting);
+    Ok(())
+}
+
+/// The `<WSGIInterpreterOptions>` section that a directive stands in.
+fn section(c: &Context<'_>) -> Result<Option<Section>, String> {
+    c.interpreters.as_deref().map(|words| section_of(&words::split(words)?)).transpose()
+}
+
+fn section_of(words: &[String]) -> Result<Section, String> {
+    let mut section = Section::default();
+    for word in words.iter().map(|word| word.trim_end_matches('>')).filter(|word| !word.is_empty()) {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        let slot = match name {
+            "process-group" => &mut section.process_group,
+            "application-group" => &mut section.application_group,
+            _ => {
+                return Err(format!(
+                    "'{word}' is no option of <WSGIInterpreterOptions>: write process-group=name, \
+                     application-group=name or both"
+                ));
+            }
+        };
+        let group = GroupName::parse(value);
+        let fixed = group.fixed().filter(|_| !value.is_empty()).ok_or_else(|| {
+            format!("{name} must be a fixed name (%{{GLOBAL}} for embedded mode or the main interpreter)")
+        })?;
+        *slot = Some(fixed.to_string());
+    }
+    Ok(section)
 }
 
 pub fn destroy_interpreter(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {

@@ -46,6 +46,8 @@ pub struct Context<'a> {
     pub origin: Origin,
     /// Path of the enclosing `<Directory>`, `<Location>` or `<Files>`; None at server level.
     pub section: Option<String>,
+    /// What follows the name of the enclosing `<WSGIInterpreterOptions`.
+    pub interpreters: Option<String>,
     pub inside_virtual_host: bool,
     pub accounts: &'a dyn Accounts,
     /// Makes a path absolute, below `ServerRoot`.
@@ -55,6 +57,17 @@ pub struct Context<'a> {
 }
 
 const ANY: usize = usize::MAX;
+
+/// Those that may stand in a `<WSGIInterpreterOptions>` section.
+const OF_INTERPRETERS: [&str; 7] = [
+    "WSGIPythonPath",
+    "WSGISwitchInterval",
+    "WSGIPerInterpreterGIL",
+    "WSGIFreeThreading",
+    "WSGIRestrictStdin",
+    "WSGIRestrictStdout",
+    "WSGIRestrictSignal",
+];
 
 #[rustfmt::skip]
 pub const TABLE: &[Directive] = &[
@@ -73,6 +86,7 @@ pub const TABLE: &[Directive] = &[
     row(c"WSGIMapHEADToGET", Scope::FileInfo, (1, 1), c"Off|On|Auto", actions::map_head_to_get),
     row(c"WSGIEnableSendfile", Scope::FileInfo, (1, 1), c"On|Off", actions::enable_sendfile),
     row(c"WSGIIgnoreActivity", Scope::FileInfo, (1, 1), c"On|Off", actions::ignore_activity),
+    row(c"WSGIPassApacheRequest", Scope::ServerOrDirectory, (1, 1), c"On|Off", actions::pass_apache_request),
     row(c"WSGIRestrictEmbedded", Scope::Global, (1, 1), c"On|Off", actions::restrict_embedded),
     row(c"WSGICaseSensitivity", Scope::Global, (1, 1), c"On|Off", actions::case_sensitivity),
     row(c"WSGISocketPrefix", Scope::Global, (1, 1), c"path-prefix", actions::socket_prefix),
@@ -87,11 +101,15 @@ pub const TABLE: &[Directive] = &[
     row(c"WSGIDontWriteBytecode", Scope::Global, (1, 1), c"On|Off", actions::dont_write_bytecode),
     row(c"WSGISwitchInterval", Scope::Global, (1, 1), c"seconds", actions::switch_interval),
     row(c"WSGIDestroyInterpreter", Scope::Global, (1, 1), c"On|Off", actions::destroy_interpreter),
+    row(c"<WSGIInterpreterOptions", Scope::Global, (0, ANY), c"[process-group=name] [application-group=name]>", actions::interpreter_options),
+    row(c"WSGIPerInterpreterGIL", Scope::Global, (1, 1), c"On|Off", actions::interpreter_flag),
+    row(c"WSGIFreeThreading", Scope::Global, (1, 1), c"On|Off", actions::interpreter_flag),
+    row(c"WSGIRestrictStdin", Scope::Global, (1, 1), c"On|Off", actions::interpreter_flag),
+    row(c"WSGIRestrictStdout", Scope::Global, (1, 1), c"On|Off", actions::interpreter_flag),
+    row(c"WSGIRestrictSignal", Scope::Global, (1, 1), c"On|Off", actions::interpreter_flag),
     row(c"WSGIVerboseDebugging", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
     row(c"WSGILazyInitialization", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
     row(c"WSGIPy3kWarningFlag", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
-    row(c"WSGIRestrictStdin", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
-    row(c"WSGIRestrictStdout", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
     row(c"WSGIGroupAuthoritative", Scope::AuthConfig, (1, 1), c"On|Off", actions::flag_without_effect),
 ];
 
@@ -128,6 +146,12 @@ impl Directive {
     fn run(&self, context: &mut Context<'_>, args: &str) -> Result<(), String> {
         if self.scope == Scope::Global && context.inside_virtual_host {
             return Err("it applies to the whole server: move it out of <VirtualHost>".to_string());
+        }
+        if context.interpreters.is_some() && !OF_INTERPRETERS.contains(&self.name()) {
+            return Err(format!(
+                "it has no place in <WSGIInterpreterOptions>, which takes {}: move it out",
+                OF_INTERPRETERS.join(", ")
+            ));
         }
         let words = words::split(args)?;
         let (least, most) = self.words;

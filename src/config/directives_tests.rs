@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::alias::Pattern;
 use crate::config::global::HashSeed;
+use crate::config::interpreter::{InterpreterOptions, Layers, options_of};
 use crate::config::options::tests::TestAccounts;
 use crate::config::settings::MapHead;
 
@@ -13,6 +14,8 @@ pub struct Site {
     pub server: ServerConfig,
     pub notes: Vec<Note>,
     pub virtual_host: bool,
+    /// As `Context::interpreters`.
+    pub interpreters: Option<String>,
     pub line: u32,
 }
 
@@ -38,6 +41,7 @@ impl Site {
             global,
             origin: Origin { file: "site.conf".to_string(), line: self.line },
             section: section.map(str::to_string),
+            interpreters: self.interpreters.clone(),
             inside_virtual_host: self.virtual_host,
             accounts: &TestAccounts { root: false },
             resolve_path: &|path| {
@@ -184,8 +188,6 @@ fn dead_directives_are_accepted_with_one_line() {
         "WSGIVerboseDebugging On",
         "WSGILazyInitialization On",
         "WSGIPy3kWarningFlag Off",
-        "WSGIRestrictStdin Off",
-        "WSGIRestrictStdout Off",
         "WSGIGroupAuthoritative Off",
     ] {
         let (site, _) = read(&[line]);
@@ -206,11 +208,40 @@ fn the_number_of_words_is_checked() {
 }
 
 #[test]
+fn sections_for_interpreters() {
+    let (_, global) = read(&["WSGIRestrictSignal Off", "WSGISwitchInterval 1"]);
+    let base = InterpreterOptions::default();
+    assert!(!global.interpreters.resolve("", &base)[0].1.restrict_signal);
+    let inside = |section: &str, line: &str| {
+        let (mut site, mut global) = (Site::default(), GlobalConfig::default());
+        site.interpreters = Some(section.to_string());
+        site.read(&mut global, line).map(|()| (site, global))
+    };
+    let (_, global) =
+        inside("process-group=blog application-group=%{GLOBAL}>", "WSGIPerInterpreterGIL On").unwrap();
+    let blog = global.interpreters.resolve("blog", &base);
+    assert!(options_of(&blog, "").own_gil && !options_of(&blog, "x").own_gil);
+    assert_eq!(global.interpreters.resolve("shop", &base).len(), 1);
+    let (site, global) = inside("application-group=x>", "WSGIFreeThreading On").unwrap();
+    assert_eq!((site.notes[0].1.code, global.interpreters), (119, Layers::default()));
+    for (section, line, reason) in [
+        ("process-group=a>", "WSGIPythonHome /venv", "move it out"),
+        ("group=a>", "WSGIRestrictStdin On", "process-group=name"),
+        ("process-group=>", "WSGIRestrictStdin On", "a fixed name"),
+        ("process-group=%{HOST}>", "WSGIRestrictStdin On", "a fixed name"),
+        (">", "WSGISwitchInterval soon", "WSGISwitchInterval"),
+    ] {
+        assert!(inside(section, line).err().unwrap().contains(reason), "{section} {line}");
+    }
+    assert!(error("<WSGIInterpreterOptions threads=1>").contains("'threads=1' is no option"));
+}
+
+#[test]
 fn every_directive_is_documented() {
     let page = include_str!("../../docs/directives.md");
     for row in TABLE {
         assert!(
-            page.contains(&format!("`{}`", row.name())),
+            page.contains(&format!("`{}`", row.name())) || page.contains(&format!("`{}>`", row.name())),
             "{} is missing in docs/directives.md",
             row.name()
         );

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::config::alias::Alias;
 use crate::config::group_name::GroupName;
+use crate::config::interpreter::Layers;
 use crate::config::options::Accounts;
 use crate::config::plan;
 use crate::config::process_group::Origin;
@@ -70,6 +71,7 @@ pub struct Import {
 
 pub struct GlobalConfig {
     pub python: PythonOptions,
+    pub interpreters: Layers,
     pub socket_prefix: Option<(PathBuf, Origin)>,
     pub restrict_embedded: bool,
     pub case_sensitive: bool,
@@ -84,6 +86,7 @@ impl Default for GlobalConfig {
     fn default() -> Self {
         GlobalConfig {
             python: PythonOptions::default(),
+            interpreters: Layers::default(),
             socket_prefix: None,
             restrict_embedded: false,
             case_sensitive: true,

@@ -17,6 +17,7 @@ pub mod options;
 pub mod registry;
 
 pub mod group_name;
+pub mod interpreter;
 pub mod settings;
 
 pub mod nearest;

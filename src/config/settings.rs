@@ -32,6 +32,7 @@ pub struct Settings {
     pub map_head_to_get: Option<MapHead>,
     pub enable_sendfile: Option<bool>,
     pub ignore_activity: Option<bool>,
+    pub pass_apache_request: Option<bool>,
 }
 
 impl Settings {
@@ -52,6 +53,7 @@ impl Settings {
             map_head_to_get: add.map_head_to_get.or(base.map_head_to_get),
             enable_sendfile: add.enable_sendfile.or(base.enable_sendfile),
             ignore_activity: add.ignore_activity.or(base.ignore_activity),
+            pass_apache_request: add.pass_apache_request.or(base.pass_apache_request),
         }
     }
 
@@ -81,6 +83,10 @@ impl Settings {
 
     pub fn enable_sendfile(&self) -> bool {
         self.enable_sendfile.unwrap_or(false)
+    }
+
+    pub fn pass_apache_request(&self) -> bool {
+        self.pass_apache_request.unwrap_or(false)
     }
 
     /// Whether `WSGIRestrictProcess` lets requests use the group (`""` for embedded mode).

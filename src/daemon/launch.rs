@@ -2,6 +2,7 @@
 //!
 //! Written by the supervisor (`daemon::spawn`), read by the daemon (`daemon::serve`).
 
+use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions};
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 use crate::wsgi::preload::Preload;
 
@@ -27,10 +28,9 @@ pub struct Launch {
     pub display_name: String,
     /// First on `sys.path`, without `.pth` processing; empty when not given.
     pub home: String,
-    /// Site directories, `.pth` files processed, moved to the front of `sys.path`.
-    pub python_path: Vec<String>,
-    /// Seconds; not positive when not given.
-    pub switch_interval: f64,
+    pub interpreters: ByApplicationGroup,
+    /// `WSGIDestroyInterpreter`: whether interpreters come to an orderly end.
+    pub finish: bool,
     pub shutdown_timeout_ms: u64,
     pub graceful_timeout_ms: u64,
     pub socket_timeout_ms: u64,
@@ -53,11 +53,12 @@ impl Launch {
         }
         e.bytes(self.display_name.as_bytes());
         e.bytes(self.home.as_bytes());
-        e.u32(self.python_path.len() as u32);
-        for directory in &self.python_path {
-            e.bytes(directory.as_bytes());
+        e.u32(self.interpreters.len() as u32);
+        for (name, options) in &self.interpreters {
+            e.option_bytes(name.as_deref().map(str::as_bytes));
+            encode_options(&mut e, options);
         }
-        e.u64(self.switch_interval.to_bits());
+        e.bool(self.finish);
         e.u64(self.shutdown_timeout_ms);
         e.u64(self.graceful_timeout_ms);
         e.u64(self.socket_timeout_ms);
@@ -83,8 +84,8 @@ impl Launch {
             httpd_version: [d.u32()?, d.u32()?, d.u32()?],
             display_name: d.string()?,
             home: d.string()?,
-            python_path: list(&mut d, Decoder::string)?,
-            switch_interval: f64::from_bits(d.u64()?),
+            interpreters: list(&mut d, |d| Ok((option_string(d)?, decode_options(d)?)))?,
+            finish: d.bool()?,
             shutdown_timeout_ms: d.u64()?,
             graceful_timeout_ms: d.u64()?,
             socket_timeout_ms: d.u64()?,
@@ -92,14 +93,41 @@ impl Launch {
                 Ok(Preload {
                     script: d.string()?,
                     application_group: d.string()?,
-                    callable: d
-                        .option_bytes()?
-                        .map(|bytes| String::from_utf8(bytes.to_vec()).map_err(|_| Malformed))
-                        .transpose()?,
+                    callable: option_string(d)?,
                 })
             })?,
         })
     }
+}
+
+fn encode_options(e: &mut Encoder<'_>, options: &InterpreterOptions) {
+    e.u32(options.python_path.len() as u32);
+    for directory in &options.python_path {
+        e.bytes(directory.as_bytes());
+    }
+    e.u64(options.switch_interval.to_bits());
+    e.bool(options.own_gil);
+    e.bool(options.free_threading);
+    e.bool(options.restrict_stdin);
+    e.bool(options.restrict_stdout);
+    e.bool(options.restrict_signal);
+}
+
+fn decode_options(d: &mut Decoder<'_>) -> Result<InterpreterOptions, Malformed> {
+    Ok(InterpreterOptions {
+        python_path: list(d, Decoder::string)?,
+        switch_interval: f64::from_bits(d.u64()?),
+        own_gil: d.bool()?,
+        free_threading: d.bool()?,
+        restrict_stdin: d.bool()?,
+        restrict_stdout: d.bool()?,
+        restrict_signal: d.bool()?,
+    })
+}
+
+fn option_string(d: &mut Decoder<'_>) -> Result<Option<String>, Malformed> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| Malformed);
+    d.option_bytes()?.map(text).transpose()
 }
 
 fn list<'a, T>(
@@ -126,8 +154,18 @@ mod tests {
             httpd_version: [2, 4, 57],
             display_name: "(wsgi:blog)".into(),
             home: String::new(),
-            python_path: vec!["/srv/blog".into(), "/srv/lib".into()],
-            switch_interval: 0.01,
+            interpreters: vec![
+                (
+                    None,
+                    InterpreterOptions {
+                        python_path: vec!["/srv/blog".into(), "/srv/lib".into()],
+                        switch_interval: 0.01,
+                        ..InterpreterOptions::default()
+                    },
+                ),
+                (Some("own".into()), InterpreterOptions { own_gil: true, ..InterpreterOptions::default() }),
+            ],
+            finish: true,
             shutdown_timeout_ms: 5_000,
             graceful_timeout_ms: 15_000,
             socket_timeout_ms: 60_000,

@@ -62,7 +62,9 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         }
         Ok(())
     })?;
-    workers.interpreters.finish(py);
+    if launch.finish {
+        workers.interpreters.finish(py, "shutdown_signal");
+    }
     os::exit_now(0)
 }
 
@@ -79,8 +81,7 @@ fn prepare(
         threads: launch.threads,
         httpd_version: launch.httpd_version,
         home: launch.home.clone(),
-        python_path: launch.python_path.clone(),
-        switch_interval: launch.switch_interval,
+        interpreters: launch.interpreters.clone(),
         reload_in_place: false,
     };
     let interpreters = Interpreters::new(py, facts)?;

@@ -44,6 +44,8 @@ pub struct Launcher {
     pub environment: Vec<(String, String)>,
     /// The user of httpd's children.
     pub httpd_uid: u32,
+    /// `WSGIDestroyInterpreter`.
+    pub finish: bool,
     /// The program that a test has Python run instead of `BOOTSTRAP`.
     #[cfg(test)]
     pub program: Option<String>,
@@ -82,6 +84,10 @@ impl Launcher {
     ) -> Result<Spawned, Message> {
         let python = interpreter::find(group)?;
         let mut command = self.command(group, &python);
+        if !launch.interpreters.iter().any(|(_, options)| options.free_threading) {
+            // A free-threaded build keeps its GIL unless it is told to do without; others do not mind.
+            command.env("PYTHON_GIL", "1");
+        }
         spawn_command(&mut command, group, self.httpd_uid, listener, status, launch).map_err(|error| {
             let text = format!(
                 "the system has no resources for another process: {error}; see the limits of the service that \

@@ -177,7 +177,7 @@ impl Embedded {
             let mut state = self.state.lock();
             self.changed.wait_while(&mut state, |state| !matches!(state, State::Ending));
         });
-        interpreters.finish(py);
+        interpreters.finish(py, "");
         py.detached(|| {
             self.enter(State::Ended);
             // Python is left as it is: httpd's threads may still be in it.

@@ -79,6 +79,7 @@ fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> 
         head: request.is_head(),
         body: length,
         environ: environ.environ(),
+        record: settings.pass_apache_request().then(|| request.address()).filter(|_| target.group.is_none()),
     };
     Ok(match runner {
         Runner::Daemon(client) => exchange::run(request, client, &wsgi, settings),

@@ -10,6 +10,7 @@ use crate::apache::process::Lifetime;
 use crate::apache::server::{self, Server, main_server, servers};
 use crate::config::check::{self, Files};
 use crate::config::global::{HashSeed, PythonOptions, Server as ConfiguredServer, ServerConfig};
+use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::config::settings::Settings;
 use crate::config::{options::Accounts, plan};
@@ -199,7 +200,8 @@ fn supervision(
 ) -> Plan {
     let groups = serving(configuration).filter_map(|(index, group)| {
         let listener = parent.listeners.take(&group.name)?;
-        Some(GroupPlan { index, group: group.clone(), listener, preload: preload(configuration, group) })
+        let (preload, interpreters) = (preload(configuration, group), interpreters(configuration, group));
+        Some(GroupPlan { index, group: group.clone(), listener, preload, interpreters })
     });
     Plan {
         groups: groups.collect(),
@@ -212,6 +214,17 @@ fn supervision(
         },
         parent: parent_pid,
     }
+}
+
+/// How the interpreters of a group's processes are made; of the group without a name, those in httpd's children.
+fn interpreters(configuration: &Configuration, group: &ProcessGroup) -> ByApplicationGroup {
+    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let base = InterpreterOptions {
+        python_path: group.python_path.iter().map(text).collect(),
+        switch_interval: group.switch_interval.unwrap_or(0.0),
+        ..InterpreterOptions::default()
+    };
+    configuration.global.interpreters.resolve(&group.name, &base)
 }
 
 fn preload(configuration: &Configuration, group: &ProcessGroup) -> Vec<Preload> {
@@ -233,6 +246,7 @@ fn launcher(configuration: &Configuration, module: PathBuf) -> Launcher {
         module,
         environment: python_environment(python),
         httpd_uid: httpd_uid(),
+        finish: python.destroy_interpreter,
         #[cfg(test)]
         program: None,
     }
@@ -354,14 +368,26 @@ pub fn child_init(lifetime: Lifetime) {
         })
     });
     let clients = clients.collect();
-    let embedded = Embedded::new(embedded_options(&configuration));
-    for (name, value) in python_environment(&configuration.global.python) {
-        httpd::set_environment(&name, &value);
-    }
+    let embedded = embedded_options(&configuration);
+    set_python_environment(&configuration.global.python, &embedded);
     // Set once: httpd calls this once in each child.
-    let child = CHILD.get_or_init(|| Child { configuration, clients, embedded, pid });
+    let child =
+        CHILD.get_or_init(|| Child { configuration, clients, embedded: Embedded::new(embedded), pid });
     child.embedded.preload();
     lifetime.at_end(|| child.embedded.end());
+}
+
+/// What Python reads from its environment, should this child start one.
+fn set_python_environment(python: &PythonOptions, embedded: &embedded::Options) {
+    for (name, value) in python_environment(python) {
+        httpd::set_environment(&name, &value);
+    }
+    if let Some(eggs) = &python.eggs {
+        httpd::set_environment("PYTHON_EGG_CACHE", &eggs.to_string_lossy());
+    }
+    if !embedded.facts.interpreters.iter().any(|(_, options)| options.free_threading) {
+        httpd::set_environment("PYTHON_GIL", "1");
+    }
 }
 
 /// How the Python in a child is started, should a request want it.
@@ -369,8 +395,9 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
     let global = &configuration.global;
     let mut group = ProcessGroup::new("", Origin::default());
     group.python_home.clone_from(&global.python.home);
+    group.python_path.clone_from(&global.python.path);
+    group.switch_interval = global.python.switch_interval;
     let (processes, threads) = server::capacity();
-    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
     embedded::Options {
         flags: python_flags(&global.python),
         module: httpd::module_path().unwrap_or_default(),
@@ -380,8 +407,7 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
             threads,
             httpd_version: server::version(),
             home: String::new(),
-            python_path: global.python.path.iter().map(text).collect(),
-            switch_interval: global.python.switch_interval.unwrap_or(0.0),
+            interpreters: interpreters(configuration, &group),
             reload_in_place: true,
         },
         preload: preload(configuration, &group),

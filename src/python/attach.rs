@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+use super::beyond;
 use super::table::api;
 use crate::sys::python::{PyInterpreterState, PyThreadState};
 use std::cell::Cell;
@@ -61,18 +62,28 @@ impl<'py> Attached<'py> {
         InterpreterState(unsafe { api().PyInterpreterState_Get() })
     }
 
-    /// Makes a new interpreter in this process, prepares it with `work`, and comes back to the
-    /// interpreter that was current. None when Python could not make one.
-    pub fn new_interpreter<R>(self, work: impl FnOnce(Attached<'_>) -> R) -> Option<R> {
+    /// Makes a new interpreter in this process, where Python can with a GIL of its own, prepares it with
+    /// `work`, and comes back to the interpreter that was current. None when Python could not make one.
+    pub fn new_interpreter<R>(self, own_gil: bool, work: impl FnOnce(Attached<'_>) -> R) -> Option<R> {
         // SAFETY: attached, so there is a current state.
         let current = unsafe { api().PyThreadState_Get() };
-        // SAFETY: attached. The state it makes stays with this thread and is never cleared: it
-        // lives as long as the interpreter, which ends with the process.
-        let created = unsafe { api().Py_NewInterpreter() };
-        let result = (!created.is_null()).then(|| work(Attached::assume()));
-        // SAFETY: `current` belongs to this thread; both interpreters share one GIL.
-        unsafe { api().PyThreadState_Swap(current) };
-        result
+        let own = if own_gil { beyond::new_interpreter_with_own_gil(self) } else { std::ptr::null_mut() };
+        let created = if own.is_null() {
+            // SAFETY: attached. The state it makes stays with this thread and is never cleared: it
+            // lives as long as the interpreter, which ends with the process.
+            unsafe { api().Py_NewInterpreter() }
+        } else {
+            own
+        };
+        if created.is_null() {
+            return None;
+        }
+        let result = work(Attached::assume());
+        // SAFETY: attached to the new interpreter, whose GIL may be another than the current one's.
+        unsafe { api().PyEval_SaveThread() };
+        // SAFETY: `current` belongs to this thread and was left when the interpreter was made.
+        unsafe { api().PyEval_RestoreThread(current) };
+        Some(result)
     }
 }
 

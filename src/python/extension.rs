@@ -7,38 +7,16 @@
 #![allow(unsafe_code)]
 
 use super::attach::Attached;
+use super::beyond::{GIL_NOT_USED, MOD_GIL, MOD_MULTIPLE_INTERPRETERS, ModuleDefinition, SUPPORTED};
 use super::class::{enter, header_size};
 use super::object::{self, Object};
 use super::table::{self, api};
 use crate::sys::python::{METH_NOARGS, PyMethodDef, PyModuleDef, PyModuleDef_Slot, PyObject};
 use std::ffi::{CStr, c_void};
-use std::os::raw::{c_char, c_int};
 use std::{mem, ptr};
 
 /// A function of the extension module.
 pub type Entry = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
-
-/// Slots that newer Pythons know; older ones refuse them.
-const MOD_MULTIPLE_INTERPRETERS: c_int = 3;
-const MOD_GIL: c_int = 4;
-const SUPPORTED: usize = 1;
-const GIL_NOT_USED: usize = 1;
-
-/// Behind the object header of a PyModuleDef.
-#[repr(C)]
-struct DefinitionBody {
-    init: *mut c_void,
-    index: isize,
-    copy: *mut c_void,
-    name: *const c_char,
-    doc: *const c_char,
-    size: isize,
-    methods: *mut PyMethodDef,
-    slots: *mut PyModuleDef_Slot,
-    traverse: *mut c_void,
-    clear: *mut c_void,
-    free: *mut c_void,
-}
 
 /// The result of a PyInit function: NULL, without an exception set, when this is no usable Python.
 pub fn initialize(functions: &[(&'static CStr, Entry)]) -> *mut PyObject {
@@ -70,7 +48,7 @@ fn definition(py: Attached<'_>, functions: &[(&'static CStr, Entry)]) -> object:
         method.ml_flags = METH_NOARGS;
     }
 
-    let body = DefinitionBody {
+    let body = ModuleDefinition {
         init: ptr::null_mut(),
         index: 0,
         copy: ptr::null_mut(),
@@ -84,11 +62,11 @@ fn definition(py: Attached<'_>, functions: &[(&'static CStr, Entry)]) -> object:
         free: ptr::null_mut(),
     };
     let header = header_size(py)?;
-    let words = (header + mem::size_of::<DefinitionBody>()).div_ceil(mem::size_of::<u64>());
+    let words = (header + mem::size_of::<ModuleDefinition>()).div_ceil(mem::size_of::<u64>());
     let memory: &'static mut [u64] = Box::leak(vec![0u64; words].into_boxed_slice());
     let start = memory.as_mut_ptr().cast::<u8>();
     // SAFETY: the memory holds a header and the body; headers are a multiple of eight bytes.
-    unsafe { start.add(header).cast::<DefinitionBody>().write(body) };
+    unsafe { start.add(header).cast::<ModuleDefinition>().write(body) };
     // SAFETY: attached; the definition is complete, stays for ever, and CPython fills its header.
     Object::from_owned(py, unsafe { api().PyModuleDef_Init(start.cast::<PyModuleDef>()) })
 }

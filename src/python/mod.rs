@@ -4,6 +4,7 @@
 //! attached to an interpreter and shows it by handing in an `Attached`.
 
 pub mod attach;
+mod beyond;
 pub mod class;
 pub mod error;
 pub mod extension;

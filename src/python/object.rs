@@ -10,7 +10,7 @@ use super::attach::Attached;
 use super::error::Raised;
 use super::table::api;
 use crate::sys::python::{PyObject, PyTypeObject};
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 use std::os::raw::c_char;
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -252,6 +252,12 @@ impl Object {
             return Ok(None);
         }
         Object::from_owned(py, item).map(Some)
+    }
+
+    /// A capsule: an address for C extensions, under a name.
+    pub fn capsule(py: Attached<'_>, address: NonNull<c_void>, name: &'static CStr) -> Result {
+        // SAFETY: attached; the address is not used here; the name lives for ever.
+        Object::from_owned(py, unsafe { api().PyCapsule_New(address.as_ptr(), name.as_ptr(), None) })
     }
 
     /// `len(self)`.

@@ -38,7 +38,7 @@ pub fn decode_request(payload: &[u8]) -> Result<(Request<'_>, &[u8]), Malformed>
     let environ_length = d.u32()? as usize;
     let (environ, first) = d.rest().split_at_checked(environ_length).ok_or(Malformed)?;
     let environ = Environ(environ);
-    Ok((Request { script, application_group, callable, modified, head, body, environ }, first))
+    Ok((Request { script, application_group, callable, modified, head, body, environ, record: None }, first))
 }
 
 pub fn encode_head(out: &mut Vec<u8>, head: &Head) {
@@ -127,6 +127,7 @@ mod tests {
             head: false,
             body: BodyLength::Known(4),
             environ: environ.environ(),
+            record: None,
         };
         let mut payload = Vec::new();
         encode_request(&mut payload, &request);

@@ -3,11 +3,13 @@
 //! Runs in daemons and in httpd children with embedded mode. The main interpreter (application group "") is there from the start; others are
 //! made when a request or a preload first names them, and live until the process ends.
 
+use super::log_stream::write_process_output;
 use super::script::Scripts;
 use super::world::{Facts, World};
-use crate::log::Message;
+use crate::config::interpreter::options_of;
+use crate::log::{Level, Message};
 use crate::python::attach::{InterpreterState, ThreadState};
-use crate::python::{Attached, Exception, Object};
+use crate::python::{Attached, Exception, Object, extension};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -42,17 +44,17 @@ impl Interpreters {
     /// Python cannot be left to finalize itself: up to 3.12 it aborts when other interpreters remain, ending
     /// those aborts when a daemon thread of theirs still runs, and a thread that comes back from our own code
     /// would be ended in the middle of it. So each interpreter is given what it may expect of its end: its
-    /// threads are waited for, its exit functions are called. Called once, before the process ends, by Python's
+    /// subscribers to its end are told why (`shutdown_reason`), its threads waited for, its exit functions called. Called once, before the process ends, by Python's
     /// main thread.
-    pub fn finish(&self, py: Attached<'_>) {
+    pub fn finish(&self, py: Attached<'_>, reason: &str) {
         let others: Vec<_> =
             self.named.lock().values().filter_map(|made| made.as_ref().ok().cloned()).collect();
         py.detached(|| {
             for interpreter in others {
-                ThreadState::new(interpreter.state).attached(|py| interpreter.world.finish(py));
+                ThreadState::new(interpreter.state).attached(|py| interpreter.world.finish(py, reason));
             }
         });
-        self.main.world.finish(py);
+        self.main.world.finish(py, reason);
     }
 
     /// The interpreter of an application group. `main_state` is the calling thread's state in the
@@ -68,7 +70,14 @@ impl Interpreters {
         if let Some(known) = self.named.lock().get(name) {
             return known.clone();
         }
-        let made = main_state.attached(|py| py.new_interpreter(|py| interpreter(py, &self.facts, name)));
+        let mut own_gil = options_of(&self.facts.interpreters, name).own_gil;
+        let made = main_state.attached(|py| {
+            if own_gil && extension::version(py) < (3, 12) {
+                own_gil = false;
+                py.detached(|| no_own_gil(name));
+            }
+            py.new_interpreter(own_gil, |py| interpreter(py, &self.facts, name))
+        });
         let made = made.unwrap_or_else(|| {
             let text = format!(
                 "Python could not make an interpreter for the application group '{name}'. \
@@ -79,6 +88,14 @@ impl Interpreters {
         self.named.lock().insert(name.to_string(), made.clone());
         made
     }
+}
+
+fn no_own_gil(name: &str) {
+    let text = format!(
+        "WSGIPerInterpreterGIL has no effect on the interpreter of application group '{name}': it needs Python \
+         3.12 or newer"
+    );
+    write_process_output(Level::Warning, format!("{}\n", Message::new(413, text)).as_bytes());
 }
 
 fn interpreter(py: Attached<'_>, facts: &Facts, name: &str) -> Result<Arc<Interpreter>, Message> {

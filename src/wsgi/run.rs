@@ -104,6 +104,10 @@ fn serve(
     environ.dict_set(py, &world.key_input, &input)?;
     environ.dict_set(py, &world.key_errors, &errors)?;
     environ.dict_set(py, &world.key_thread_id, &Object::int(py, thread_id.into())?)?;
+    if let Some(record) = request.record {
+        let capsule = Object::capsule(py, record, c"apache.request_rec")?;
+        environ.dict_set(py, &world.name(py, b"apache.request_rec")?, &capsule)?;
+    }
     let start_response = StartResponse { transaction: Arc::clone(transaction), world: Arc::clone(world) };
     let start_response = world.start_response.instance(py, start_response)?;
     let iterable = application.call(py, [environ, start_response])?;

@@ -129,12 +129,27 @@ fn load_anew(py: Attached<'_>, world: &World, path: &[u8], script: &Mutex<State>
     }
 }
 
-/// The exception that is set: its last line, and all of it.
+/// The exception that is set: its last line, with the cure where an extension module refuses the interpreter,
+/// and all of it.
 fn describe(py: Attached<'_>, world: &World) -> (String, String) {
     let exception = Exception::fetch(py);
     let traceback = world.describe(py, &exception);
-    (traceback.trim_end().lines().last().unwrap_or_default().to_string(), traceback)
+    let mut reason = traceback.trim_end().lines().last().unwrap_or_default().to_string();
+    if REFUSALS.iter().any(|refusal| traceback.contains(refusal)) {
+        reason.push_str(
+            " (application-group=%{GLOBAL}, the main interpreter, is where such extension modules work)",
+        );
+    }
+    (reason, traceback)
 }
+
+/// What CPython and its extension modules say where another interpreter than the main one imports them.
+const REFUSALS: [&str; 4] = [
+    "does not support loading in subinterpreters",
+    "cannot load module more than once per process",
+    "may only be initialized once per interpreter process",
+    "do not support being used in sub-interpreters",
+];
 
 fn load(
     py: Attached<'_>,

@@ -5,12 +5,20 @@ import threading  # now, so that threading.main_thread() is the thread that made
 import types
 
 
-def prepare(stdout, stderr, home, python_path, switch_interval):
-    """Standard streams and sys.path as the group's WSGIDaemonProcess line asks for."""
-    sys.stdout = sys.__stdout__ = stdout
+def prepare(
+    stdout, stderr, home, python_path, switch_interval, restrict_stdin, restrict_stdout, restrict_signal, free_threading
+):
+    """Standard streams, sys.path and the rest as the configuration asks for."""
+    sys.stdout = sys.__stdout__ = Restricted("stdout") if restrict_stdout else stdout
     sys.stderr = sys.__stderr__ = stderr
+    if restrict_stdin:
+        sys.stdin = sys.__stdin__ = Restricted("stdin")
     sys.argv[:] = ["mod_wsgi"]
-    ignore_signal_handlers(stderr)
+    if restrict_signal:
+        ignore_signal_handlers(stderr)
+    if free_threading and "free-threading" not in sys.version:
+        text = "WSGIFreeThreading has no effect on %s: it is no free-threaded build of Python" % sys.executable
+        stderr.log(4, "mod_wsgi_rs: WSGI412: " + text)
     if switch_interval > 0:
         sys.setswitchinterval(switch_interval)
     if python_path:
@@ -24,6 +32,17 @@ def prepare(stdout, stderr, home, python_path, switch_interval):
         sys.path[:] = wanted + [entry for entry in sys.path if entry not in wanted]
     if home:
         sys.path.insert(0, home)
+
+
+class Restricted:
+    """A standard stream that an application is not to use."""
+
+    def __init__(self, name):
+        object.__setattr__(self, "name", name)
+
+    def __getattribute__(self, attribute):
+        name = object.__getattribute__(self, "name")
+        raise OSError(f"sys.{name} is restricted by WSGIRestrict{name.capitalize()}")
 
 
 def ignore_signal_handlers(log):
@@ -47,6 +66,10 @@ def install_modules(version, process_group, application_group, processes, thread
     module.threads_per_process = threads
     module.FileWrapper = FileWrapper
     module.__getattr__ = _defined_when_used
+    module.event_callbacks = []
+    module.shutdown_callbacks = []
+    module.subscribe_events = _subscribe(module.event_callbacks)
+    module.subscribe_shutdown = _subscribe(module.shutdown_callbacks)
     sys.modules["mod_wsgi"] = module
 
     httpd = types.ModuleType("apache")
@@ -54,6 +77,30 @@ def install_modules(version, process_group, application_group, processes, thread
     httpd.maximum_processes = processes
     httpd.threads_per_process = threads
     sys.modules["apache"] = httpd
+
+
+def _subscribe(callbacks):
+    def subscribe(callback):
+        """Have the callback called with the name of an event and its details; also a decorator."""
+        if not callable(callback):
+            raise TypeError("the callback must be callable")
+        callbacks.append(callback)
+        return callback
+
+    return subscribe
+
+
+def _publish(callbacks, name, **event):
+    """Tells all subscribers; what one returns is there for those after it, and what one raises is logged."""
+    for callback in list(callbacks):
+        try:
+            changes = callback(name, **event)
+        except Exception:
+            import traceback
+
+            traceback.print_exc()
+        else:
+            event.update(changes or {})
 
 
 def _defined_when_used(name):
@@ -187,10 +234,15 @@ def describe(class_, value, traceback):
     return "".join(formatter.format_exception(class_, value, traceback))
 
 
-def finish():
-    """What Python does at its own end: waits for this interpreter's threads and calls its exit functions."""
+def finish(reason):
+    """What Python does at its own end: waits for this interpreter's threads and calls its exit functions.
+
+    Those who asked for it hear of it before."""
     import atexit
 
+    module = sys.modules.get("mod_wsgi")
+    subscribers = getattr(module, "event_callbacks", []) + getattr(module, "shutdown_callbacks", [])
+    _publish(subscribers, "process_stopping", shutdown_reason=reason)
     if sys.version_info < (3, 13):
         # threading._shutdown() goes by the thread: the one that ends the interpreter stands in for the one that made it.
         threading.main_thread()._set_ident()

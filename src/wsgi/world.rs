@@ -6,6 +6,7 @@
 use super::input::{self, Input};
 use super::log_stream::{self, LogStream};
 use super::start_response::{StartResponse, Write};
+use crate::config::interpreter::{ByApplicationGroup, options_of};
 use crate::log::Level;
 use crate::python::class::Class;
 use crate::python::object::Result;
@@ -23,9 +24,7 @@ pub struct Facts {
     pub httpd_version: [u32; 3],
     /// `home=`, first on sys.path; empty when not given.
     pub home: String,
-    pub python_path: Vec<String>,
-    /// Not positive when not given.
-    pub switch_interval: f64,
+    pub interpreters: ByApplicationGroup,
     /// Whether a script that changed is executed anew here; a daemon is replaced instead.
     pub reload_in_place: bool,
 }
@@ -89,7 +88,8 @@ impl World {
             errors,
         };
         let stream = |level| world.errors.instance(py, LogStream::of_process(level));
-        let paths = facts.python_path.iter().map(|path| Object::filesystem(py, path.as_bytes()));
+        let options = options_of(&facts.interpreters, application_group);
+        let paths = options.python_path.iter().map(|path| Object::filesystem(py, path.as_bytes()));
         function(c"prepare").call(
             py,
             [
@@ -97,7 +97,11 @@ impl World {
                 stream(Level::Error)?,
                 Object::filesystem(py, facts.home.as_bytes())?,
                 Object::list(py, &paths.collect::<Result<Vec<_>>>()?)?,
-                Object::float(py, facts.switch_interval)?,
+                Object::float(py, options.switch_interval)?,
+                Object::bool(py, options.restrict_stdin)?,
+                Object::bool(py, options.restrict_stdout)?,
+                Object::bool(py, options.restrict_signal)?,
+                Object::bool(py, options.free_threading)?,
             ],
         )?;
         function(c"install_modules").call(
@@ -133,9 +137,10 @@ impl World {
         self.load.call(py, [Object::filesystem(py, path)?])
     }
 
-    /// Waits for the threads of this interpreter and calls its exit functions.
-    pub fn finish(&self, py: Attached<'_>) {
-        if self.finish.call(py, []).is_err() {
+    /// Tells the applications of this interpreter, waits for its threads and calls its exit functions.
+    pub fn finish(&self, py: Attached<'_>, reason: &str) {
+        let finished = Object::text(py, reason).and_then(|reason| self.finish.call(py, [reason]));
+        if finished.is_err() {
             let exception = Exception::fetch(py);
             let text = self.describe(py, &exception);
             py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));

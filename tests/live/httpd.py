@@ -287,7 +287,7 @@ def embedded(configuration: str) -> str:
     """The same for applications in httpd's own processes: no process groups, and their options as directives."""
     options = " ".join(re.findall(r"^WSGIDaemonProcess (.*)$", configuration, re.MULTILINE))
     home, path = re.search(r"python-home=(\S+)", options), re.search(r"python-path=(\S+)", options)
-    configuration = re.sub(r"^WSGI(DaemonProcess|ProcessGroup) .*\n| process-group=\S+", "", configuration, flags=re.MULTILINE)
+    configuration = re.sub(r"^WSGI(DaemonProcess|ProcessGroup) .*\n|(?<=.wsgi) process-group=\S+|(?<=.py) process-group=\S+", "", configuration, flags=re.MULTILINE)
     directives = "<IfModule !mpm_prefork_module>\nMinSpareThreads 1\n</IfModule>\n"  # one child serves them all
     directives += f"WSGIPythonHome {home[1]}\n" if home and not REFERENCE else ""
     return directives + (f"WSGIPythonPath {path[1]}\n" if path else "") + configuration

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::config::interpreter::ByApplicationGroup;
 use crate::config::process_group::ProcessGroup;
 use crate::daemon::generation::GenerationWatch;
 use crate::daemon::group::Settings;
@@ -24,6 +25,7 @@ pub struct GroupPlan {
     pub group: ProcessGroup,
     pub listener: Listener,
     pub preload: Vec<Preload>,
+    pub interpreters: ByApplicationGroup,
 }
 
 pub struct Plan {
@@ -81,8 +83,8 @@ impl Start {
             httpd_version: self.httpd_version,
             display_name: group.display_name.clone(),
             home: group.home.as_ref().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
-            python_path: group.python_path.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
-            switch_interval: group.switch_interval.unwrap_or(0.0),
+            interpreters: plan.interpreters.clone(),
+            finish: self.launcher.finish,
             shutdown_timeout_ms: milliseconds(group.shutdown_timeout),
             graceful_timeout_ms: milliseconds(group.graceful_timeout),
             socket_timeout_ms: milliseconds(group.socket_timeout.unwrap_or(self.socket_timeout)),

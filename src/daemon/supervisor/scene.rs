@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::{GroupPlan, Plan, Start, run};
+use crate::config::interpreter::{InterpreterOptions, Layers};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::daemon::generation::{self, GenerationHolder, GenerationWatch};
 use crate::daemon::listener::{Listener, ListenerKey, Registry};
@@ -129,10 +130,17 @@ impl Scene {
                 flags: vec!["-S".into()],
                 module: "/nowhere/mod_wsgi_rs.so".into(),
                 environment: vec![("PYTHONHASHSEED".into(), "7".into())],
+                finish: true,
                 httpd_uid: 0,
                 program: self.program.clone(),
             };
-            let groups = vec![GroupPlan { index: 3, group, listener, preload: Vec::new() }];
+            let groups = vec![GroupPlan {
+                index: 3,
+                group,
+                listener,
+                preload: Vec::new(),
+                interpreters: Layers::default().resolve("", &InterpreterOptions::default()),
+            }];
             let start =
                 Start { launcher, httpd_version: [2, 4, 57], socket_timeout: Duration::from_secs(60) };
             run(Plan { groups, generation, watch, start, parent }, &journal);
