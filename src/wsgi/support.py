@@ -243,9 +243,13 @@ def finish(reason):
     module = sys.modules.get("mod_wsgi")
     subscribers = getattr(module, "event_callbacks", []) + getattr(module, "shutdown_callbacks", [])
     _publish(subscribers, "process_stopping", shutdown_reason=reason)
+    # What waits for the main thread can go on now. Up to 3.12 threading._shutdown() goes by the thread: the one that
+    # ends the interpreter stands in for the one that made it. From 3.13 on it sees to the main interpreter only.
+    main_thread = threading.main_thread()
     if sys.version_info < (3, 13):
-        # threading._shutdown() goes by the thread: the one that ends the interpreter stands in for the one that made it.
-        threading.main_thread()._set_ident()
+        main_thread._set_ident()
+    elif not threading._is_main_interpreter():
+        main_thread._handle._set_done()
     try:
         threading._shutdown()
     finally:

@@ -4,7 +4,7 @@ Made by the fixtures of conftest.py. The configuration given by a test may use t
 @ROOT@ scratch folder, @APPS@ copy of apps/, @PORT@ @PORT2@ @TLS@ ports, @USER@ the account daemons run as,
 @PYTHON@ the environment of Python 3.11.
 The environment chooses what is tested: MODULE_SO the module, MPM event, worker or prefork, HTTPD the
-server's program, REFERENCE=1 the pip-installed mod_wsgi 6.1.1 in place of our module, for comparison.
+server's program, LIVE_PYTHON another Python for @PYTHON@, REFERENCE=1 the pip-installed mod_wsgi 6.1.1 in place of our module, for comparison.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from waiting import wait_for
 
 HERE = Path(__file__).resolve().parent
 MPM = os.environ.get("MPM", "event")
+LIVE_PYTHON = os.environ.get("LIVE_PYTHON", "3.11")
 IS_ROOT = os.geteuid() == 0
 
 USUAL_MODULES = (
@@ -72,7 +73,7 @@ class Httpd:
     def fill_in(self, text: str) -> str:
         words = {"ROOT": self.root, "APPS": self.root / "apps", "USER": daemon_account(), **self.ports}
         if "@PYTHON@" in text:
-            words["PYTHON"] = pythons.environment("3.11").home
+            words["PYTHON"] = pythons.environment(LIVE_PYTHON).home
         for word, value in words.items():
             text = text.replace(f"@{word}@", str(value))
         return text

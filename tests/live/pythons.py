@@ -49,7 +49,8 @@ def environment(version: str, packages: tuple[str, ...] = PACKAGES) -> Python:
         interpreter = _interpreter(cache, version)
         if interpreter is None:
             _missing(version)
-        home = cache / f"venv-{version}-{'sites' if packages else 'bare'}"
+        kind = {PACKAGES: "sites", (): "bare"}.get(packages, packages[0] if packages else "")
+        home = cache / f"venv-{version}-{kind}"
         stamp = home / "stamp"
         recipe = f"{interpreter} {_full_version(interpreter)} {' '.join(packages)}\n"
         if not stamp.exists() or stamp.read_text() != recipe:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from waiting import wait_for
-from httpd import IS_ROOT, Httpd
+from httpd import IS_ROOT, LIVE_PYTHON, Httpd
 
 NEEDS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root can give daemons another user")
 
@@ -45,7 +45,7 @@ def seen(server: Httpd, group: str) -> dict:
 
 def test_python_home(server: Httpd):
     plain = seen(server, "plain")
-    assert (plain["prefix"], plain["version"]) == (server.fill_in("@PYTHON@"), "3.11")
+    assert (plain["prefix"], plain["version"]) == (server.fill_in("@PYTHON@"), LIVE_PYTHON)
     assert plain["group"] == "plain"
 
 

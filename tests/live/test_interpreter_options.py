@@ -85,8 +85,8 @@ def test_interpreters_with_a_gil_of_their_own_use_several_cores(serve_once, pyth
     wait_for(lambda: factor() >= 1.8, "two interpreters are 1.8 times as fast as one", timeout=60)
 
 
-def test_a_python_without_the_means_says_so(serve_once):
-    server = serve_once(OWN_GIL.replace("@HOME@", "@PYTHON@") + "WSGIFreeThreading On\n")
+def test_a_python_without_the_means_says_so(serve_once, python):
+    server = serve_once(OWN_GIL.replace("@HOME@", str(python("3.11").home)) + "WSGIFreeThreading On\n")
     assert server.get("/one").json()["gil"] is True
     assert "3.12 or newer" in server.wait_for_log("WSGI413")
     assert "no free-threaded build" in server.wait_for_log("WSGI412")

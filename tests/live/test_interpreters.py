@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,58 @@ def test_threads_are_waited_for(serve_once):
     assert {path.name for path in folder.iterdir()} == {"own-one-thread", "shared-one-thread", "main-thread"}
     assert "Traceback" not in server.error_log()
     ended_well(server)
+
+
+# Settings that are the process's own elsewhere
+
+SETTINGS = """
+import json, os
+os.environ["DJANGO_SETTINGS_MODULE"] = "{name}.settings"
+
+def application(environ, start_response):
+    body = json.dumps([os.environ["DJANGO_SETTINGS_MODULE"], os.getpid()]).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+@pytest.mark.parametrize("mode", ["daemon", "embedded"], indirect=True)
+def test_two_scripts_in_one_group_each_with_its_settings(serve_once, mode: str):
+    server = serve_once.prepare(
+        "WSGIDaemonProcess site python-home=@PYTHON@ threads=4\nWSGIProcessGroup site\n"
+        "WSGIScriptAlias /blog @ROOT@/blog.wsgi\nWSGIScriptAlias /shop @ROOT@/shop.wsgi\n"
+    )
+    for name in ("blog", "shop"):
+        (server.root / f"{name}.wsgi").write_text(SETTINGS.format(name=name))
+    server.start()
+    with server.client() as client, ThreadPoolExecutor(8) as pool:
+        names = ["blog", "shop", "shop", "blog"] * 500
+        answers = list(pool.map(lambda name: client.get(f"/{name}").json(), names))
+    assert [settings for settings, _ in answers] == [f"{name}.settings" for name in names]
+    assert mode == "embedded" or len({pid for _, pid in answers}) == 1
+
+
+EXTENSIONS = """
+import json
+import cryptography.hazmat.primitives.hashes, numpy, psycopg, pydantic_core, pydantic
+
+def application(environ, start_response):
+    body = json.dumps([float(numpy.arange(4).sum()), psycopg.pq.__impl__, environ["mod_wsgi.application_group"]]).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def test_extension_modules_of_the_main_interpreter_work_in_a_group_of_one_site(serve_once, python):
+    """Without a word about interpreters in the configuration. In one of its own they say what would help."""
+    home = python("3.11", packages=("numpy", "cryptography", "pydantic", "psycopg[binary]")).home
+    server = serve_once.prepare(
+        f"WSGIDaemonProcess site python-home={home} threads=4\nWSGIDaemonProcess own python-home={home}\n"
+        "WSGIScriptAlias /site @ROOT@/extensions.wsgi process-group=site\n"
+        "WSGIScriptAlias /own @ROOT@/extensions.wsgi process-group=own application-group=own\n"
+    )
+    (server.root / "extensions.wsgi").write_text(EXTENSIONS)
+    server.start()
+    assert server.get("/site").json() == [6.0, "binary", ""]
+    if server.get("/own").status_code == 500:
+        server.wait_for_log("WSGI401.*application-group=%{GLOBAL}")
