@@ -51,6 +51,8 @@ def prepared():
         partial.run(*APT, "update")
         partial.run(*INSTALL, "apache2-bin", "python3", *pythons(partial))
         partial.folder.rename(FOLDER)
+    libraries = [name.replace("python", "libpython").removesuffix("-venv") for name in pythons(root)]
+    root.run(*INSTALL, *libraries)
     if os.environ.get("FREE_THREADED") and not (FOLDER / "opt/python3.13t").exists():
         root.run(*INSTALL, "gcc", "libc6-dev", "make", "zlib1g-dev", "dpkg-dev", "xz-utils")
         root.run("nice", "sh", "-euc", FREE_THREADED)

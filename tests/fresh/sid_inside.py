@@ -1,4 +1,5 @@
-"""Runs below a root that `sid.py` prepared, alone in a process name space: one httpd, a daemon group for each Python.
+"""Runs below a root that `sid.py` prepared, alone in a process name space: one httpd with a daemon group for each
+Python, and then for each Python that is a shared library another httpd with that Python inside.
 
 Every Python serves the same applications in its main interpreter and in another one; over HTTP it is checked that each
 is what it claims to be and answers rightly, under load too, over a graceful restart, and that stopping leaves nothing.
@@ -64,6 +65,19 @@ WSGIScriptAlias /{name}/main {root}/apps/ process-group={name} application-group
 WSGIScriptAlias /{name}/other {root}/apps/ process-group={name} application-group=other
 """
 
+# In a free-threaded build there is a GIL unless this says otherwise.
+FREE_THREADING = """
+<WSGIInterpreterOptions process-group={name}>
+    WSGIFreeThreading On
+</WSGIInterpreterOptions>
+"""
+
+EMBEDDED = """
+WSGIPythonHome {home}
+WSGIScriptAlias /{name}/main {root}/apps/ application-group=%{{GLOBAL}}
+WSGIScriptAlias /{name}/other {root}/apps/ application-group=other
+"""
+
 wrong = []
 
 
@@ -80,6 +94,12 @@ class Site:
         told = [self.home / "bin/python", "-c", "import sys; print(sys.version)"]
         self.version = subprocess.run(told, check=True, capture_output=True, text=True).stdout.strip()
         self.free_threaded = "free-threading" in self.version
+        self.group = name
+        text = GROUP + (FREE_THREADING if self.free_threaded else "")
+        self.configuration = text.format(root=root, name=name, home=self.home)
+        self.embedded = EMBEDDED.format(root=root, name=name, home=self.home)
+        version = re.match(r"\d+\.\d+", self.version)[0]
+        self.shared = bool(glob.glob(f"/usr/lib/*/libpython{version}.so.*")) and not self.free_threaded
 
 
 def sites(root):
@@ -128,7 +148,7 @@ def check_environ(site, at):
     wanted = {
         "PATH_INFO": "/a b", "SCRIPT_NAME": f"{at}/environ.wsgi", "QUERY_STRING": "q=1", "HTTP_X_SOME": "thing",
         "REQUEST_METHOD": "GET", "SERVER_PORT": str(port), "wsgi.multithread": True, "wsgi.multiprocess": True,
-        "mod_wsgi.process_group": site.name,
+        "mod_wsgi.process_group": site.group,
     }  # fmt: skip
     different = {name: environ.get(name) for name, value in wanted.items() if environ.get(name) != value}
     check(f"{at}: environ", status == 200 and not different, different)
@@ -217,16 +237,16 @@ def listens():
     return False
 
 
-def start(root, all_sites):
-    global port
+def start(root, configuration):
+    global port, local
+    local = threading.local()  # connections to the server before this one are of no use
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     libexec = "/usr/lib/apache2/modules"
     modules = "\n".join(f"LoadModule {name}_module {libexec}/mod_{name}.so" for name in MODULES)
     text = HTTPD.format(root=root, modules=modules, port=port)
-    text += "".join(GROUP.format(root=root, name=site.name, home=site.home) for site in all_sites)
-    (root / "httpd.conf").write_text(text)
+    (root / "httpd.conf").write_text(text + configuration)
     return subprocess.Popen(["apache2", "-f", root / "httpd.conf", "-DFOREGROUND"], start_new_session=True)
 
 
@@ -270,22 +290,12 @@ def check_all(root):
     all_sites = sites(root)
     print(subprocess.run(["apache2", "-v"], check=True, capture_output=True, text=True).stdout)
     log = root / "error.log"
-    httpd = start(root, all_sites)
+    httpd = start(root, "".join(site.configuration for site in all_sites))
     wait_for(lambda: httpd.poll() is not None or listens(), "httpd listens")
     try:
         daemons_are(log, all_sites, 1)
         for site in all_sites:
-            before = len(wrong)
-            for at in (f"/{site.name}/main", f"/{site.name}/other"):
-                try:
-                    check_version(site, at)
-                    check_environ(site, at)
-                    check_answers(site, at, log)
-                except (OSError, ValueError, http.client.HTTPException) as error:
-                    check(f"{at}: answers", False, repr(error))
-            speed = load([f"/{site.name}/main", f"/{site.name}/other"], REQUESTS)
-            result = "wrong" if len(wrong) > before else "right"
-            print(f"{site.version!r}: {result}, {REQUESTS} requests at {speed:.0f}/s", flush=True)
+            check_site(site, log, "in daemons")
 
         busy = threading.Thread(target=load, args=([f"/{site.name}/main" for site in all_sites], REQUESTS))
         busy.start()
@@ -298,10 +308,43 @@ def check_all(root):
             check_version(site, f"/{site.name}/other")
     finally:
         stop(httpd, root)
+    for site in all_sites:
+        check_embedded(site, root, log)
     text = log.read_text()
     check_log(text)
     if wrong:
         print(text)
+
+
+def check_site(site, log, where):
+    before = len(wrong)
+    for at in (f"/{site.name}/main", f"/{site.name}/other"):
+        try:
+            check_version(site, at)
+            check_environ(site, at)
+            check_answers(site, at, log)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            check(f"{at} {where}: answers", False, repr(error))
+    speed = load([f"/{site.name}/main", f"/{site.name}/other"], REQUESTS)
+    result = "wrong" if len(wrong) > before else "right"
+    print(f"{site.version!r} {where}: {result}, {REQUESTS} requests at {speed:.0f}/s", flush=True)
+
+
+def check_embedded(site, root, log):
+    httpd = start(root, site.embedded)
+    wait_for(lambda: httpd.poll() is not None or listens(), "httpd listens")
+    site.group = ""
+    try:
+        if site.shared:
+            check_site(site, log, "inside httpd")
+            httpd.send_signal(signal.SIGUSR1)
+            check_version(site, f"/{site.name}/main")
+        else:
+            refused = ask(f"/{site.name}/main/version.wsgi")[0] == 500 and "WSGI432" in log.read_text()
+            check(f"{site.name} inside httpd", refused, "a Python without a shared library is refused")
+            print(f"{site.version!r} inside httpd: refused, as it has no shared library", flush=True)
+    finally:
+        stop(httpd, root)
 
 
 if __name__ == "__main__":
