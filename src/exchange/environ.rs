@@ -187,6 +187,9 @@ fn push_own(environ: &mut EnvironBuilder, request: &Request<'_>, child: &Child, 
     environ.push(b"mod_wsgi.request_start", request.started().as_micros().to_string().as_bytes());
     if target.group.is_some() {
         environ.push(b"mod_wsgi.queue_start", now.as_micros().to_string().as_bytes());
+    } else {
+        environ.push(b"mod_wsgi.queue_start", b"0");
+        environ.push(b"mod_wsgi.daemon_start", b"0");
     }
 }
 

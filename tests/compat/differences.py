@@ -101,7 +101,8 @@ DIFFERENCES = {
     "server-software": (r"environ SERVER_SOFTWARE: ",),
     "errors-stream": (r"environ wsgi.errors: ", r"\| errors (encoding|read|buffer|type|name|isatty) \| body: "),
     "callable-missing": (r"^embedded \| error /no_callable.* \| status: 'HTTP/1.1 404 Not Found' → 'HTTP/1.1 500",),
-    "process-state": (r"\| python (cwd|environment|globals) \| body: ", r"^embedded \| python thread \| body: "),
+    "process-state": (r"^(daemon|embedded) \| python (cwd|environment|globals) \| ",),
+    "two-modes": (r"^modes \| python (cwd|environment) \| ",),
     "python-modules": (r"\| python (mod_wsgi|apache) \| body: ",),
     # The log
     "whole-traceback": (r"tracebacks: 0 → 1",),

@@ -25,7 +25,14 @@ from private_apache import free_ports, module_so
 from recording import Answer, Record, Server
 
 NOT_COMPARED = {"Date": "the time", "Server": "names the modules"}
-EMBEDDED_HAS_OTHERS = {"mod_wsgi.process_group": "no group there", "wsgi.multithread": "httpd's threads"}
+# What these say depends on which thread of httpd the request meets.
+BY_THREAD = ("python thread",)
+# Between our own two modes; everything else is the same.
+BETWEEN_MODES = {
+    "mod_wsgi.process_group": "no group there",
+    "wsgi.multithread": "httpd's threads",
+    "wsgi.multiprocess": "httpd's processes",
+}
 DIFFERENT_EACH_TIME = {
     "REMOTE_PORT": "the client's port",
     "UNIQUE_ID": "of the request",
@@ -47,7 +54,8 @@ DIFFERENT_EACH_TIME = {
 
 @pytest.fixture(scope="session")
 def found(tmp_path_factory) -> list[str]:
-    """One line for each difference between mod_wsgi and ours: which mode, which case, what, theirs → ours."""
+    """One line for each difference: between mod_wsgi and ours, which mode, which case, what, theirs → ours; and
+    between our two modes."""
     reference, venv = install_mod_wsgi()
     folder, port = Path("/tmp") / f"compat-{os.getpid()}", free_ports(1, 8600)[0]
     cases = all_cases()
@@ -60,18 +68,24 @@ def found(tmp_path_factory) -> list[str]:
         with Server(folder, port, module, venv, groups) as server:
             return [server.record(number, case) for number, case in enumerate(cases)]
 
-    ours, daemon, embedded = run(module_so(), DAEMON), run(reference, DAEMON), run(reference, EMBEDDED)
-    lines = []
-    for case, here, there, inside in zip(cases, ours, daemon, embedded):
-        lines += [f"daemon | {case.name} | {line}" for line in differences(there, here)]
-        lines += [f"embedded | {case.name} | {line}" for line in differences(inside, here, daemon=False)]
-    print(f"{len(cases)} exchanges with each of three servers, {len(lines)} differences")
+    lines, both = [], []
+    for mode, groups in (("daemon", DAEMON), ("embedded", EMBEDDED)):
+        theirs, ours = run(reference, groups), run(module_so(), groups)
+        for case, there, here in zip(cases, theirs, ours):
+            if mode == "daemon" or case.name not in BY_THREAD:
+                lines += [f"{mode} | {case.name} | {line}" for line in differences(there, here, mode)]
+        both.append(ours)
+    for case, daemon, embedded in zip(cases, *both):
+        if case.name in BY_THREAD:
+            continue
+        lines += [f"modes | {case.name} | {line}" for line in differences(daemon, embedded, "modes")]
+    print(f"{len(cases)} exchanges with each of four servers, {len(lines)} differences")
     if report := os.environ.get("REPORT"):
         Path(report).write_text("".join(f"{line}\n" for line in lines))
     return lines
 
 
-def differences(theirs: Record, ours: Record, daemon: bool = True) -> list[str]:
+def differences(theirs: Record, ours: Record, mode: str) -> list[str]:
     found = []
 
     def compare(what: str, there, here) -> None:
@@ -81,18 +95,17 @@ def differences(theirs: Record, ours: Record, daemon: bool = True) -> list[str]:
     for number, (there, here) in enumerate(zip_longest(theirs.answers, ours.answers, fillvalue=Answer("none")), 1):
         compare("status", there.status, here.status)
         if there.status == here.status:
-            _compare_answers(compare, there, here, daemon)
+            _compare_answers(compare, there, here, BETWEEN_MODES if mode == "modes" else {})
     compare("rest", theirs.rest, ours.rest)
-    if daemon:  # embedded, several threads log at once
+    if mode == "daemon":  # embedded, several threads log at once
         compare("says", theirs.says, ours.says)
         compare("worst level", theirs.worst, ours.worst)
         compare("tracebacks", theirs.tracebacks, ours.tracebacks)
     return found
 
 
-def _compare_answers(compare, there: Answer, here: Answer, daemon: bool) -> None:
+def _compare_answers(compare, there: Answer, here: Answer, ignored: dict[str, str]) -> None:
     environ = all(b'"wsgi.version"' in answer.body for answer in (there, here))
-    ignored = {} if daemon else EMBEDDED_HAS_OTHERS
     left_out = {*NOT_COMPARED, *(["Content-Length"] if environ else [])}
     headers = [[pair for pair in answer.headers if pair[0] not in left_out] for answer in (there, here)]
     names = list(dict.fromkeys(name for pairs in headers for name, _ in pairs))
@@ -105,7 +118,7 @@ def _compare_answers(compare, there: Answer, here: Answer, daemon: bool) -> None
         compare("body", there.body, here.body)
         return
     dumps = [json.loads(answer.body) for answer in (there, here)]
-    for key in sorted({*dumps[0], *dumps[1]} - {*ignored}):
+    for key in sorted({*dumps[0], *dumps[1]} - set(ignored)):
         values = [dump.get(key) for dump in dumps]
         if key in DIFFERENT_EACH_TIME:
             values = [value and value[0] for value in values]
