@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,99 @@ def test_an_interpreter_that_cannot_start_is_500_with_the_reason(serve_once, wha
     (server.root / "home").symlink_to(good)
     wait_for(lambda: server.get("/here").status_code == 200, "the mended interpreter is used", timeout=40, every=0.2)
     assert children <= {child.pid for child in server.children()}
+
+
+# Directives
+
+
+SEES = """
+import json, os, sys, time
+LOADED = time.time()
+print("sees.wsgi is loaded", file=sys.stderr)
+
+def application(environ, start_response):
+    record = environ.get("apache.request_rec")
+    seen = {
+        "loaded": LOADED, "optimize": sys.flags.optimize, "bytecode": sys.dont_write_bytecode, "path": sys.path,
+        "eggs": os.environ.get("PYTHON_EGG_CACHE"), "seed": os.environ.get("PYTHONHASHSEED"), "hash": hash("text"),
+        "warnings": sys.warnoptions, "record": type(record).__name__, "group": environ["mod_wsgi.application_group"],
+    }
+    body = json.dumps(seen).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def configured(serve_once, directives: str) -> Httpd:
+    server = serve_once.prepare(f"WSGIPythonHome @PYTHON@\nWSGIScriptAlias / @ROOT@/sees.wsgi\n{directives}")
+    (server.root / "sees.wsgi").write_text(SEES)
+    return server.start()
+
+
+def test_directives_about_python_hold_inside_httpd(serve_once):
+    directives = """
+    WSGIPythonOptimize 2
+    WSGIDontWriteBytecode On
+    WSGIPythonPath /first/of/all:/second
+    WSGIPythonEggs /var/cache/eggs
+    WSGIPythonHashSeed 7
+    WSGIPythonWarnings ignore::DeprecationWarning
+    WSGIPassApacheRequest On
+    """
+    seen = configured(serve_once, directives).get("/").json()
+    assert (seen["optimize"], seen["bytecode"], seen["seed"], seen["eggs"]) == (2, True, "7", "/var/cache/eggs")
+    assert seen["path"][:2] == ["/first/of/all", "/second"]
+    assert "ignore::DeprecationWarning" in seen["warnings"]
+    assert seen["record"] == "PyCapsule"
+    assert configured(serve_once, "WSGIPythonHashSeed 7").get("/").json()["hash"] == seen["hash"]
+
+
+def test_the_record_of_the_request_is_passed_only_where_asked_for(serve_once):
+    assert configured(serve_once, "").get("/").json()["record"] == "NoneType"
+
+
+def test_an_import_script_is_there_before_the_first_request(serve_once):
+    directives = """
+    MaxRequestWorkers 1
+    <IfModule !mpm_prefork_module>
+        ThreadsPerChild 1
+    </IfModule>
+    WSGIApplicationGroup %{GLOBAL}
+    WSGIImportScript @ROOT@/sees.wsgi process-group=%{GLOBAL} application-group=%{GLOBAL}
+    """
+    server = configured(serve_once, directives)
+    server.wait_for_log("sees.wsgi is loaded")
+    before = time.time()
+    assert server.get("/").json()["loaded"] < before
+
+
+def test_interpreters_are_left_as_they_are_where_that_is_wanted(serve_once):
+    server = serve_once(
+        "WSGIPythonHome @PYTHON@\nWSGIDestroyInterpreter Off\nWSGIScriptAlias /main @APPS@/interpreter.wsgi\n"
+        "WSGIDaemonProcess group python-home=@PYTHON@\nWSGIScriptAlias /daemon @APPS@/interpreter.wsgi process-group=group\n"
+    )
+    folder = server.root / "left"
+    folder.mkdir()
+    folder.chmod(0o777)
+    for name in ("main", "daemon"):
+        assert server.get(f"/{name}/leaves_at_exit?{folder}").status_code == 200
+    server.stop()
+    assert list(folder.iterdir()) == []
+
+
+def test_embedded_mode_may_be_forbidden(serve_once):
+    server = configured(serve_once, "WSGIRestrictEmbedded On")
+    assert server.get("/").status_code == 500
+    server.wait_for_log("WSGI204")
+    assert not any(maps_python(child) for child in server.children())
+
+
+def test_two_versions_of_python_side_by_side(serve_once, python):
+    """One inside httpd, another in a process group; the same script in both."""
+    other = python("3.13").home
+    lines = f"WSGIDaemonProcess group python-home={other}\nWSGIScriptAliasMatch ^/g$ @ROOT@/sees.wsgi process-group=group\n"
+    server = configured(serve_once, "")
+    server.write_configuration(f"WSGIPythonHome @PYTHON@\n{lines}WSGIScriptAlias / @ROOT@/sees.wsgi\n")
+    server.restart()
+    paths = [server.get(path).json()["path"] for path in ("/", "/g")]
+    assert [any("python3.13" in entry for entry in path) for path in paths] == [False, True]
