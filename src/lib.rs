@@ -24,13 +24,16 @@
 //!    complete, or cut           <-- End -------     the connection waits for its next request
 //! ```
 //!
+//! In embedded mode there is no daemon: `exchange::here` hands the request to `embedded`, which calls the very
+//! same `wsgi::run` on httpd's own thread, in the Python that it has started inside the child.
+//!
 //! Before all that, `hooks::lifecycle` reads the configuration to its end, makes the sockets and forks
 //! the supervisor (`daemon::supervisor`), which executes the daemons (`daemon::spawn`, `bootstrap.py`,
 //! `daemon::serve`). `docs/architecture.md` tells how all these processes end.
 //!
 //! Reading order is module order: a module uses those below it, never one above; `tests/layering.rs`
-//! checks it. From the top: the doors and what httpd calls; where a request goes; the daemons; the
-//! application; the two borders, the only ones to call httpd and CPython; plain values and
+//! checks it. From the top: the doors and what httpd calls; where a request goes; Python inside httpd; the
+//! daemons; the application; the two borders, the only ones to call httpd and CPython; plain values and
 //! vocabulary; messages; the generated tables.
 
 mod module;

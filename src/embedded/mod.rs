@@ -11,7 +11,8 @@ use crate::apache::log;
 use crate::apache::server::main_server;
 use crate::config::process_group::ProcessGroup;
 use crate::log::{Level, Message};
-use crate::python::{Attached, attach, library};
+use crate::python::library::{self, Program};
+use crate::python::{Attached, attach};
 use crate::request::{Body, Reply, Request};
 use crate::wsgi::interpreters::{Interpreters, ThreadStates};
 use crate::wsgi::preload::{self, Preload};
@@ -51,6 +52,8 @@ pub struct Options {
 /// Python in this child.
 pub struct Embedded {
     options: Options,
+    /// The library, once it is loaded.
+    program: OnceCell<Program>,
     /// Set once it runs, for good.
     interpreters: OnceCell<Interpreters>,
     state: Mutex<State>,
@@ -75,6 +78,7 @@ impl Embedded {
     pub fn new(options: Options) -> Embedded {
         Embedded {
             options,
+            program: OnceCell::new(),
             interpreters: OnceCell::new(),
             state: Mutex::new(State::NotStarted),
             changed: Condvar::new(),
@@ -132,16 +136,18 @@ impl Embedded {
     /// Has libpython run on a thread of its own, which comes to `main` and says how that went.
     fn start(&'static self) -> Result<(), Message> {
         let python = probe::probe(&self.options)?;
-        if library::is_occupied() {
-            let text = "another module of httpd has loaded a Python of its own: remove its LoadModule line \
-                        (mod_wsgi, mod_python), or use daemon mode (WSGIDaemonProcess and WSGIProcessGroup)";
-            return Err(Message::new(434, text));
-        }
         let unusable = |why: String| {
             let text = format!("{} could not be loaded into httpd: {why}", python.library.display());
             Message::new(435, text)
         };
-        let program = library::load(&python.library).map_err(|error| unusable(error.to_string()))?;
+        let program = self.program.get_or_try_init(|| {
+            if library::is_occupied() {
+                let text = "another module of httpd has loaded a Python of its own: remove its LoadModule line \
+                            (mod_wsgi, mod_python), or use daemon mode (WSGIDaemonProcess and WSGIProcessGroup)";
+                return Err(Message::new(434, text));
+            }
+            library::load(&python.library).map_err(|error| unusable(error.to_string()))
+        })?;
         let words = [python.executable.as_os_str().as_encoded_bytes().to_vec()]
             .into_iter()
             .chain(self.options.flags.iter().map(|flag| flag.clone().into_bytes()))
@@ -213,7 +219,8 @@ impl Embedded {
                 to_error_log(Level::Error, format!("{message}\n").as_bytes());
             }
         };
-        if let Err(error) = std::thread::Builder::new().name("python-start".into()).spawn(start) {
+        let thread = std::thread::Builder::new().name("python-start".into());
+        if let Err(error) = library::without_signals(|| thread.spawn(start)) {
             let text = format!("the scripts of WSGIImportScript could not be loaded: {error}");
             to_error_log(Level::Error, format!("{}\n", Message::new(437, text)).as_bytes());
         }

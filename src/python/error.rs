@@ -1,6 +1,6 @@
 //! Python's exceptions as Rust errors.
 //!
-//! Used in daemons. `Raised` says that the error indicator is set; an `Exception` was taken from it.
+//! Used where applications run. `Raised` says that the error indicator is set; an `Exception` was taken from it.
 
 #![allow(unsafe_code)]
 

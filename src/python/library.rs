@@ -87,7 +87,7 @@ pub fn restore_signals() {
 }
 
 /// Threads that `work` starts have all signals blocked.
-fn without_signals<R>(work: impl FnOnce() -> R) -> R {
+pub fn without_signals<R>(work: impl FnOnce() -> R) -> R {
     // SAFETY: both sets are valid for the calls below to fill.
     let (mut all, mut before) = unsafe { (mem::zeroed::<libc::sigset_t>(), mem::zeroed::<libc::sigset_t>()) };
     // SAFETY: as above.

@@ -1,6 +1,7 @@
 //! The border to CPython: every call into an interpreter goes through here, as safe functions.
 //!
-//! Used in daemons (where the site's own Python loaded this library). Whoever calls must be
+//! Used where applications run: in daemons, where the site's own Python loaded this
+//! library, and in httpd children with embedded mode, which load it themselves (`library`). Whoever calls must be
 //! attached to an interpreter and shows it by handing in an `Attached`.
 
 pub mod attach;

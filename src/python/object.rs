@@ -1,6 +1,6 @@
 //! Python objects as owned references with safe operations.
 //!
-//! Used in daemons. Every operation takes an `Attached`; an `Object` must also be *dropped* by a
+//! Used where applications run. Every operation takes an `Attached`; an `Object` must also be *dropped* by a
 //! thread that is attached to the interpreter it came from. Structures that outlive a request keep
 //! theirs for the life of the process.
 

@@ -1,6 +1,6 @@
 //! The `environ` dictionary of a request.
 //!
-//! Runs in daemons, called by `run`. The constant part is copied from the world's prototype; the
+//! Runs where applications run; called by `run`. The constant part is copied from the world's prototype; the
 //! rest comes as bytes from httpd and becomes Latin-1 text, as PEP 3333 has it.
 
 use super::world::World;

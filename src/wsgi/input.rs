@@ -1,6 +1,6 @@
 //! `wsgi.input`: the request's body as a readable stream of bytes.
 //!
-//! Runs in daemons; one instance a request, made by `environ`. Reads wait detached from Python.
+//! Runs where applications run; one instance a request, made by `environ`. Reads wait detached from Python.
 
 use super::transaction::Transaction;
 use super::world::World;

@@ -1,7 +1,8 @@
 //! The interpreters of a process by application group, each with its world and its scripts.
 //!
-//! Runs in daemons and in httpd children with embedded mode. The main interpreter (application group "") is there from the start; others are
-//! made when a request or a preload first names them, and live until the process ends.
+//! Runs in daemons and in httpd children with embedded mode. The main interpreter (application group "") is
+//! there from the start; others are made when a request or a preload first names them, and live until the
+//! process ends.
 
 use super::log_stream::write_process_output;
 use super::script::Scripts;

@@ -1,7 +1,8 @@
 //! Running the application for one request: PEP 3333's server side, top to bottom.
 //!
-//! Runs in a daemon's worker thread, attached to the interpreter of the request's application
-//! group. Called by `daemon::worker` with the request and the two directions of its connection, which it gives back.
+//! Runs in a daemon's worker thread or a thread of an httpd child, attached to the interpreter of the request's
+//! application group. Called by `daemon::worker` or `embedded` with the request and the two directions of its
+//! connection, which it gives back.
 
 use super::input::Input;
 use super::interpreters::{Interpreter, callable};

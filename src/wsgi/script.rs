@@ -135,7 +135,7 @@ fn describe(py: Attached<'_>, world: &World) -> (String, String) {
     let exception = Exception::fetch(py);
     let traceback = world.describe(py, &exception);
     let mut reason = traceback.trim_end().lines().last().unwrap_or_default().to_string();
-    if REFUSALS.iter().any(|refusal| traceback.contains(refusal)) {
+    if REFUSALS.iter().any(|refusal| reason.contains(refusal)) {
         reason.push_str(
             " (application-group=%{GLOBAL}, the main interpreter, is where such extension modules work)",
         );
@@ -144,11 +144,12 @@ fn describe(py: Attached<'_>, world: &World) -> (String, String) {
 }
 
 /// What CPython and its extension modules say where another interpreter than the main one imports them.
-const REFUSALS: [&str; 4] = [
-    "does not support loading in subinterpreters",
-    "cannot load module more than once per process",
-    "may only be initialized once per interpreter process",
-    "do not support being used in sub-interpreters",
+const REFUSALS: [&str; 5] = [
+    "loading in subinterpreters",
+    "support subinterpreters",
+    "in sub-interpreters",
+    "more than once per process",
+    "once per interpreter process",
 ];
 
 fn load(

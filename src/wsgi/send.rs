@@ -1,6 +1,6 @@
 //! The application's answer on its way out: from its iterable, or `write()`, to the reply.
 //!
-//! Runs in a daemon's worker thread, called by `run` and by the `write` that `start_response` returns.
+//! Runs on the thread that serves the request, called by `run` and by the `write` that `start_response` returns.
 //! What can be sent without waiting is; where sending has to wait, it does so detached from Python.
 
 use super::transaction::Transaction;

@@ -1,6 +1,6 @@
 //! `start_response(status, headers, exc_info=None)` and the `write` it returns.
 //!
-//! Runs in daemons; one instance a request, made by `run`.
+//! Runs where applications run; one instance a request, made by `run`.
 
 use super::response::{check_header, check_status};
 use super::send::send;

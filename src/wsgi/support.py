@@ -1,4 +1,4 @@
-# What is simpler said in Python: executed once in every interpreter of a daemon by world.rs.
+# What is simpler said in Python: executed once in every interpreter by world.rs.
 
 import sys
 import threading  # now, so that threading.main_thread() is the thread that made the interpreter

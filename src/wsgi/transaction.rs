@@ -1,6 +1,6 @@
 //! One request while its application runs: its body and its reply, shared by the request's Python objects.
 //!
-//! Runs in daemons; made by `run`, held by `wsgi.input`, `wsgi.errors` and `start_response`. When the
+//! Runs where applications run; made by `run`, held by `wsgi.input`, `wsgi.errors` and `start_response`. When the
 //! request is over both are taken back, and whatever still holds the transaction finds it closed.
 //!
 //! Each direction has a lock of its own, so that one thread may write while another waits for the body.

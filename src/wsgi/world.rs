@@ -1,7 +1,7 @@
 //! What one interpreter needs to run applications: our types, interned names, the environ's
 //! constant part, and the functions of `support.py`.
 //!
-//! Runs in daemons; one per interpreter, made by `interpreters` and kept for the life of the process.
+//! Runs where applications run; one per interpreter, made by `interpreters` and kept for the life of the process.
 
 use super::input::{self, Input};
 use super::log_stream::{self, LogStream};

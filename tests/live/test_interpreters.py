@@ -171,15 +171,16 @@ def application(environ, start_response):
 
 
 def test_extension_modules_of_the_main_interpreter_work_in_a_group_of_one_site(serve_once, python):
-    """Without a word about interpreters in the configuration. In one of its own they say what would help."""
+    """Without a word about interpreters in the configuration. A second interpreter is told what would help."""
     home = python("3.11", packages=("numpy", "cryptography", "pydantic", "psycopg[binary]")).home
     server = serve_once.prepare(
-        f"WSGIDaemonProcess site python-home={home} threads=4\nWSGIDaemonProcess own python-home={home}\n"
+        f"WSGIDaemonProcess site python-home={home} threads=4\nWSGIDaemonProcess two python-home={home}\n"
         "WSGIScriptAlias /site @ROOT@/extensions.wsgi process-group=site\n"
-        "WSGIScriptAlias /own @ROOT@/extensions.wsgi process-group=own application-group=own\n"
+        "WSGIScriptAlias /main @ROOT@/extensions.wsgi process-group=two application-group=%{GLOBAL}\n"
+        "WSGIScriptAlias /other @ROOT@/extensions.wsgi process-group=two application-group=other\n"
     )
     (server.root / "extensions.wsgi").write_text(EXTENSIONS)
     server.start()
     assert server.get("/site").json() == [6.0, "binary", ""]
-    if server.get("/own").status_code == 500:
-        server.wait_for_log("WSGI401.*application-group=%{GLOBAL}")
+    assert (server.get("/main").status_code, server.get("/other").status_code) == (200, 500)
+    server.wait_for_log("WSGI401.*application-group=%{GLOBAL}")
