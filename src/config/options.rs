@@ -115,8 +115,8 @@ const OPTIONS: &[DaemonOption] = &[
     pending("response-buffer-size", |d, v, _| set(&mut d.group.pending.response_buffer_size, size_from(v, 65536).map(|n| or(n, 8 << 20)))),
     pending("response-socket-timeout", |d, v, _| set(&mut d.group.pending.response_socket_timeout, seconds(v).map(unless_zero))),
     pending("response-flush-delay", |d, v, _| set(&mut d.group.pending.response_flush_delay, duration(v, Unit::Milliseconds))),
-    pending("script-user", |d, v, r| set(&mut d.group.pending.script_user, any_user(v, r).map(|u| Some(u.uid)))),
-    pending("script-group", |d, v, r| set(&mut d.group.pending.script_group, group(v, r).map(Some))),
+    option("script-user", |d, v, r| set(&mut d.group.script_user, any_user(v, r).map(|u| Some(u.uid)))),
+    option("script-group", |d, v, r| set(&mut d.group.script_group, group(v, r).map(Some))),
     pending("cpu-time-limit", |d, v, _| set(&mut d.group.pending.cpu_time_limit, seconds(v))),
     pending("server-metrics", |d, v, _| set(&mut d.group.pending.server_metrics, on_off(v))),
 ];
@@ -130,8 +130,7 @@ pub fn parse(words: &[String], origin: Origin, reader: &Reader<'_>) -> Result<De
     for word in options {
         apply(&mut definition, word, reader).map_err(|error| format!("process group '{name}': {error}"))?;
     }
-    let extra = &definition.group.pending;
-    if extra.script_user.is_some() && extra.script_group.is_some() {
+    if definition.group.script_user.is_some() && definition.group.script_group.is_some() {
         return Err(format!(
             "process group '{name}': script-user and script-group exclude each other: remove one of them"
         ));

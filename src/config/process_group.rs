@@ -75,6 +75,9 @@ pub struct ProcessGroup {
     pub cpu_priority: Option<i32>,
     pub memory_limit: Option<u64>,
     pub virtual_memory_limit: Option<u64>,
+    /// Owner that a script must have, as a uid or a gid.
+    pub script_user: Option<u32>,
+    pub script_group: Option<u32>,
     /// What is read and checked, but acted on by nobody yet.
     pub pending: Pending,
 }
@@ -97,9 +100,6 @@ pub struct Pending {
     /// None means socket-timeout.
     pub response_socket_timeout: Option<Duration>,
     pub response_flush_delay: Duration,
-    /// Owner that a script must have, as a uid or a gid.
-    pub script_user: Option<u32>,
-    pub script_group: Option<u32>,
     pub cpu_time_limit: Duration,
     pub server_metrics: bool,
 }
@@ -120,8 +120,6 @@ impl Default for Pending {
             response_buffer_size: 8 * 1024 * 1024,
             response_socket_timeout: None,
             response_flush_delay: Duration::from_millis(5),
-            script_user: None,
-            script_group: None,
             cpu_time_limit: Duration::ZERO,
             server_metrics: false,
         }
@@ -162,6 +160,8 @@ impl ProcessGroup {
             cpu_priority: None,
             memory_limit: None,
             virtual_memory_limit: None,
+            script_user: None,
+            script_group: None,
             pending: Pending::default(),
         }
     }

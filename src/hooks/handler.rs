@@ -11,11 +11,12 @@ use crate::config::settings::Settings;
 use crate::daemon::client::Client;
 use crate::embedded::Embedded;
 use crate::exchange::{self, Facts};
-use crate::hooks::translate;
+use crate::hooks::{owner, translate};
 use crate::log::{Level, Message};
 use crate::process::{CHILD, Child};
 use crate::request::{BodyLength, Request as WsgiRequest};
 use crate::target::{self, Target};
+use std::path::Path;
 
 pub fn handler(request: &Request<'_>) -> Flow {
     if !is_ours(request.handler()) {
@@ -66,7 +67,11 @@ fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> 
 
     let target = find_target(request, child, settings)?;
     let runner = match target.group {
-        Some(group) => Runner::Daemon(child.clients[group].as_ref().ok_or_else(|| no_threads(&target))?),
+        Some(group) => {
+            let defined = &child.configuration.global.groups.groups()[group];
+            owner::check(Path::new(&target.script), defined).map_err(|why| Refusal::new(403, why))?;
+            Runner::Daemon(child.clients[group].as_ref().ok_or_else(|| no_threads(&target))?)
+        }
         None => Runner::Here(&child.embedded),
     };
     let length = body_length(request, settings)?;

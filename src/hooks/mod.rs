@@ -2,4 +2,5 @@
 
 pub mod handler;
 pub mod lifecycle;
+mod owner;
 pub mod translate;

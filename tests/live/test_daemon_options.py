@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import grp
 import pwd
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from waiting import wait_for
 from httpd import IS_ROOT, LIVE_PYTHON, Httpd
+from waiting import wait_for
 
 NEEDS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root can give daemons another user")
 
@@ -123,3 +124,33 @@ def test_several_processes_share_the_work(server: Httpd):
             return len(pids) == 2
 
         wait_for(both, "requests in both processes", timeout=20)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can give files away")
+@pytest.mark.ours
+def test_scripts_of_a_stranger_are_refused(serve_once):
+    server = serve_once.prepare(
+        "WSGIDaemonProcess users python-home=@PYTHON@ script-user=@USER@\n"
+        "WSGIDaemonProcess groups python-home=@PYTHON@ script-group=@USER@\n"
+        "WSGIScriptAlias /users @ROOT@/site/hello.wsgi process-group=users\n"
+        "WSGIScriptAlias /groups @ROOT@/site/hello.wsgi process-group=groups\n"
+    )
+    site = server.root / "site"
+    site.mkdir()
+    shutil.copy(server.root / "apps/hello.wsgi", site)
+    server.start()
+
+    def statuses() -> list[int]:
+        return [server.get(path).status_code for path in ("/users", "/groups")]
+
+    assert statuses() == [403, 403]
+    assert "script-user= (WSGIDaemonProcess at" in server.wait_for_log("WSGI220")
+    for path in (site, site / "hello.wsgi"):
+        shutil.chown(path, server.fill_in("@USER@"), server.fill_in("@USER@"))
+        path.chmod(0o775)
+    assert statuses() == [403, 200]
+    for path in (site, site / "hello.wsgi"):
+        path.chmod(0o755)
+    assert statuses() == [200, 200]
+    site.chmod(0o757)
+    assert statuses() == [403, 403]
