@@ -73,9 +73,10 @@ def spin_in_both(server: Httpd, names: tuple[str, str]) -> float:
 
 
 @pytest.mark.one_process
-def test_interpreters_with_a_gil_of_their_own_use_several_cores(serve_once, python):
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_interpreters_with_a_gil_of_their_own_use_several_cores(serve_once, python, version: str):
     """Compared with the same work in one interpreter; other work of the machine may spoil an attempt, not all."""
-    server = serve_once(OWN_GIL.replace("@HOME@", str(python("3.13").home)))
+    server = serve_once(OWN_GIL.replace("@HOME@", str(python(version).home)))
     for name in ("one", "two"):
         assert server.get(f"/{name}").json()["group"] == name
 
