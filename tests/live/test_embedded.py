@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from httpd import LIVE_PYTHON, MPM, Httpd
+import pythons
+from httpd import IS_ROOT, LIVE_PYTHON, MPM, Httpd
 from waiting import wait_for
 
 pytestmark = pytest.mark.ours
@@ -124,8 +126,21 @@ def broken_home(folder: Path, what: str) -> Path:
     """A virtual environment of which something is wrong."""
     (folder / "bin").mkdir(parents=True)
     python = folder / "bin/python3"
-    if what == "fails":
-        python.write_text("#!/bin/sh\necho 'Fatal Python error: no encodings' >&2\nexit 1\n")
+    if what == "encodings":  # a program and its library, and nothing of the standard library
+        prefix = (pythons.environment("3.13").home / "bin/python").resolve().parents[1]
+        shutil.copy(prefix / "bin/python3.13", python)
+        (folder / "lib").mkdir()
+        for library in prefix.glob("lib/libpython3.13.so*"):
+            shutil.copy(library, folder / "lib")
+    elif what == "pyvenv.cfg":
+        python.symlink_to(pythons.environment("3.11").executable.resolve())
+        (folder / "pyvenv.cfg").write_bytes(b"home = \xff")
+        return folder
+    elif what == "unreadable":
+        python.write_text("")
+        python.chmod(0o755)
+        folder.chmod(0o700)
+        return folder
     elif what == "another platform":
         python.write_bytes(b"\x7fELF\x02\x01\x01\x00" + b"\0" * 56)
     elif what == "static":
@@ -138,14 +153,22 @@ def broken_home(folder: Path, what: str) -> Path:
 
 BROKEN = {
     "missing": ("WSGI310", "python3 -m venv"),
-    "fails": ("WSGI431", "no encodings"),
+    "encodings": ("WSGI431", "No module named 'encodings'"),
+    "pyvenv.cfg": ("WSGI431", "UnicodeDecodeError"),
+    "unreadable": ("WSGI310", "Permission denied"),
     "another platform": ("WSGI431", "Exec format error"),
     "static": ("WSGI432", "Daemon mode"),
     "old": ("WSGI351", "3.8.18"),
 }
 
 
-@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(what, marks=pytest.mark.skipif(what == "unreadable" and not IS_ROOT, reason="only root can hide files"))
+        for what in BROKEN
+    ],
+)
 def test_an_interpreter_that_cannot_start_is_500_with_the_reason(serve_once, what: str):
     """The child survives and tries again later."""
     server = serve_once.prepare(CONFIGURATION.replace("WSGIPythonHome @PYTHON@", "WSGIPythonHome @ROOT@/home", 1))
