@@ -63,8 +63,8 @@ pub fn run(
     Ran { body, reply, script_changed }
 }
 
-/// An exception that left the application: its fault, and 500, unless it is our own about a body that
-/// the client did not send to its end.
+/// An exception that left the application: its fault, and 500 (504 for `mod_wsgi.RequestTimeout`), unless it is our
+/// own about a body that the client did not send to its end.
 fn unhandled(
     py: Attached<'_>,
     interpreter: &Interpreter,
@@ -78,9 +78,10 @@ fn unhandled(
     }
     let broken = transaction.body_error().filter(|_| exception.is(py, Kind::Os));
     let Some(error) = broken else {
+        let late = exception.value.is_of(py, &interpreter.world.request_timeout);
         exception.restore(py);
         log_exception(py, &interpreter.world, transaction, request);
-        return 500;
+        return if late { 504 } else { 500 };
     };
     let text = format!("the application did not handle that the request's body broke off: {error}");
     transaction.log_message(py, Level::Info, &Message::new(410, text));

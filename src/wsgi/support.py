@@ -65,6 +65,7 @@ def install_modules(version, process_group, application_group, processes, thread
     module.maximum_processes = processes
     module.threads_per_process = threads
     module.FileWrapper = FileWrapper
+    module.RequestTimeout = RequestTimeout
     module.__getattr__ = _defined_when_used
     module.event_callbacks = []
     module.shutdown_callbacks = []
@@ -77,6 +78,13 @@ def install_modules(version, process_group, application_group, processes, thread
     httpd.maximum_processes = processes
     httpd.threads_per_process = threads
     sys.modules["apache"] = httpd
+
+
+class RequestTimeout(BaseException):
+    """A request took too long; where an application lets it go by, its client gets 504."""
+
+
+RequestTimeout.__module__ = "mod_wsgi"
 
 
 def _subscribe(callbacks):

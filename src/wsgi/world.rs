@@ -43,6 +43,7 @@ pub struct World {
     pub name_iter: Object,
     pub name_getitem: Object,
     pub file_wrapper: Object,
+    pub request_timeout: Object,
     pub file_position: Object,
     /// A writable view of a buffer's bytes, and copying into it.
     pub view: Object,
@@ -78,6 +79,7 @@ impl World {
             name_iter: Object::interned(py, b"__iter__")?,
             name_getitem: Object::interned(py, b"__getitem__")?,
             file_wrapper: function(c"FileWrapper"),
+            request_timeout: function(c"RequestTimeout"),
             file_position: function(c"file_position"),
             view: function(c"view"),
             fill: function(c"fill"),

@@ -289,6 +289,13 @@ def test_traceback_is_logged_once_and_one_record_a_line(server: Httpd):
 
 
 @pytest.mark.ours
+def test_a_request_timeout_that_escapes_is_504(server: Httpd):
+    start = len(server.error_log())
+    assert get(server, "/broken/lets_timeout_go").status == 504
+    server.wait_for_log("mod_wsgi.RequestTimeout: too late", start=start)
+
+
+@pytest.mark.ours
 def test_traceback_of_several_lines_stays_within_its_records(server: Httpd):
     start = len(server.error_log())
     assert get(server, "/broken/raises?lines&lines-mark").status == 500

@@ -169,6 +169,12 @@ def raises(environ, start_response):
     way(mark)
 
 
+def lets_timeout_go(environ, start_response):
+    import mod_wsgi
+
+    raise mod_wsgi.RequestTimeout("too late")
+
+
 def raises_after_start(environ, start_response):
     start_response("200 OK", TEXT)
     raises(environ, start_response)
