@@ -74,6 +74,11 @@ pub fn options_of<'a>(all: &'a ByApplicationGroup, application_group: &str) -> &
     &named.unwrap_or(&all[0]).1
 }
 
+/// Whether the process is to do without a GIL, where its Python can.
+pub fn without_gil(all: &ByApplicationGroup) -> bool {
+    all.iter().any(|(_, options)| options.free_threading)
+}
+
 /// All that was said, in the order of the configuration.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Layers(Vec<(Section, Setting)>);

@@ -21,6 +21,7 @@ use super::control::{self, ControlDaemon, ControlSupervisor, Report};
 use super::launch::{CONTROL_FD, LISTENER_FD, Launch, STATUS_FD};
 use super::status::StatusPage;
 use super::{interpreter, os, privileges};
+use crate::config::interpreter::without_gil;
 use crate::config::process_group::ProcessGroup;
 use crate::log::Message;
 
@@ -84,7 +85,7 @@ impl Launcher {
     ) -> Result<Spawned, Message> {
         let python = interpreter::find(group)?;
         let mut command = self.command(group, &python);
-        if !launch.interpreters.iter().any(|(_, options)| options.free_threading) {
+        if !without_gil(&launch.interpreters) {
             // A free-threaded build keeps its GIL unless it is told to do without; others do not mind.
             command.env("PYTHON_GIL", "1");
         }

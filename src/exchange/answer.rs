@@ -1,7 +1,7 @@
 //! An answer on its way to the client, whoever makes it: head, data and files to httpd's output
 //! filters, lines to its log, the client's body when the application asks for it.
 //!
-//! Runs in httpd children, driven by `exchange::relay` with a daemon's frames and by `embedded::carrier`
+//! Runs in httpd children, driven by `exchange::relay` with a daemon's frames and by `exchange::here`
 //! with what an application says in this very process.
 
 use crate::apache::brigade::{Aborted, Input, Output};

@@ -10,7 +10,7 @@ use crate::apache::process::Lifetime;
 use crate::apache::server::{self, Server, main_server, servers};
 use crate::config::check::{self, Files};
 use crate::config::global::{HashSeed, PythonOptions, Server as ConfiguredServer, ServerConfig};
-use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions};
+use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions, without_gil};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::config::settings::Settings;
 use crate::config::{options::Accounts, plan};
@@ -385,7 +385,7 @@ fn set_python_environment(python: &PythonOptions, embedded: &embedded::Options) 
     if let Some(eggs) = &python.eggs {
         httpd::set_environment("PYTHON_EGG_CACHE", &eggs.to_string_lossy());
     }
-    if !embedded.facts.interpreters.iter().any(|(_, options)| options.free_threading) {
+    if !without_gil(&embedded.facts.interpreters) {
         httpd::set_environment("PYTHON_GIL", "1");
     }
 }
