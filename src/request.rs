@@ -31,6 +31,8 @@ pub struct Request<'a> {
     /// script that changes is not to be loaded anew.
     pub modified: Option<u64>,
     pub head: bool,
+    /// Whether it keeps its process from counting as idle.
+    pub active: bool,
     pub body: BodyLength,
     pub environ: Environ<'a>,
     /// Address of httpd's own record of the request, for `WSGIPassApacheRequest`: only where the application runs

@@ -22,5 +22,7 @@ pub mod settings;
 
 pub mod nearest;
 pub mod process_group;
+
+pub mod limits;
 pub mod values;
 pub mod words;

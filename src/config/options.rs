@@ -51,6 +51,9 @@ pub struct RequestedIdentity {
 pub struct Definition {
     pub group: ProcessGroup,
     pub requested: RequestedIdentity,
+    processes: Option<u32>,
+    minimum_processes: Option<u32>,
+    maximum_processes: Option<u32>,
     /// Names of options on the line that have no effect yet.
     pub pending: Vec<&'static str>,
 }
@@ -76,7 +79,11 @@ const OPTIONS: &[DaemonOption] = &[
     option("user", |d, v, r| set(&mut d.requested.user, user(v, r).map(Some))),
     option("group", |d, v, r| set(&mut d.requested.gid, group(v, r).map(Some))),
     option("supplementary-groups", |d, v, r| set(&mut d.requested.supplementary_groups, groups(v, r).map(Some))),
-    option("processes", |d, v, _| set(&mut d.group.processes, integer(v, 1, 4096))),
+    option("processes", |d, v, _| set(&mut d.processes, count(v))),
+    option("minimum-processes", |d, v, _| set(&mut d.minimum_processes, count(v))),
+    option("maximum-processes", |d, v, _| set(&mut d.maximum_processes, count(v))),
+    option("start", start),
+    option("idle-timeout", |d, v, _| set(&mut d.group.idle_timeout, longer_than_zero(v))),
     option("threads", |d, v, _| set(&mut d.group.threads, integer(v, 0, 65533))),
     option("umask", |d, v, _| set(&mut d.group.umask, octal_mask(v).map(Some))),
     option("chroot", |d, v, _| set(&mut d.group.chroot, absolute_directory(v).map(Some))),
@@ -102,14 +109,16 @@ const OPTIONS: &[DaemonOption] = &[
     option("cpu-priority", |d, v, _| set(&mut d.group.cpu_priority, integer(v, -20, 19).map(Some))),
     option("memory-limit", |d, v, _| set(&mut d.group.memory_limit, size(v).map(|n| (n > 0).then_some(n)))),
     option("virtual-memory-limit", |d, v, _| set(&mut d.group.virtual_memory_limit, size(v).map(|n| (n > 0).then_some(n)))),
-    pending("maximum-requests", |d, v, _| set(&mut d.group.pending.maximum_requests, integer(v, 0, i64::MAX as u64))),
-    pending("startup-timeout", |d, v, _| set(&mut d.group.pending.startup_timeout, seconds(v))),
-    pending("deadlock-timeout", |d, v, _| set(&mut d.group.pending.deadlock_timeout, seconds(v))),
-    pending("inactivity-timeout", |d, v, _| set(&mut d.group.pending.inactivity_timeout, seconds(v))),
-    pending("request-timeout", |d, v, _| set(&mut d.group.pending.request_timeout, seconds(v))),
-    pending("interrupt-timeout", |d, v, _| set(&mut d.group.pending.interrupt_timeout, seconds(v))),
-    pending("eviction-timeout", |d, v, _| set(&mut d.group.pending.eviction_timeout, seconds(v))),
-    pending("restart-interval", |d, v, _| set(&mut d.group.pending.restart_interval, seconds(v))),
+    option("maximum-requests", |d, v, _| set(&mut d.group.limits.maximum_requests, integer(v, 0, i64::MAX as u64).map(|n| (n > 0).then_some(n)))),
+    option("maximum-memory", |d, v, _| set(&mut d.group.limits.maximum_memory, size(v).map(|n| (n > 0).then_some(n)))),
+    option("startup-timeout", |d, v, _| set(&mut d.group.limits.startup, limit(v))),
+    option("deadlock-timeout", |d, v, _| set(&mut d.group.limits.deadlock, limit(v))),
+    option("inactivity-timeout", |d, v, _| set(&mut d.group.limits.inactivity, limit(v))),
+    option("request-timeout", |d, v, _| set(&mut d.group.limits.request, limit(v))),
+    option("interrupt-timeout", |d, v, _| set(&mut d.group.limits.interrupt, limit(v))),
+    option("eviction-timeout", |d, v, _| set(&mut d.group.limits.eviction, limit(v))),
+    option("restart-interval", |d, v, _| set(&mut d.group.limits.restart_interval, limit(v))),
+    option("cpu-time-limit", |d, v, _| set(&mut d.group.limits.cpu_time, limit(v))),
     pending("queue-timeout", |d, v, _| set(&mut d.group.pending.queue_timeout, seconds(v))),
     pending("header-buffer-size", |d, v, _| set(&mut d.group.pending.header_buffer_size, size_from(v, 8192).map(|n| or(n, 32 << 10)))),
     pending("response-buffer-size", |d, v, _| set(&mut d.group.pending.response_buffer_size, size_from(v, 65536).map(|n| or(n, 8 << 20)))),
@@ -117,7 +126,6 @@ const OPTIONS: &[DaemonOption] = &[
     pending("response-flush-delay", |d, v, _| set(&mut d.group.pending.response_flush_delay, duration(v, Unit::Milliseconds))),
     option("script-user", |d, v, r| set(&mut d.group.script_user, any_user(v, r).map(|u| Some(u.uid)))),
     option("script-group", |d, v, r| set(&mut d.group.script_group, group(v, r).map(Some))),
-    pending("cpu-time-limit", |d, v, _| set(&mut d.group.pending.cpu_time_limit, seconds(v))),
     pending("server-metrics", |d, v, _| set(&mut d.group.pending.server_metrics, on_off(v))),
 ];
 
@@ -126,16 +134,40 @@ pub fn parse(words: &[String], origin: Origin, reader: &Reader<'_>) -> Result<De
     let (name, options) = words.split_first().ok_or("the name of the process group is missing")?;
     check_name(name)?;
     let group = ProcessGroup::new(name, origin);
-    let mut definition = Definition { group, requested: RequestedIdentity::default(), pending: Vec::new() };
+    let mut definition = Definition {
+        group,
+        requested: RequestedIdentity::default(),
+        processes: None,
+        minimum_processes: None,
+        maximum_processes: None,
+        pending: Vec::new(),
+    };
+    let of_this_group = |error| format!("process group '{name}': {error}");
     for word in options {
-        apply(&mut definition, word, reader).map_err(|error| format!("process group '{name}': {error}"))?;
+        apply(&mut definition, word, reader).map_err(of_this_group)?;
     }
+    settle_processes(&mut definition).map_err(of_this_group)?;
     if definition.group.script_user.is_some() && definition.group.script_group.is_some() {
-        return Err(format!(
-            "process group '{name}': script-user and script-group exclude each other: remove one of them"
+        return Err(of_this_group(
+            "script-user and script-group exclude each other: remove one of them".into(),
         ));
     }
     Ok(definition)
+}
+
+/// Fills in what was not said of the number of processes.
+fn settle_processes(definition: &mut Definition) -> Result<(), String> {
+    let Definition { group, processes, minimum_processes, maximum_processes, .. } = definition;
+    let least = minimum_processes.or(*processes).unwrap_or(1).min(maximum_processes.unwrap_or(u32::MAX));
+    let most = maximum_processes.or(*processes).unwrap_or(1).max(least);
+    let first = processes.unwrap_or(least);
+    if minimum_processes.is_some_and(|minimum| minimum > most) || first < least || first > most {
+        return Err(
+            "minimum-processes, processes and maximum-processes must not decrease in this order".into()
+        );
+    }
+    (group.minimum_processes, group.processes, group.maximum_processes) = (least, first, most);
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), String> {
@@ -182,6 +214,27 @@ fn set<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {
 
 fn seconds(value: &str) -> Result<Duration, String> {
     duration(value, Unit::Seconds)
+}
+
+fn limit(value: &str) -> Result<Option<Duration>, String> {
+    seconds(value).map(unless_zero)
+}
+
+fn longer_than_zero(value: &str) -> Result<Duration, String> {
+    limit(value)?.ok_or_else(|| format!("expected a time longer than zero, found '{value}'"))
+}
+
+fn count(value: &str) -> Result<Option<u32>, String> {
+    integer(value, 1, 4096).map(Some)
+}
+
+fn start(d: &mut Definition, value: &str, _: &Reader<'_>) -> Result<(), String> {
+    d.group.on_demand = match value {
+        "on-demand" => true,
+        "always" => false,
+        _ => return Err(format!("expected always or on-demand, found '{value}'")),
+    };
+    Ok(())
 }
 
 fn unless_zero(duration: Duration) -> Option<Duration> {

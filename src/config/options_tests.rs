@@ -1,6 +1,7 @@
 //! Unit tests of `options`, and the accounts that the tests of other files use.
 
 use super::*;
+use crate::config::limits::Limits;
 use crate::config::words::split;
 
 /// Two users, bob (1001) and root; httpd is www-data (33).
@@ -61,7 +62,8 @@ fn defaults() {
     assert_eq!(group.connect_timeout, Duration::from_secs(15));
     assert_eq!(group.shutdown_timeout, Duration::from_secs(5));
     assert_eq!(group.graceful_timeout, Duration::from_secs(15));
-    assert_eq!(group.pending.deadlock_timeout, Duration::from_secs(300));
+    assert_eq!(group.limits, Limits::default());
+    assert_eq!(group.limits.deadlock, Some(Duration::from_secs(300)));
     assert_eq!(group.origin.to_string(), "site.conf:3");
 }
 
@@ -102,18 +104,67 @@ fn variables_keep_their_blanks_and_equal_signs() {
 #[test]
 fn options_for_later_are_read_and_named() {
     let definition = define(
-        "blog maximum-requests=1000 request-timeout=2m response-flush-delay=10 header-buffer-size=0 \
-         response-buffer-size=65536 server-metrics=on cpu-time-limit=1h threads=1",
+        "blog response-flush-delay=10 header-buffer-size=0 response-buffer-size=65536 server-metrics=on threads=1",
     )
     .unwrap();
     let later = &definition.group.pending;
-    assert_eq!((later.maximum_requests, later.header_buffer_size), (1000, 32768));
-    assert_eq!(later.response_buffer_size, 65536);
-    assert_eq!(later.request_timeout, Duration::from_secs(120));
+    assert_eq!((later.response_buffer_size, later.header_buffer_size), (65536, 32768));
     assert_eq!(later.response_flush_delay, Duration::from_millis(10));
     assert!(later.server_metrics);
-    assert_eq!(definition.pending.len(), 7);
+    assert_eq!(definition.pending.len(), 4);
     assert!(!definition.pending.contains(&"threads"));
+}
+
+#[test]
+fn limits_are_off_at_zero() {
+    let second = Duration::from_secs(1);
+    let limits = parsed(
+        "maximum-requests=1000 maximum-memory=64M startup-timeout=1 deadlock-timeout=0 inactivity-timeout=2s \
+         request-timeout=2m interrupt-timeout=500ms eviction-timeout=4 restart-interval=1h cpu-time-limit=1d",
+    )
+    .limits;
+    let expected = Limits {
+        maximum_requests: Some(1000),
+        maximum_memory: Some(64 << 20),
+        startup: Some(second),
+        deadlock: None,
+        inactivity: Some(2 * second),
+        request: Some(120 * second),
+        interrupt: Some(second / 2),
+        eviction: Some(4 * second),
+        restart_interval: Some(3600 * second),
+        cpu_time: Some(86_400 * second),
+    };
+    assert_eq!(limits, expected);
+    let off = "maximum-requests=0 maximum-memory=0 startup-timeout=0 inactivity-timeout=0 request-timeout=0 \
+               interrupt-timeout=0 eviction-timeout=0 restart-interval=0 cpu-time-limit=0";
+    assert_eq!(parsed(off).limits, Limits::default());
+}
+
+#[test]
+fn the_number_of_processes_has_a_range() {
+    let range = |options| {
+        let group = parsed(options);
+        (group.minimum_processes, group.processes, group.maximum_processes)
+    };
+    assert_eq!(range(""), (1, 1, 1));
+    assert_eq!(range("processes=3"), (3, 3, 3));
+    assert_eq!(range("maximum-processes=4"), (1, 1, 4));
+    assert_eq!(range("minimum-processes=2"), (2, 2, 2));
+    assert_eq!(range("minimum-processes=2 processes=3 maximum-processes=8"), (2, 3, 8));
+    assert_eq!(range("processes=3 minimum-processes=1"), (1, 3, 3));
+    for wrong in [
+        "minimum-processes=3 maximum-processes=2",
+        "minimum-processes=3 processes=2",
+        "processes=3 maximum-processes=2",
+    ] {
+        assert!(error(wrong).contains("must not decrease"), "{wrong}");
+    }
+    let group = parsed("start=on-demand idle-timeout=5m");
+    assert!(group.on_demand && group.idle_timeout == Duration::from_secs(300));
+    assert!(!parsed("start=always").on_demand);
+    assert!(error("start=later").contains("expected always or on-demand, found 'later'"));
+    assert!(error("idle-timeout=0").contains("longer than zero"));
 }
 
 #[test]

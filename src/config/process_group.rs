@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::limits::Limits;
+
 /// The place of a directive, for messages: `/etc/apache2/sites-enabled/blog.conf:12`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
@@ -39,7 +41,14 @@ pub struct ProcessGroup {
     pub origin: Origin,
     /// `ServerName` of the virtual host it was defined in; None for the main server.
     pub server_name: Option<String>,
+    /// How many are started; there are never fewer than `minimum_processes`, unless the group sleeps.
     pub processes: u32,
+    pub minimum_processes: u32,
+    pub maximum_processes: u32,
+    /// `start=on-demand`: there are processes only while there are requests.
+    pub on_demand: bool,
+    /// How long a process that is not needed is kept.
+    pub idle_timeout: Duration,
     pub threads: u32,
     /// `user=` and `group=`, or httpd's `User` and `Group`; None when httpd does not run as root.
     pub identity: Option<Identity>,
@@ -78,6 +87,7 @@ pub struct ProcessGroup {
     /// Owner that a script must have, as a uid or a gid.
     pub script_user: Option<u32>,
     pub script_group: Option<u32>,
+    pub limits: Limits,
     /// What is read and checked, but acted on by nobody yet.
     pub pending: Pending,
 }
@@ -85,42 +95,23 @@ pub struct ProcessGroup {
 /// Options that are accepted now and take effect with a later change; zero means off.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
-    pub maximum_requests: u64,
-    pub startup_timeout: Duration,
-    pub deadlock_timeout: Duration,
-    pub inactivity_timeout: Duration,
-    pub request_timeout: Duration,
-    pub interrupt_timeout: Duration,
-    /// Zero means graceful-timeout.
-    pub eviction_timeout: Duration,
-    pub restart_interval: Duration,
     pub queue_timeout: Duration,
     pub header_buffer_size: u64,
     pub response_buffer_size: u64,
     /// None means socket-timeout.
     pub response_socket_timeout: Option<Duration>,
     pub response_flush_delay: Duration,
-    pub cpu_time_limit: Duration,
     pub server_metrics: bool,
 }
 
 impl Default for Pending {
     fn default() -> Self {
         Pending {
-            maximum_requests: 0,
-            startup_timeout: Duration::ZERO,
-            deadlock_timeout: Duration::from_secs(300),
-            inactivity_timeout: Duration::ZERO,
-            request_timeout: Duration::ZERO,
-            interrupt_timeout: Duration::ZERO,
-            eviction_timeout: Duration::ZERO,
-            restart_interval: Duration::ZERO,
             queue_timeout: Duration::ZERO,
             header_buffer_size: 32 * 1024,
             response_buffer_size: 8 * 1024 * 1024,
             response_socket_timeout: None,
             response_flush_delay: Duration::from_millis(5),
-            cpu_time_limit: Duration::ZERO,
             server_metrics: false,
         }
     }
@@ -134,6 +125,10 @@ impl ProcessGroup {
             origin,
             server_name: None,
             processes: 1,
+            minimum_processes: 1,
+            maximum_processes: 1,
+            on_demand: false,
+            idle_timeout: Duration::from_secs(60),
             threads: 15,
             identity: None,
             umask: None,
@@ -162,6 +157,7 @@ impl ProcessGroup {
             virtual_memory_limit: None,
             script_user: None,
             script_group: None,
+            limits: Limits::default(),
             pending: Pending::default(),
         }
     }

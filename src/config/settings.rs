@@ -85,6 +85,10 @@ impl Settings {
         self.enable_sendfile.unwrap_or(false)
     }
 
+    pub fn ignore_activity(&self) -> bool {
+        self.ignore_activity.unwrap_or(false)
+    }
+
     pub fn pass_apache_request(&self) -> bool {
         self.pass_apache_request.unwrap_or(false)
     }

@@ -39,6 +39,7 @@ pub struct Client {
     pub threads: usize,
     pub connect_timeout: Duration,
     pub socket_timeout: Duration,
+    pub request_timeout: Option<Duration>,
     pub send_buffer_size: Option<usize>,
     pub receive_buffer_size: Option<usize>,
     pub pool: Mutex<Vec<Channel>>,
@@ -62,6 +63,13 @@ pub enum Trouble {
     TimedOut(String),
     /// 502: the process that had read it is gone.
     Died,
+}
+
+impl Channel {
+    /// Whether a process really answers, or gives the request back.
+    fn unless_given_back(self) -> Result<Channel, Failed> {
+        if self.inbox.begins_with(Kind::GiveBack) { Err(Failed::Unread) } else { Ok(self) }
+    }
 }
 
 enum Failed {
@@ -90,6 +98,7 @@ impl Client {
         let length = meta.len() - HEADER + request.environ.0.len() + first.len();
         meta[..HEADER].copy_from_slice(&frame::header(Kind::Request, length));
         let parts = [&meta[..], request.environ.0, first];
+        let begun = Instant::now();
 
         for _ in 0..MOST_ATTEMPTS {
             let deadline = Instant::now() + self.connect_timeout;
@@ -100,9 +109,9 @@ impl Client {
                     .map_err(Failed::Trouble)
                     .and_then(|stream| self.introduce(stream, parts)),
             };
-            match attempt {
-                Ok(channel) => return Ok(Conversation { client: self, channel }),
-                Err(Failed::Trouble(trouble)) => return Err(trouble),
+            match attempt.and_then(Channel::unless_given_back) {
+                Ok(channel) => return Ok(Conversation { client: self, channel, begun }),
+                Err(Failed::Trouble(trouble)) => return Err(self.why(trouble, begun)),
                 // Its process has ended or is about to: others can take it.
                 Err(Failed::Unread) => {}
                 Err(Failed::Refused) => thread::sleep(TICK),
@@ -239,6 +248,21 @@ impl Client {
         }
     }
 
+    /// A connection that breaks when request-timeout has passed was let go because of that.
+    fn why(&self, trouble: Trouble, begun: Instant) -> Trouble {
+        match self.request_timeout {
+            Some(timeout) if trouble == Trouble::Died && begun.elapsed() >= timeout => {
+                Trouble::TimedOut(format!(
+                    "the application did not answer within {} s (process group '{}'; request-timeout of \
+                     WSGIDaemonProcess is the limit)",
+                    timeout.as_secs_f64(),
+                    self.group
+                ))
+            }
+            _ => trouble,
+        }
+    }
+
     fn timed_out(&self, what: &str) -> Trouble {
         let seconds = self.socket_timeout.as_secs_f64();
         Trouble::TimedOut(format!(
@@ -271,6 +295,7 @@ impl Client {
 pub struct Conversation<'a> {
     client: &'a Client,
     channel: Channel,
+    begun: Instant,
 }
 
 impl Conversation<'_> {
@@ -298,7 +323,8 @@ impl Conversation<'_> {
     /// The next frame, waiting for it as long as socket-timeout allows.
     pub fn frame(&mut self) -> Result<(Kind, &[u8]), Trouble> {
         while !self.channel.inbox.has_frame() {
-            self.client.receive(&mut self.channel).map_err(Failed::of_a_read_request)?;
+            let received = self.client.receive(&mut self.channel).map_err(Failed::of_a_read_request);
+            received.map_err(|trouble| self.client.why(trouble, self.begun))?;
         }
         match self.channel.inbox.next() {
             Ok(Some(frame)) => Ok(frame),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::launch::Launch;
 use super::os;
+use super::reason::Reason;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 
 /// Longest message that is sent as such; a longer launch travels in a memfd.
@@ -25,9 +26,23 @@ pub enum Order {
     /// serves only when all others of its group can.
     Serve,
     /// Accept no more, finish what is running, end with status 0.
-    Drain,
+    Drain(Reason),
     /// End now: requests that run get the shutdown timeout.
-    Stop,
+    Stop(Reason),
+    /// Raise `mod_wsgi.RequestTimeout` in the thread, if it is still at this work.
+    Interrupt(Work),
+    /// This work has lasted too long: its client is let go, and the log gets the stacks of all threads. The answer is
+    /// `Report::Heard`.
+    Expire(Work),
+    /// The log gets the stacks of all threads; likewise answered.
+    ShowStacks,
+}
+
+/// A request that a process runs: the number of the thread, and which of its requests it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    pub thread: u32,
+    pub number: u32,
 }
 
 /// Daemon to supervisor.
@@ -40,6 +55,10 @@ pub enum Report {
     Reload { path: String, modified: i64 },
     /// It could not start and ends, for this reason: the number and the text of a message.
     Failed { code: u16, text: String },
+    /// It is to be replaced; until its successor is ready it goes on.
+    Renew(Reason),
+    /// It has carried out an order that asks for this.
+    Heard,
 }
 
 pub struct ControlSupervisor(OwnedFd);
@@ -69,12 +88,7 @@ impl ControlSupervisor {
 
     /// A daemon that reads no orders is not waited for; the supervisor's timers deal with it.
     pub fn send(&self, order: Order) -> io::Result<()> {
-        let message = match order {
-            Order::Serve => b"G",
-            Order::Drain => b"D",
-            Order::Stop => b"S",
-        };
-        os::send_now(self.0.as_fd(), message).map(drop)
+        os::send_now(self.0.as_fd(), &order.encode()).map(drop)
     }
 
     /// The next report, None when there is none yet; `UnexpectedEof` when the daemon's end is gone.
@@ -125,12 +139,7 @@ impl ControlDaemon {
         let mut buffer = [0; 16];
         match os::receive(self.0.as_fd(), &mut buffer) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(size) => match &buffer[..size] {
-                b"G" => Ok(Some(Order::Serve)),
-                b"D" => Ok(Some(Order::Drain)),
-                b"S" => Ok(Some(Order::Stop)),
-                _ => Err(invalid(Malformed)),
-            },
+            Ok(size) => Order::decode(&buffer[..size]).map(Some).map_err(invalid),
             // The supervisor ended with a report unread.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                 Err(io::ErrorKind::UnexpectedEof.into())
@@ -148,6 +157,46 @@ impl AsFd for ControlDaemon {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+impl Order {
+    fn encode(self) -> Vec<u8> {
+        let work = |letter: u8, work: Work| {
+            let mut out = vec![letter];
+            out.extend(work.thread.to_le_bytes());
+            out.extend(work.number.to_le_bytes());
+            out
+        };
+        match self {
+            Order::Serve => vec![b'G'],
+            Order::Drain(reason) => vec![b'D', reason.to_byte()],
+            Order::Stop(reason) => vec![b'S', reason.to_byte()],
+            Order::Interrupt(at) => work(b'I', at),
+            Order::Expire(at) => work(b'E', at),
+            Order::ShowStacks => vec![b'T'],
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Order, Malformed> {
+        let mut decoder = Decoder::new(bytes);
+        match decoder.u8()? {
+            b'G' => Ok(Order::Serve),
+            b'D' => Ok(Order::Drain(reason(&mut decoder)?)),
+            b'S' => Ok(Order::Stop(reason(&mut decoder)?)),
+            b'I' => Ok(Order::Interrupt(work(&mut decoder)?)),
+            b'E' => Ok(Order::Expire(work(&mut decoder)?)),
+            b'T' => Ok(Order::ShowStacks),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+fn work(decoder: &mut Decoder<'_>) -> Result<Work, Malformed> {
+    Ok(Work { thread: decoder.u32()?, number: decoder.u32()? })
+}
+
+fn reason(decoder: &mut Decoder<'_>) -> Result<Reason, Malformed> {
+    Reason::from_byte(decoder.u8()?).ok_or(Malformed)
 }
 
 impl Report {
@@ -169,6 +218,11 @@ impl Report {
                 encoder.u32(u32::from(*code));
                 encoder.bytes(cut(text).as_bytes());
             }
+            Report::Renew(reason) => {
+                encoder.u8(b'N');
+                encoder.u8(reason.to_byte());
+            }
+            Report::Heard => encoder.u8(b'H'),
         }
         out
     }
@@ -182,6 +236,8 @@ impl Report {
                 let code = u16::try_from(decoder.u32()?).map_err(|_| Malformed)?;
                 Ok(Report::Failed { code, text: decoder.string()? })
             }
+            b'N' => Ok(Report::Renew(reason(&mut decoder)?)),
+            b'H' => Ok(Report::Heard),
             _ => Err(Malformed),
         }
     }
@@ -223,6 +279,10 @@ mod tests {
             shutdown_timeout_ms: 5_000,
             graceful_timeout_ms: 15_000,
             socket_timeout_ms: 60_000,
+            deadlock_timeout_ms: 300_000,
+            times_requests: true,
+            maximum_requests: 1000,
+            eviction: false,
             preload: vec![preload; preloads],
         }
     }
@@ -232,9 +292,29 @@ mod tests {
         for preloads in [1, 2_000, 100_000] {
             let (supervisor, daemon) = pair().unwrap();
             supervisor.send_launch(&launch(preloads)).unwrap();
-            supervisor.send(Order::Drain).unwrap();
+            supervisor.send(Order::Serve).unwrap();
             assert_eq!(daemon.receive_launch().unwrap(), launch(preloads));
-            assert_eq!(daemon.receive(None).unwrap(), Some(Order::Drain));
+            assert_eq!(daemon.receive(None).unwrap(), Some(Order::Serve));
+        }
+    }
+
+    #[test]
+    fn orders_arrive_one_by_one() {
+        let (supervisor, daemon) = pair().unwrap();
+        let work = Work { thread: 3, number: u32::MAX };
+        let orders = [
+            Order::Serve,
+            Order::Drain(Reason::MaximumRequests),
+            Order::Stop(Reason::Shutdown),
+            Order::Interrupt(work),
+            Order::Expire(work),
+            Order::ShowStacks,
+        ];
+        for order in orders {
+            supervisor.send(order).unwrap();
+        }
+        for order in orders {
+            assert_eq!(daemon.receive(None).unwrap(), Some(order));
         }
     }
 
@@ -247,6 +327,8 @@ mod tests {
             Report::Ready { loaded: false },
             Report::Reload { path: "/srv/blog/wsgi.py".into(), modified: -1 },
             Report::Failed { code: 401, text: "too old".into() },
+            Report::Renew(Reason::CpuTimeLimit),
+            Report::Heard,
         ];
         for report in &reports {
             daemon.send(report).unwrap();
@@ -275,7 +357,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error() {
-        for bytes in [&b""[..], b"X", b"F\x01", b"F\xff\xff\xff\xff\0\0\0\0", b"C\x01\0\0\0\xff"] {
+        for bytes in [&b""[..], b"X", b"F\x01", b"F\xff\xff\xff\xff\0\0\0\0", b"C\x01\0\0\0\xff", b"N\xff"] {
             assert_eq!(Report::decode(bytes), Err(Malformed));
         }
     }

@@ -3,12 +3,13 @@
 //! `daemon::supervisor` feeds it with what happened and carries out what it answers; time is an argument.
 //! A process goes Starting → Waiting → Ready → Draining → Stopping → gone and may skip any of these. Processes
 //! of one *edition* loaded the same code: a roll-out starts a whole edition beside the old one, which serves
-//! until all of the new one are ready.
+//! until all of the new one are ready. A renewal replaces one process within an edition in the same way.
 
 mod ending;
 mod failure;
 mod member;
 mod message;
+mod renewal;
 mod rollout;
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,11 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::os::Exit;
+use super::reason::Reason;
 use crate::log::{Level, Message};
 use failure::Failures;
 use member::{Member, State};
+use renewal::Pace;
 use rollout::Rollout;
 
 /// Names a process for as long as the group lives, before it has a pid and after.
@@ -34,10 +37,14 @@ pub struct Settings {
     pub name: String,
     /// `FILE:LINE` of the WSGIDaemonProcess.
     pub place: String,
+    /// How many there are until `Event::Want` says otherwise.
     pub processes: usize,
     pub graceful_timeout: Duration,
+    /// In place of graceful-timeout after SIGUSR1.
+    pub eviction_timeout: Option<Duration>,
     /// Never zero here.
     pub shutdown_timeout: Duration,
+    pub startup_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +68,12 @@ pub enum Event {
         path: String,
         modified: i64,
     },
+    /// The process is to be replaced, for this reason.
+    Renew(ProcessId, Reason),
+    /// It does not carry out what it was ordered.
+    Unresponsive(ProcessId),
+    /// There shall be so many processes from now on; none is for a group that nobody needs.
+    Want(usize),
     /// All processes of a newer generation are ready.
     Superseded,
     Stop,
@@ -73,8 +86,8 @@ pub enum Action {
     Start(ProcessId),
     /// It is to accept requests from now on.
     Serve(ProcessId),
-    Drain(ProcessId),
-    Stop(ProcessId),
+    Drain(ProcessId, Reason),
+    Stop(ProcessId, Reason),
     /// The same for one that is still starting, and may not listen to orders yet.
     Terminate(ProcessId),
     Kill(ProcessId),
@@ -101,6 +114,7 @@ enum Mode {
 pub struct Group {
     settings: Settings,
     mode: Mode,
+    wanted: usize,
     members: Vec<Member>,
     next_process: ProcessId,
     edition: u32,
@@ -113,12 +127,14 @@ pub struct Group {
     /// No start before this moment.
     not_before: Option<Instant>,
     all_were_ready: bool,
+    pace: Pace,
     actions: Vec<Action>,
 }
 
 impl Group {
     pub fn new(settings: Settings) -> Self {
         Group {
+            wanted: settings.processes,
             settings,
             mode: Mode::Serving,
             members: Vec::new(),
@@ -130,6 +146,7 @@ impl Group {
             failures: Failures::default(),
             not_before: None,
             all_were_ready: false,
+            pace: Pace::default(),
             actions: Vec::new(),
         }
     }
@@ -143,10 +160,15 @@ impl Group {
             Event::Failed(process, reason) => self.failed(process, reason, now),
             Event::Exited { process, exit, output } => self.exited(process, exit, &output, now),
             Event::Reload { path, modified } => self.reload(path, modified, now),
+            Event::Renew(process, reason) => self.renew(process, reason),
+            Event::Unresponsive(process) => self.unresponsive(process, now),
+            Event::Want(processes) => self.want(processes, now),
             Event::Superseded => self.superseded(now),
             Event::Stop => self.stop_all(now),
         }
         self.serve_waiting();
+        self.renew_members(now);
+        self.supersede_older();
         self.escalate(now);
         self.fill(now);
         std::mem::take(&mut self.actions)
@@ -162,7 +184,8 @@ impl Group {
     /// When the next `Tick` is due.
     pub fn deadline(&self) -> Option<Instant> {
         let start = self.not_before.filter(|_| self.mode == Mode::Serving && self.missing() > 0);
-        self.members.iter().filter_map(|member| member.deadline).chain(start).min()
+        let members = self.members.iter().filter_map(|member| member.deadline);
+        members.chain(start).chain(self.next_renewal()).min()
     }
 
     /// Whether the output of this process is to be held back until it is known whether it repeats an
@@ -196,16 +219,21 @@ impl Group {
             // Others serve the code that could be loaded: this one would only answer with errors.
             member.reason = Some(message::not_loaded());
             member.ready_since = Some(now);
-            return self.stop(process, now);
+            return self.stop(process, Reason::ScriptReload, now);
         }
         let record = message::ready(member, now);
         member.become_ready(loaded, now);
+        let took = now.saturating_duration_since(member.started);
+        self.pace.start_took(took);
         self.actions.push(Action::ReleaseOutput { process, show: true });
         self.record(Level::Info, record);
         self.recovered();
         self.finish_rollout(now);
-        self.serve_waiting();
-        if !self.all_were_ready && self.serving(self.edition) >= self.settings.processes {
+    }
+
+    /// When all of this generation are ready, or none is wanted, older ones can go.
+    fn supersede_older(&mut self) {
+        if !self.all_were_ready && self.mode == Mode::Serving && self.serving(self.edition) >= self.wanted {
             self.all_were_ready = true;
             self.actions.push(Action::Supersede);
         }
@@ -238,6 +266,7 @@ impl Group {
             (State::Starting | State::Waiting, None) => {
                 self.start_failed(&member, message::exited_early(exit, output), now);
             }
+            (State::Ready, None) if member.leaving.is_some() && exit == Exit::Status(0) => {}
             (State::Ready, None) => self.crashed(&member, exit, now),
             (State::Draining | State::Stopping, None) => {
                 self.actions.push(Action::ReleaseOutput { process, show: true });
@@ -259,16 +288,18 @@ impl Group {
         let edition = self.rollout.as_ref().map_or(self.edition, |rollout| rollout.edition);
         for _ in 0..self.missing().min(at_once.saturating_sub(starting)) {
             self.next_process += 1;
-            self.members.push(Member::new(self.next_process, edition, now));
+            let deadline = self.settings.startup_timeout.map(|timeout| now + timeout);
+            self.members.push(Member::new(self.next_process, edition, now, deadline));
             self.actions.push(Action::Start(self.next_process));
         }
     }
 
-    /// How many processes the edition lacks that is being started.
+    /// How many processes the edition lacks that is being started; one that is being replaced is lacking.
     fn missing(&self) -> usize {
         let edition = self.rollout.as_ref().map_or(self.edition, |rollout| rollout.edition);
-        let there = |m: &&Member| m.edition == edition && (m.state <= State::Ready || m.is_starting());
-        self.settings.processes.saturating_sub(self.members.iter().filter(there).count())
+        let counts = |m: &Member| (m.state <= State::Ready && !m.replaced) || m.is_starting();
+        let there = self.members.iter().filter(|m| m.edition == edition && counts(m)).count();
+        self.wanted.saturating_sub(there)
     }
 
     fn serving(&self, edition: u32) -> usize {

@@ -10,6 +10,7 @@ use crate::wsgi::preload::Preload;
 pub const CONTROL_FD: i32 = 3;
 pub const LISTENER_FD: i32 = 4;
 pub const STATUS_FD: i32 = 5;
+pub const ACTIVITY_FD: i32 = 6;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
@@ -34,6 +35,14 @@ pub struct Launch {
     pub shutdown_timeout_ms: u64,
     pub graceful_timeout_ms: u64,
     pub socket_timeout_ms: u64,
+    /// How long an interpreter may keep everybody from attaching; 0 is for ever.
+    pub deadlock_timeout_ms: u64,
+    /// Whether requests can be interrupted, or be too slow.
+    pub times_requests: bool,
+    /// Requests after which the process asks to be replaced; 0 is never.
+    pub maximum_requests: u64,
+    /// Whether SIGUSR1 has a timeout of its own.
+    pub eviction: bool,
     pub preload: Vec<Preload>,
 }
 
@@ -62,6 +71,10 @@ impl Launch {
         e.u64(self.shutdown_timeout_ms);
         e.u64(self.graceful_timeout_ms);
         e.u64(self.socket_timeout_ms);
+        e.u64(self.deadlock_timeout_ms);
+        e.bool(self.times_requests);
+        e.u64(self.maximum_requests);
+        e.bool(self.eviction);
         e.u32(self.preload.len() as u32);
         for preload in &self.preload {
             e.bytes(preload.script.as_bytes());
@@ -89,6 +102,10 @@ impl Launch {
             shutdown_timeout_ms: d.u64()?,
             graceful_timeout_ms: d.u64()?,
             socket_timeout_ms: d.u64()?,
+            deadlock_timeout_ms: d.u64()?,
+            times_requests: d.bool()?,
+            maximum_requests: d.u64()?,
+            eviction: d.bool()?,
             preload: list(&mut d, |d| {
                 Ok(Preload {
                     script: d.string()?,
@@ -169,6 +186,10 @@ mod tests {
             shutdown_timeout_ms: 5_000,
             graceful_timeout_ms: 15_000,
             socket_timeout_ms: 60_000,
+            deadlock_timeout_ms: 300_000,
+            times_requests: true,
+            maximum_requests: 7,
+            eviction: true,
             preload: vec![Preload {
                 script: "/srv/blog/wsgi.py".into(),
                 application_group: String::new(),

@@ -8,8 +8,12 @@ pub mod connection;
 pub mod serve;
 pub mod worker;
 
+pub mod roster;
+
+pub mod activity;
 pub mod control;
 pub mod launch;
+pub mod reason;
 
 pub mod backoff;
 pub mod generation;

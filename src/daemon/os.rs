@@ -2,15 +2,17 @@
 //!
 //! Used in every process of the module that needs the kernel beyond what std offers: the supervisor,
 //! the daemons' workers and the httpd children that talk to them. Each file below wraps one family:
-//! `descriptor` (pipes, memory, poll), `epoll`, `socket`, `process` (signals, titles, children) and
-//! `identity` (who a process is and what it may use). All `unsafe` of the process side lives here, in
+//! `descriptor` (pipes, memory, poll), `epoll`, `socket`, `shared` (mapped memory), `process` (signals, titles,
+//! children) and `identity` (who a process is and what it may use). All `unsafe` of the process side lives here, in
 //! `daemon::spawn` and in `daemon::status`.
 
+mod clock;
 mod descriptor;
 mod epoll;
 mod identity;
 mod message;
 mod process;
+mod shared;
 mod signal_event;
 mod socket;
 mod title;
@@ -18,6 +20,7 @@ mod title;
 use std::io;
 use std::time::Duration;
 
+pub use clock::milliseconds_now;
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, duplicate, duplicate_above, event, eventfd,
     has_hung_up, memfd, pipe, place_descriptor, poll, readable, seal_size, set_close_on_exec,
@@ -30,8 +33,9 @@ pub use identity::{
 };
 pub use process::{
     Exit, SignalFd, die_with_parent, exit_now, forbid_new_privileges, ignore_signal, kill, new_session,
-    parent_pid, pidfd, reap, reset_signals, set_umask,
+    parent_pid, pidfd, reap, reset_signals, resident_memory, set_umask,
 };
+pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::signal_event;
 pub use socket::{
     accept, bind_listener, connect, peer_credentials, receive, receive_now, receive_with_fd,

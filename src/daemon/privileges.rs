@@ -39,10 +39,16 @@ pub fn take_on(group: &ProcessGroup, httpd_uid: u32, supervisor: i32) -> Result<
 fn limits(group: &ProcessGroup) -> Result<(), Message> {
     let cure = "choose a value within the limits of the service that starts httpd";
     if let Some(bytes) = group.memory_limit {
-        step("memory-limit=", cure, limit(Resource::Data, bytes))?;
+        step("memory-limit=", cure, limit(Resource::Data, bytes, bytes))?;
     }
     if let Some(bytes) = group.virtual_memory_limit {
-        step("virtual-memory-limit=", cure, limit(Resource::AddressSpace, bytes))?;
+        step("virtual-memory-limit=", cure, limit(Resource::AddressSpace, bytes, bytes))?;
+    }
+    if let Some(time) = group.limits.cpu_time {
+        // After the signal of the first limit the process has the time of a shutdown until the second kills it.
+        let first = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        let second = first + 1 + group.shutdown_timeout.as_secs();
+        step("cpu-time-limit=", cure, limit(Resource::CpuTime, first, second))?;
     }
     if let Some(nice) = group.cpu_priority {
         let cure = "only root may choose a value below the one that httpd has";
@@ -52,9 +58,9 @@ fn limits(group: &ProcessGroup) -> Result<(), Message> {
     Ok(())
 }
 
-fn limit(resource: Resource, bytes: u64) -> io::Result<()> {
-    os::limit_resource(resource, bytes)?;
-    verify(os::resource_limit(resource)? == bytes)
+fn limit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    os::limit_resource(resource, soft, hard)?;
+    verify(os::resource_limit(resource)? == soft)
 }
 
 fn supplementary_groups(identity: &Identity) -> Result<Vec<u32>, Message> {

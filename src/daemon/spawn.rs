@@ -17,8 +17,9 @@ use std::process::Command;
 
 use once_cell::sync::OnceCell;
 
+use super::activity::{self, Activity};
 use super::control::{self, ControlDaemon, ControlSupervisor, Report};
-use super::launch::{CONTROL_FD, LISTENER_FD, Launch, STATUS_FD};
+use super::launch::{ACTIVITY_FD, CONTROL_FD, LISTENER_FD, Launch, STATUS_FD};
 use super::status::StatusPage;
 use super::{interpreter, os, privileges};
 use crate::config::interpreter::without_gil;
@@ -58,6 +59,7 @@ pub struct Spawned {
     pub control: ControlSupervisor,
     /// Reading end of its standard output and error, non-blocking.
     pub output: OwnedFd,
+    pub activity: Activity,
 }
 
 /// What a daemon finds open.
@@ -65,6 +67,7 @@ pub struct Inherited {
     pub control: ControlDaemon,
     pub listener: OwnedFd,
     pub status: StatusPage,
+    pub activity: Activity,
 }
 
 /// The child's ends of everything.
@@ -73,6 +76,7 @@ struct Ends<'a> {
     output: OwnedFd,
     listener: BorrowedFd<'a>,
     status: BorrowedFd<'a>,
+    activity: OwnedFd,
 }
 
 impl Launcher {
@@ -152,7 +156,9 @@ fn spawn_command(
     let daemon_control = ControlDaemon::from_fd(os::duplicate_above(daemon_control.as_fd(), SAFE_NUMBER)?);
     let (output, daemon_output) = os::pipe()?;
     os::set_nonblocking(output.as_fd(), true)?;
-    let ends = Ends { control: daemon_control, output: daemon_output, listener, status };
+    let memory = activity::create(launch.threads)?;
+    let activity = Activity::from_fd(memory.as_fd())?;
+    let ends = Ends { control: daemon_control, output: daemon_output, listener, status, activity: memory };
     let supervisor = std::process::id() as i32;
     // SAFETY: the supervisor has no other thread that could hold a lock in the child; the child
     // never returns from this function.
@@ -167,7 +173,7 @@ fn spawn_command(
             let _ = ends.control.send(&Report::Failed { code: failure.code, text: failure.text });
             os::exit_now(REPORTED)
         }
-        pid => Ok(Spawned { pid, control, output }),
+        pid => Ok(Spawned { pid, control, output, activity }),
     }
 }
 
@@ -198,7 +204,7 @@ fn become_daemon(
     Message::new(311, text)
 }
 
-/// 0 is nothing, 1 and 2 the output, then control, listener and status; all else ends with exec.
+/// 0 is nothing, 1 and 2 the output, then control, listener, status and activity; all else ends with exec.
 fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
     let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
     let nothing = above(File::open("/dev/null")?.as_fd())?;
@@ -210,11 +216,12 @@ fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
         (&above(ends.control.as_fd())?, CONTROL_FD),
         (&above(ends.listener)?, LISTENER_FD),
         (&above(ends.status)?, STATUS_FD),
+        (&above(ends.activity.as_fd())?, ACTIVITY_FD),
     ];
     for (fd, number) in places {
         os::place_descriptor(fd.as_fd(), number)?;
     }
-    os::close_on_exec_from(STATUS_FD + 1)
+    os::close_on_exec_from(ACTIVITY_FD + 1)
 }
 
 /// In the daemon: takes what the supervisor left open, for this process alone and not for those that the
@@ -228,5 +235,7 @@ pub fn inherited() -> io::Result<Inherited> {
         Ok::<_, io::Error>(fd)
     };
     let (control, listener, status) = (take(CONTROL_FD)?, take(LISTENER_FD)?, take(STATUS_FD)?);
-    Ok(Inherited { control: ControlDaemon::from_fd(control), listener, status: StatusPage::from_fd(status)? })
+    let activity = Activity::from_fd(take(ACTIVITY_FD)?.as_fd())?;
+    let (control, status) = (ControlDaemon::from_fd(control), StatusPage::from_fd(status)?);
+    Ok(Inherited { control, listener, status, activity })
 }

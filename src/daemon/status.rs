@@ -9,12 +9,11 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::ptr::{self, NonNull};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, fence};
 
-use super::os;
+use super::os::{self, SharedMemory};
 
 /// Processes that one group can have at a time, all generations together.
 pub const SLOTS: usize = 512;
@@ -55,45 +54,28 @@ struct Page {
 }
 
 pub struct StatusPage {
-    memory: OwnedFd,
-    page: NonNull<Page>,
+    fd: OwnedFd,
+    memory: SharedMemory,
 }
-
-// SAFETY: the mapping belongs to no thread, and all of it is reached through atomics.
-unsafe impl Send for StatusPage {}
-// SAFETY: as above; shared references only ever use the atomics.
-unsafe impl Sync for StatusPage {}
 
 impl StatusPage {
     /// A new page: no process, nothing failed.
     pub fn create() -> io::Result<StatusPage> {
-        let memory = os::memfd(c"mod_wsgi_rs-status", mem::size_of::<Page>() as u64)?;
-        os::seal_size(memory.as_fd())?;
-        StatusPage::from_fd(memory)
+        StatusPage::from_fd(os::shared_memory(c"mod_wsgi_rs-status", mem::size_of::<Page>())?)
     }
 
     /// The page that somebody else made; an error if this is none.
-    pub fn from_fd(memory: OwnedFd) -> io::Result<StatusPage> {
-        let size = mem::size_of::<Page>();
-        let file = std::fs::File::from(memory);
-        if file.metadata()?.len() != size as u64 {
+    pub fn from_fd(fd: OwnedFd) -> io::Result<StatusPage> {
+        let memory = SharedMemory::map(fd.as_fd())?;
+        if memory.size() != mem::size_of::<Page>() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a status page of this build"));
         }
-        let memory = OwnedFd::from(file);
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping at an address that the kernel chooses touches no memory in use.
-        let start =
-            unsafe { libc::mmap(ptr::null_mut(), size, access, libc::MAP_SHARED, memory.as_raw_fd(), 0) };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let page = NonNull::new(start.cast::<Page>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(StatusPage { memory, page })
+        Ok(StatusPage { fd, memory })
     }
 
     /// For the daemon, which maps it on its own, and for httpd to keep it across a restart.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.memory.as_fd()
+        self.fd.as_fd()
     }
 
     /// A free slot, marked as starting; None when all are taken.
@@ -215,9 +197,9 @@ impl StatusPage {
     }
 
     fn page(&self) -> &Page {
-        // SAFETY: mapped for as long as `self` lives, of this size and alignment, never resized; atomics
-        // have no invalid values, whatever another process writes.
-        unsafe { self.page.as_ref() }
+        // SAFETY: mapped for as long as `self` lives, of this size (see `from_fd`), aligned and never resized;
+        // atomics have no invalid values, whatever another process writes.
+        unsafe { self.memory.start().cast::<Page>().as_ref() }
     }
 
     fn used(&self) -> &[Slot] {
@@ -234,13 +216,6 @@ impl StatusPage {
         let length = (self.page().reason_length.load(Relaxed) as usize).min(REASON);
         let bytes: Vec<u8> = self.page().reason[..length].iter().map(|byte| byte.load(Relaxed)).collect();
         String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl Drop for StatusPage {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `from_fd` with this size; no reference into it outlives `self`.
-        unsafe { libc::munmap(self.page.as_ptr().cast(), mem::size_of::<Page>()) };
     }
 }
 

@@ -8,11 +8,13 @@
 //! on SIGTERM, or when the httpd parent has gone in whatever way.
 
 mod crew;
+mod demand;
 mod plan;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::fs;
 use std::io;
@@ -127,6 +129,8 @@ impl<'a> Supervisor<'a> {
             self.look_at_parent();
         }
         self.crew.look_for_successors();
+        self.crew.look_at_processes();
+        self.crew.look_at_demand();
         self.crew.tick(Instant::now());
         Ok(())
     }

@@ -7,6 +7,8 @@
 use super::connection::{Connection, Incoming, Outgoing};
 use super::control::{ControlDaemon, Report};
 use super::os::{self, Epoll};
+use super::reason::Reason;
+use super::roster::Roster;
 use super::status::StatusPage;
 use crate::log::{Level, Message};
 use crate::request::{EnvironBuilder, Outcome, Reply, Request};
@@ -39,12 +41,15 @@ pub struct Workers {
     listener: OwnedFd,
     wake: OwnedFd,
     control: Arc<ControlDaemon>,
+    pub roster: Roster,
     status: StatusPage,
     slot: usize,
     threads: u32,
     processes: u32,
     httpd_uid: u32,
     socket_timeout: Option<Duration>,
+    /// After so many requests the process asks to be replaced.
+    maximum_requests: Option<u64>,
     /// Threads that wait for a request.
     waiting: AtomicU32,
     /// Idle connections by descriptor. A thread takes its connection out while it serves it.
@@ -61,31 +66,33 @@ pub struct Equipment {
     pub listener: OwnedFd,
     pub control: Arc<ControlDaemon>,
     pub status: StatusPage,
+    pub roster: Roster,
     pub slot: usize,
     pub threads: u32,
     pub processes: u32,
     pub httpd_uid: u32,
     pub socket_timeout: Option<Duration>,
+    pub maximum_requests: Option<u64>,
 }
 
 impl Workers {
     pub fn new(interpreters: Interpreters, equipment: Equipment) -> io::Result<Workers> {
         let (epoll, wake, end) = (Epoll::new()?, os::eventfd()?, os::eventfd()?);
         epoll.add(wake.as_fd(), WAKE, READABLE)?;
-        let Equipment { listener, control, status, slot, threads, processes, httpd_uid, socket_timeout } =
-            equipment;
         Ok(Workers {
             interpreters,
             epoll,
-            listener,
+            listener: equipment.listener,
             wake,
-            control,
-            status,
-            slot,
-            threads,
-            processes,
-            httpd_uid,
-            socket_timeout,
+            control: equipment.control,
+            roster: equipment.roster,
+            status: equipment.status,
+            slot: equipment.slot,
+            threads: equipment.threads,
+            processes: equipment.processes,
+            httpd_uid: equipment.httpd_uid,
+            socket_timeout: equipment.socket_timeout,
+            maximum_requests: equipment.maximum_requests,
             waiting: AtomicU32::new(0),
             idle: Mutex::default(),
             draining: AtomicBool::new(false),
@@ -103,19 +110,22 @@ impl Workers {
 
     /// Takes no more requests and lets the threads end after what they are running. Connections are
     /// closed as they fall idle; a request that is on its way in one of them is not read, so the
-    /// child sees a reset and sends it to another process.
+    /// child sees a reset and sends it to another process, as it does with those that are given back.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         // The set may not hold the listener yet; that is as good.
         let _ = self.epoll.delete(self.listener.as_fd());
         self.idle.lock().clear();
+        self.roster.give_back();
         // Level-triggered and never read: every thread wakes and sees `draining`.
         let _ = os::event(self.wake.as_fd());
     }
 
-    /// How many threads have ended, which they do after `drain` when they have nothing to serve.
-    pub fn ended(&self) -> u32 {
-        self.ended.load(Ordering::SeqCst)
+    /// Whether all threads have ended, which they do after `drain` when they have nothing to serve; those
+    /// whose requests nobody waits for are not waited for.
+    pub fn have_ended(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+            && self.ended.load(Ordering::SeqCst) + self.roster.expired() >= self.threads
     }
 
     /// Readable once a thread has ended.
@@ -125,13 +135,14 @@ impl Workers {
 
     /// The loop of one thread.
     pub fn work(&self, thread_id: u32) {
-        let _end = End(self);
         let mut thread = Worker {
             workers: self,
             states: ThreadStates::new(self.interpreters.main().state),
             thread_id,
             payload: Vec::new(),
         };
+        // Before the states are cleared, which needs the GIL.
+        let _end = End(self);
         while !self.draining.load(Ordering::SeqCst) {
             self.begin_to_wait();
             let event = self.epoll.wait(None);
@@ -177,6 +188,19 @@ impl Workers {
     /// Takes the thread out of the hint where no child did.
     fn claim(&self) {
         self.status.waiting(self.slot).fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// One request and no other: what `wsgi.run_once` says.
+    pub fn runs_once(&self) -> bool {
+        self.threads == 1 && self.maximum_requests == Some(1)
+    }
+
+    fn ask_for_renewal(&self) {
+        // Without a supervisor there is nobody who could replace this process.
+        let _ = self.control.send(&Report::Renew(Reason::MaximumRequests));
+        if self.runs_once() {
+            self.drain();
+        }
     }
 
     /// Puts a connection back to wait for its next request.
@@ -286,12 +310,22 @@ impl Worker<'_> {
     }
 
     fn run(&mut self, mut connection: Box<Connection>, payload: &[u8]) -> Option<Box<Connection>> {
-        let (mut request, first) = decode_request(payload).ok()?;
+        let (request, first) = decode_request(payload).ok()?;
+        let workers = self.workers;
+        workers.roster.receive(self.thread_id, connection.stream(), &request);
         connection.incoming.begin(request.body, first);
+        let connection = self.answer(connection, request);
+        if workers.maximum_requests == Some(workers.roster.leave(self.thread_id)) {
+            workers.ask_for_renewal();
+        }
+        connection
+    }
+
+    fn answer(&mut self, connection: Box<Connection>, request: Request<'_>) -> Option<Box<Connection>> {
         let mut environ = EnvironBuilder::with_capacity(request.environ.0.len() + 64);
         environ.append(request.environ);
         environ.push(b"mod_wsgi.daemon_start", microseconds().to_string().as_bytes());
-        request.environ = environ.environ();
+        let request = Request { environ: environ.environ(), ..request };
         let mut connection = self.run_in_interpreter(connection, &request)?;
         match connection.flush() {
             Ok(()) => {}
@@ -324,7 +358,13 @@ impl Worker<'_> {
         let thread_id = self.thread_id;
         let state = self.states.of(&interpreter, main);
         let Connection { incoming, outgoing, .. } = *connection;
-        let ran = state.attached(|py| run::run(py, &interpreter, request, thread_id, incoming, outgoing));
+        let roster = &self.workers.roster;
+        let ran = state.attached(|py| {
+            let ours = roster.start(py, thread_id, &interpreter);
+            let ran = ours.then(|| run::run(py, &interpreter, request, thread_id, incoming, outgoing));
+            roster.finish(py, thread_id);
+            ran
+        })?;
         if let Some(modified) = ran.script_changed {
             self.report_change(request.script, modified);
         }

@@ -82,6 +82,7 @@ fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> 
         callable: target.callable.as_bytes(),
         modified: settings.script_reloading().then(|| request.file_modified()),
         head: request.is_head(),
+        active: !settings.ignore_activity(),
         body: length,
         environ: environ.environ(),
         record: settings.pass_apache_request().then(|| request.address()).filter(|_| target.group.is_none()),

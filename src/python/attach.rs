@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::beyond;
+use super::object::Object;
 use super::table::api;
 use crate::sys::python::{PyInterpreterState, PyThreadState};
 use std::cell::Cell;
@@ -85,6 +86,26 @@ impl<'py> Attached<'py> {
         unsafe { api().PyEval_RestoreThread(current) };
         Some(result)
     }
+}
+
+/// The calling thread, as Python numbers it.
+pub fn thread_ident(_py: Attached<'_>) -> u64 {
+    // SAFETY: asks the system only.
+    u64::from(unsafe { api().PyThread_get_thread_ident() })
+}
+
+/// Has the thread raise an exception of this class when it next runs Python code; it must work in the
+/// interpreter that the caller is attached to.
+pub fn raise_in_thread(_py: Attached<'_>, ident: u64, class: &Object) {
+    // SAFETY: attached. The class is a live object, of which CPython takes a reference of its own; a thread that
+    // is not there makes the call do nothing.
+    unsafe { api().PyThreadState_SetAsyncExc(ident, class.as_ptr()) };
+}
+
+/// Forgets an exception that the thread has not raised yet.
+pub fn take_back_exception(_py: Attached<'_>, ident: u64) {
+    // SAFETY: attached; NULL stands for no exception.
+    unsafe { api().PyThreadState_SetAsyncExc(ident, std::ptr::null_mut()) };
 }
 
 /// An interpreter of this process; lives until the process ends.

@@ -3,7 +3,8 @@
 //! Written and read in httpd children (`daemon::client`) and daemons (`daemon::connection`). The
 //! child sends Request and then, when asked by Want, Body, BodyEnd or BodyFailed. The daemon sends
 //! Hello once on a new connection, and for each request Log and Want at any time, Head before the
-//! first Data or File (whose descriptor travels with it), and End as the last: without End an answer is not complete.
+//! first Data or File (whose descriptor travels with it), and End as the last: without End an answer is not
+//! complete. In place of all these it may give a request back that no application has seen.
 
 use super::codec::Malformed;
 
@@ -29,11 +30,12 @@ pub enum Kind {
     Want = 20,
     End = 21,
     File = 22,
+    GiveBack = 23,
 }
 
 impl Kind {
     fn from_number(number: u32) -> Option<Kind> {
-        const KINDS: [Kind; 11] = [
+        const KINDS: [Kind; 12] = [
             Kind::Request,
             Kind::Body,
             Kind::BodyEnd,
@@ -45,6 +47,7 @@ impl Kind {
             Kind::Want,
             Kind::End,
             Kind::File,
+            Kind::GiveBack,
         ];
         KINDS.into_iter().find(|kind| *kind as u32 == number)
     }
@@ -99,6 +102,10 @@ impl Inbox {
         let payload = self.start + HEADER..self.start + HEADER + length;
         self.start = payload.end;
         Ok(Some((kind, &self.bytes[payload])))
+    }
+
+    pub fn begins_with(&self, wanted: Kind) -> bool {
+        matches!(peek(&self.bytes[self.start..self.end]), Ok(Some((kind, _))) if kind == wanted)
     }
 
     /// Whether `next` would give a frame, or an error.

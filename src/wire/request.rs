@@ -18,6 +18,7 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) {
     e.bytes(request.callable);
     e.u64(request.modified.unwrap_or(0));
     e.bool(request.head);
+    e.bool(request.active);
     e.u64(match request.body {
         BodyLength::Known(length) => length,
         BodyLength::Chunked => CHUNKED,
@@ -30,7 +31,7 @@ pub fn decode_request(payload: &[u8]) -> Result<(Request<'_>, &[u8]), Malformed>
     let mut d = Decoder::new(payload);
     let (script, application_group, callable) = (d.bytes()?, d.bytes()?, d.bytes()?);
     let modified = Some(d.u64()?).filter(|modified| *modified > 0);
-    let head = d.bool()?;
+    let (head, active) = (d.bool()?, d.bool()?);
     let body = match d.u64()? {
         CHUNKED => BodyLength::Chunked,
         length => BodyLength::Known(length),
@@ -38,7 +39,10 @@ pub fn decode_request(payload: &[u8]) -> Result<(Request<'_>, &[u8]), Malformed>
     let environ_length = d.u32()? as usize;
     let (environ, first) = d.rest().split_at_checked(environ_length).ok_or(Malformed)?;
     let environ = Environ(environ);
-    Ok((Request { script, application_group, callable, modified, head, body, environ, record: None }, first))
+    let record = None;
+    let request =
+        Request { script, application_group, callable, modified, head, active, body, environ, record };
+    Ok((request, first))
 }
 
 pub fn encode_head(out: &mut Vec<u8>, head: &Head) {
@@ -125,6 +129,7 @@ mod tests {
             callable: b"application",
             modified: Some(1),
             head: false,
+            active: true,
             body: BodyLength::Known(4),
             environ: environ.environ(),
             record: None,

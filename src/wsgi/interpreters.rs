@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub struct Interpreter {
     pub state: InterpreterState,
@@ -29,17 +30,39 @@ pub struct Interpreters {
     named: Mutex<HashMap<String, Result<Arc<Interpreter>, Message>>>,
     /// One interpreter is made at a time. Taken only while not attached.
     making: Mutex<()>,
+    begun: AtomicUsize,
+}
+
+/// Interpreters of a process whose stacks can be shown by a signal: each has one of its own.
+const STACKS_SIGNALS: usize = 8;
+
+/// The signal at which Python writes where the threads of the process's n-th interpreter are.
+pub fn stacks_signal(index: usize) -> Option<i32> {
+    (index < STACKS_SIGNALS).then(|| libc::SIGRTMAX() - 1 - index as i32)
 }
 
 impl Interpreters {
     /// Takes the interpreter that the thread is attached to as the main one.
     pub fn new(py: Attached<'_>, facts: Facts) -> Result<Interpreters, Message> {
-        let main = interpreter(py, &facts, "")?;
-        Ok(Interpreters { facts, main, named: Mutex::default(), making: Mutex::default() })
+        let main = interpreter(py, &facts, "", 0)?;
+        let (named, making, begun) = (Mutex::default(), Mutex::default(), AtomicUsize::new(1));
+        Ok(Interpreters { facts, main, named, making, begun })
     }
 
     pub fn main(&self) -> &Arc<Interpreter> {
         &self.main
+    }
+
+    /// All of them, the main one first.
+    pub fn all(&self) -> Vec<Arc<Interpreter>> {
+        let named = self.named.lock();
+        let others = named.values().filter_map(|made| made.as_ref().ok());
+        std::iter::once(&self.main).chain(others).cloned().collect()
+    }
+
+    /// How many have been begun.
+    pub fn count(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Called once, before the process ends, by Python's main thread. Python cannot be left to finalize itself: up to
@@ -48,10 +71,9 @@ impl Interpreters {
     /// given what it may expect: who has subscribed to its end is told why (`shutdown_reason`), its threads are
     /// waited for, its exit functions called.
     pub fn finish(&self, py: Attached<'_>, reason: &str) {
-        let others: Vec<_> =
-            self.named.lock().values().filter_map(|made| made.as_ref().ok().cloned()).collect();
+        let all = self.all();
         py.detached(|| {
-            for interpreter in others {
+            for interpreter in &all[1..] {
                 ThreadState::new(interpreter.state).attached(|py| interpreter.world.finish(py, reason));
             }
         });
@@ -77,7 +99,8 @@ impl Interpreters {
                 own_gil = false;
                 py.detached(|| no_own_gil(name));
             }
-            py.new_interpreter(own_gil, |py| interpreter(py, &self.facts, name))
+            let index = self.begun.fetch_add(1, Ordering::Relaxed);
+            py.new_interpreter(own_gil, |py| interpreter(py, &self.facts, name, index))
         });
         let made = made.unwrap_or_else(|| {
             let text = format!(
@@ -99,8 +122,14 @@ fn no_own_gil(name: &str) {
     write_process_output(Level::Warning, format!("{}\n", Message::new(413, text)).as_bytes());
 }
 
-fn interpreter(py: Attached<'_>, facts: &Facts, name: &str) -> Result<Arc<Interpreter>, Message> {
-    let world = World::create(py, facts, name).map_err(|_raised| {
+fn interpreter(
+    py: Attached<'_>,
+    facts: &Facts,
+    name: &str,
+    index: usize,
+) -> Result<Arc<Interpreter>, Message> {
+    let stacks_signal = stacks_signal(index).filter(|_| !facts.reload_in_place);
+    let world = World::create(py, facts, name, stacks_signal).map_err(|_raised| {
         let exception = Exception::fetch(py);
         let reason = exception.value.display(py).unwrap_or_else(|_raised| {
             drop(Exception::fetch(py));
@@ -112,7 +141,7 @@ fn interpreter(py: Attached<'_>, facts: &Facts, name: &str) -> Result<Arc<Interp
     Ok(Arc::new(Interpreter {
         state: py.interpreter(),
         world: Arc::new(world),
-        scripts: Scripts::new(facts.reload_in_place),
+        scripts: Scripts::new(facts.reload_in_place, facts.loading.clone()),
     }))
 }
 

@@ -5,7 +5,7 @@
 //! is a lock for each script, so a slow import keeps nobody else waiting. Whoever waits for it is
 //! detached from Python.
 
-use super::world::World;
+use super::world::{Loading, World};
 use crate::log::Message;
 use crate::python::{Attached, Exception, Object};
 use parking_lot::{Mutex, MutexGuard};
@@ -25,6 +25,7 @@ pub struct Scripts {
     /// Whether a script that changed is executed anew in the same interpreter; else the whole process is
     /// replaced.
     in_place: bool,
+    loading: Option<Loading>,
 }
 
 /// Locked while it is loaded.
@@ -63,8 +64,8 @@ pub struct Loaded {
 }
 
 impl Scripts {
-    pub fn new(in_place: bool) -> Scripts {
-        Scripts { by_path: Mutex::default(), in_place }
+    pub fn new(in_place: bool, loading: Option<Loading>) -> Scripts {
+        Scripts { by_path: Mutex::default(), in_place, loading }
     }
 
     /// The script's module, loading it when this is its first use or the last attempt failed long
@@ -103,7 +104,18 @@ impl Scripts {
             }
             _ => FIRST_RETRY,
         };
-        load(py, world, path, modified, retry, &mut state)
+        self.tell(false);
+        let loaded = load(py, world, path, modified, retry, &mut state);
+        if loaded.is_ok() {
+            self.tell(true);
+        }
+        loaded
+    }
+
+    fn tell(&self, done: bool) {
+        if let Some(loading) = &self.loading {
+            loading(done);
+        }
     }
 }
 

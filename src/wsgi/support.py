@@ -6,7 +6,16 @@ import types
 
 
 def prepare(
-    stdout, stderr, home, python_path, switch_interval, restrict_stdin, restrict_stdout, restrict_signal, free_threading
+    stdout,
+    stderr,
+    home,
+    python_path,
+    switch_interval,
+    restrict_stdin,
+    restrict_stdout,
+    restrict_signal,
+    free_threading,
+    stacks_signal,
 ):
     """Standard streams, sys.path and the rest as the configuration asks for."""
     sys.stdout = sys.__stdout__ = Restricted("stdout") if restrict_stdout else stdout
@@ -14,6 +23,10 @@ def prepare(
     if restrict_stdin:
         sys.stdin = sys.__stdin__ = Restricted("stdin")
     sys.argv[:] = ["mod_wsgi"]
+    if stacks_signal:
+        import faulthandler
+
+        faulthandler.register(stacks_signal, file=2)
     if restrict_signal:
         ignore_signal_handlers(stderr)
     if free_threading and "free-threading" not in sys.version:

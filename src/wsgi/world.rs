@@ -14,20 +14,27 @@ use crate::python::{Attached, Exception, Object};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::ffi::CStr;
+use std::sync::Arc;
 
 /// What the process tells every application about itself.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Facts {
     pub process_group: String,
     pub processes: u32,
     pub threads: u32,
+    /// `wsgi.run_once`: a process runs one request and no other.
+    pub run_once: bool,
     pub httpd_version: [u32; 3],
     /// `home=`, first on sys.path; empty when not given.
     pub home: String,
     pub interpreters: ByApplicationGroup,
     /// Whether a script that changed is executed anew here; a daemon is replaced instead.
     pub reload_in_place: bool,
+    /// Is told when a script begins to be loaded (false) and when one has been (true).
+    pub loading: Option<Loading>,
 }
+
+pub type Loading = Arc<dyn Fn(bool) + Send + Sync>;
 
 pub struct World {
     pub input: Class<Input>,
@@ -61,7 +68,13 @@ const SUPPORT: &str = concat!(include_str!("support.py"), "\0");
 
 impl World {
     /// Prepares the interpreter that the thread is attached to.
-    pub fn create(py: Attached<'_>, facts: &Facts, application_group: &str) -> Result<World> {
+    /// `stacks_signal` is the signal at which Python is to write where all its threads are.
+    pub fn create(
+        py: Attached<'_>,
+        facts: &Facts,
+        application_group: &str,
+        stacks_signal: Option<i32>,
+    ) -> Result<World> {
         let support = Object::dict(py)?;
         let source = CStr::from_bytes_with_nul(SUPPORT.as_bytes()).expect("one NUL, at the end");
         Object::execute(py, source, c"<mod_wsgi_rs>", &support)?;
@@ -104,6 +117,7 @@ impl World {
                 Object::bool(py, options.restrict_stdout)?,
                 Object::bool(py, options.restrict_signal)?,
                 Object::bool(py, options.free_threading)?,
+                Object::int(py, stacks_signal.unwrap_or(0).into())?,
             ],
         )?;
         function(c"install_modules").call(
@@ -187,7 +201,7 @@ fn prototype(py: Attached<'_>, facts: &Facts, application_group: &str, file_wrap
     set("wsgi.version", Object::tuple(py, [Object::int(py, 1)?, Object::int(py, 0)?])?)?;
     set("wsgi.multithread", Object::bool(py, facts.threads > 1)?)?;
     set("wsgi.multiprocess", Object::bool(py, facts.processes > 1)?)?;
-    set("wsgi.run_once", Object::bool(py, false)?)?;
+    set("wsgi.run_once", Object::bool(py, facts.run_once)?)?;
     set("wsgi.input_terminated", Object::bool(py, true)?)?;
     set("wsgi.file_wrapper", file_wrapper.clone_ref(py))?;
     set("mod_wsgi.version", version_tuple(py)?)?;

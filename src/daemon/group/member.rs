@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use super::ProcessId;
+use crate::daemon::reason::Reason;
 use crate::log::Message;
 
 /// In the order in which a process can go through them.
@@ -30,6 +31,10 @@ pub struct Member {
     pub ready_since: Option<Instant>,
     /// All scripts that were to be loaded before it was ready were loaded.
     pub loaded: bool,
+    /// Why it is to be replaced, or to end.
+    pub leaving: Option<Reason>,
+    /// Its successor is being started.
+    pub replaced: bool,
     /// Why its start failed, once that is known.
     pub reason: Option<Message>,
     /// When patience with its state ends.
@@ -37,7 +42,7 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(id: ProcessId, edition: u32, now: Instant) -> Self {
+    pub fn new(id: ProcessId, edition: u32, now: Instant, deadline: Option<Instant>) -> Self {
         Member {
             id,
             pid: 0,
@@ -46,8 +51,10 @@ impl Member {
             started: now,
             ready_since: None,
             loaded: false,
+            leaving: None,
+            replaced: false,
             reason: None,
-            deadline: None,
+            deadline,
         }
     }
 
@@ -55,6 +62,7 @@ impl Member {
         self.state = State::Waiting;
         self.loaded = loaded;
         self.ready_since = Some(now);
+        self.deadline = None;
     }
 
     /// Goes on to a later state; false if it was there already.

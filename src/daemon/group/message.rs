@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::member::{Member, State};
 use super::rollout::Rollout;
 use crate::daemon::os::Exit;
+use crate::daemon::reason::Reason;
 use crate::log::{Level, Message};
 
 const CRASH_LOOP: u16 = 324;
@@ -84,6 +85,45 @@ pub fn killed(member: &Member) -> Message {
         _ => format!("process {} was killed", member.pid),
     };
     Message::new(325, text)
+}
+
+/// A limit that is reached in the ordinary course of things is information only.
+pub fn leaving(member: &Member, reason: Reason) -> (Level, Message) {
+    let level = if reason.is_urgent() { Level::Notice } else { Level::Info };
+    let text = format!(
+        "process {} is replaced because of {}; it serves until its successor is ready, and finishes what it has",
+        member.pid,
+        reason.cause()
+    );
+    (level, Message::new(334, text))
+}
+
+pub fn unresponsive(member: &Member) -> Message {
+    let text = format!(
+        "process {} does not do as it is told, as when it is suspended (SIGSTOP), and was killed; only the \
+         requests it was working on are lost",
+        member.pid
+    );
+    Message::new(337, text)
+}
+
+pub fn starts_too_slowly(patience: Duration) -> Message {
+    let text = format!(
+        "the process was not ready within startup-timeout ({} s); look for what its scripts wait for when they \
+         are imported, or raise the timeout",
+        patience.as_secs_f64()
+    );
+    Message::new(327, text)
+}
+
+pub fn wanted(before: usize, now: usize) -> Message {
+    let text = match (before, now) {
+        (0, _) => "a request has come, processes are started".to_owned(),
+        (_, 0) => "no request for idle-timeout, its processes end until the next one comes".to_owned(),
+        _ if now > before => format!("all threads are busy, {now} processes instead of {before}"),
+        _ => format!("{now} processes are enough, instead of {before}"),
+    };
+    Message::new(338, text)
 }
 
 pub fn rolled_out(rollout: &Rollout, processes: usize, now: Instant) -> Message {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::member::{Member, State};
 use super::{Group, Mode, message};
+use crate::daemon::reason::Reason;
 use crate::log::{Level, Message};
 
 /// Scripts whose last tried version is remembered; a group does not have that many.
@@ -43,7 +44,7 @@ impl Group {
 
     /// The old edition goes when all of the new one are ready.
     pub(super) fn finish_rollout(&mut self, now: Instant) {
-        let processes = self.settings.processes;
+        let processes = self.wanted;
         let ready = |rollout: &Rollout| {
             let ready = |m: &&Member| {
                 m.edition == rollout.edition && matches!(m.state, State::Waiting | State::Ready)
@@ -56,7 +57,7 @@ impl Group {
         self.pending = None;
         self.record(Level::Notice, message::rolled_out(&rollout, processes, now));
         self.serve_waiting();
-        self.retire(|member| member.edition != rollout.edition, now);
+        self.retire(|member| member.edition != rollout.edition, Reason::ScriptReload, now);
     }
 
     /// Ends the roll-out that this process was started for; false if there is none.
@@ -67,11 +68,11 @@ impl Group {
         if self.serving(self.edition) == 0 {
             // The old processes have gone in the meantime: what is there of the new ones is better.
             self.edition = rollout.edition;
-            self.retire(|member| member.edition != rollout.edition, now);
+            self.retire(|member| member.edition != rollout.edition, Reason::ScriptReload, now);
             return false;
         }
         self.record(Level::Error, message::not_rolled_out(&rollout, reason));
-        self.retire(|member| member.edition == rollout.edition, now);
+        self.retire(|member| member.edition == rollout.edition, Reason::ScriptReload, now);
         // Its number is used up, so that what is left of it is not taken for the next one's.
         self.renumber(rollout.edition + 1);
         if let Some((path, modified)) = self.pending.take() {

@@ -17,7 +17,9 @@ impl Story {
             place: "blog.conf:12".into(),
             processes,
             graceful_timeout: Duration::from_secs(15),
+            eviction_timeout: Some(Duration::from_secs(7)),
             shutdown_timeout: Duration::from_secs(5),
+            startup_timeout: Some(Duration::from_secs(60)),
         });
         Story { group, now: Instant::now(), started: Vec::new(), actions: Vec::new() }
     }
@@ -69,6 +71,18 @@ impl Story {
 
     fn did(&self, action: Action) -> bool {
         self.actions.contains(&action)
+    }
+
+    fn drains(&self, process: ProcessId, reason: Reason) -> bool {
+        self.did(Action::Drain(process, reason))
+    }
+
+    fn stops(&self, process: ProcessId, reason: Reason) -> bool {
+        self.did(Action::Stop(process, reason))
+    }
+
+    fn renew(&mut self, process: ProcessId, reason: Reason) {
+        self.on(Event::Renew(process, reason));
     }
 
     fn said(&self) -> Vec<(Level, u16)> {
@@ -186,9 +200,10 @@ fn a_roll_out_replaces_the_whole_group_when_all_are_ready() {
     story.ready(3, true);
     assert!(!story.did(Action::Serve(3)), "it waits for the other");
     story.ready(4, true);
+    let drain = |process| Action::Drain(process, Reason::ScriptReload);
     let order: Vec<&Action> =
-        story.actions.iter().filter(|a| matches!(a, Action::Serve(_) | Action::Drain(_))).collect();
-    assert_eq!(order, [&Action::Serve(3), &Action::Serve(4), &Action::Drain(1), &Action::Drain(2)]);
+        story.actions.iter().filter(|a| matches!(a, Action::Serve(_) | Action::Drain(..))).collect();
+    assert_eq!(order, [&Action::Serve(3), &Action::Serve(4), &drain(1), &drain(2)]);
     assert_eq!(story.said(), [(Level::Info, 320), (Level::Notice, 331)]);
     story.exits(1, Exit::Status(0));
     story.exits(2, Exit::Status(0));
@@ -203,10 +218,10 @@ fn a_roll_out_that_cannot_load_keeps_the_old_processes() {
     story.reload(7);
     story.ready(3, true);
     story.ready(4, false);
-    assert!(story.did(Action::Stop(4)) && !story.did(Action::Serve(4)));
+    assert!(story.stops(4, Reason::ScriptReload) && !story.did(Action::Serve(4)));
     story.exits(4, Exit::Status(0));
     assert_eq!(story.said(), [(Level::Error, 332)]);
-    assert!(story.did(Action::Stop(3)));
+    assert!(story.stops(3, Reason::ScriptReload));
     story.exits(3, Exit::Status(0));
     story.reload(7);
     assert_eq!(story.started.len(), 4, "this version was tried");
@@ -214,7 +229,7 @@ fn a_roll_out_that_cannot_load_keeps_the_old_processes() {
     assert_eq!(story.started.len(), 6);
     story.ready(5, true);
     story.ready(6, true);
-    assert!(story.did(Action::Drain(1)) && story.did(Action::Drain(2)));
+    assert!(story.drains(1, Reason::ScriptReload) && story.drains(2, Reason::ScriptReload));
 }
 
 #[test]
@@ -226,7 +241,7 @@ fn a_change_during_a_roll_out_that_fails_is_tried_next() {
     assert_eq!(story.said(), [(Level::Error, 332)]);
     assert_eq!(story.started, [1, 2, 3]);
     story.ready(3, true);
-    assert!(story.did(Action::Drain(1)));
+    assert!(story.drains(1, Reason::ScriptReload));
 }
 
 #[test]
@@ -250,7 +265,7 @@ fn a_replacement_that_cannot_load_does_not_serve_beside_one_that_has() {
     story.now += Duration::from_secs(5);
     story.exits(1, Exit::Signal(9));
     story.ready(3, false);
-    assert!(story.did(Action::Stop(3)) && !story.did(Action::Serve(3)));
+    assert!(story.stops(3, Reason::ScriptReload) && !story.did(Action::Serve(3)));
     story.exits(3, Exit::Status(0));
     assert_eq!(story.said(), [(Level::Error, 333)]);
     let mut story = Story::begun(1);
@@ -262,9 +277,9 @@ fn a_replacement_that_cannot_load_does_not_serve_beside_one_that_has() {
 fn draining_becomes_stopping_becomes_killing() {
     let mut story = Story::serving(1);
     story.on(Event::Superseded);
-    assert_eq!(story.actions, [Action::Drain(1)]);
+    assert_eq!(story.actions, [Action::Drain(1, Reason::Shutdown)]);
     story.after(Duration::from_secs(15));
-    assert_eq!(story.actions, [Action::Stop(1)]);
+    assert_eq!(story.actions, [Action::Stop(1, Reason::Shutdown)]);
     story.after(Duration::from_secs(5));
     assert!(story.did(Action::Kill(1)));
     assert_eq!(story.group.deadline(), None);
@@ -277,7 +292,7 @@ fn stop_ends_everything_whatever_its_state() {
     let mut story = Story::serving(1);
     story.reload(7);
     story.on(Event::Stop);
-    assert_eq!(story.actions, [Action::Stop(1), Action::Terminate(2)]);
+    assert_eq!(story.actions, [Action::Stop(1, Reason::Shutdown), Action::Terminate(2)]);
     story.exits(2, Exit::Signal(15));
     story.exits(1, Exit::Status(0));
     assert!(story.group.is_empty() && story.said().is_empty() && story.started.len() == 2);
@@ -289,4 +304,136 @@ fn a_crash_while_draining_is_told() {
     story.on(Event::Superseded);
     story.exits(1, Exit::Signal(11));
     assert_eq!(story.said(), [(Level::Warning, 326)]);
+}
+
+#[test]
+fn a_process_at_its_limit_serves_until_its_successor_is_ready_and_the_next_waits() {
+    let mut story = Story::serving(2);
+    story.renew(1, Reason::MaximumRequests);
+    assert_eq!((story.said(), story.started.len()), (vec![(Level::Info, 334)], 3));
+    story.renew(2, Reason::MaximumRequests);
+    story.renew(2, Reason::MaximumRequests);
+    assert_eq!((story.said(), story.started.len()), (vec![], 3));
+    story.now += Duration::from_millis(100);
+    story.ready(3, true);
+    assert!(story.did(Action::Serve(3)) && story.drains(1, Reason::MaximumRequests));
+    assert_eq!(story.started.len(), 3, "starting processes must not take all of the machine's time");
+    story.exits(1, Exit::Status(0));
+    assert_eq!(story.group.deadline(), Some(story.now + Duration::from_millis(1200)));
+    story.after(Duration::from_millis(1200));
+    assert_eq!(story.started.len(), 4);
+    story.ready(4, true);
+    assert!(story.drains(2, Reason::MaximumRequests));
+}
+
+#[test]
+fn what_has_gone_wrong_does_not_wait_for_its_turn() {
+    let mut story = Story::serving(3);
+    story.renew(1, Reason::MaximumRequests);
+    story.renew(2, Reason::RequestTimeout);
+    story.renew(3, Reason::MaximumMemory);
+    story.renew(3, Reason::DeadlockTimeout);
+    assert_eq!(story.started.len(), 6);
+    story.ready(4, true);
+    story.ready(5, true);
+    assert!(!story.drains(1, Reason::MaximumRequests), "all three are still needed");
+    story.ready(6, true);
+    assert!(story.drains(1, Reason::MaximumRequests) && story.drains(2, Reason::RequestTimeout));
+    assert!(story.stops(3, Reason::DeadlockTimeout));
+}
+
+#[test]
+fn a_successor_that_cannot_start_leaves_the_old_process_in_service() {
+    let mut story = Story::serving(1);
+    story.renew(1, Reason::RestartInterval);
+    story.exits(2, Exit::Status(1));
+    assert_eq!((story.said(), story.started.len()), (vec![(Level::Error, 322)], 2));
+    story.after(Duration::from_secs(1));
+    story.ready(3, false);
+    assert!(story.stops(3, Reason::ScriptReload));
+    story.exits(3, Exit::Status(0));
+    story.after(Duration::from_secs(2));
+    story.ready(4, true);
+    assert!(story.drains(1, Reason::RestartInterval));
+}
+
+#[test]
+fn a_process_that_leaves_by_itself_has_not_crashed() {
+    let mut story = Story::serving(1);
+    for process in 1..5 {
+        story.renew(process, Reason::Shutdown);
+        story.exits(process, Exit::Status(0));
+        assert_eq!((story.said(), story.started.len() as u32), (vec![], process + 1));
+        story.ready(process + 1, true);
+    }
+}
+
+#[test]
+fn new_code_and_a_limit_at_the_same_time() {
+    let mut story = Story::serving(1);
+    story.renew(1, Reason::MaximumRequests);
+    story.reload(7);
+    assert_eq!(story.started, [1, 2, 3]);
+    story.ready(2, true);
+    assert!(story.did(Action::Serve(2)), "it is of the old edition, which serves");
+    story.ready(3, true);
+    assert!(story.did(Action::Serve(3)));
+    assert!(story.drains(1, Reason::MaximumRequests) && story.drains(2, Reason::ScriptReload));
+    story.exits(1, Exit::Status(0));
+    story.exits(2, Exit::Status(0));
+    assert_eq!((story.said(), story.started.len()), (vec![], 3));
+}
+
+#[test]
+fn sigusr1_has_a_patience_of_its_own() {
+    let mut story = Story::serving(1);
+    story.renew(1, Reason::EvictionSignal);
+    story.ready(2, true);
+    assert!(story.drains(1, Reason::EvictionSignal));
+    story.after(Duration::from_secs(7));
+    assert_eq!(story.actions, [Action::Stop(1, Reason::EvictionSignal)]);
+}
+
+#[test]
+fn a_start_takes_no_longer_than_startup_timeout() {
+    let mut story = Story::begun(1);
+    story.after(Duration::from_secs(60));
+    assert_eq!(story.actions, [Action::Terminate(1)]);
+    story.exits(1, Exit::Signal(15));
+    assert_eq!(story.said(), [(Level::Error, 327)]);
+}
+
+#[test]
+fn a_process_that_does_not_listen_is_killed_and_replaced() {
+    let mut story = Story::serving(1);
+    story.renew(1, Reason::RequestTimeout);
+    story.on(Event::Unresponsive(1));
+    assert!(story.did(Action::Kill(1)) && story.started.len() == 2);
+    story.exits(1, Exit::Signal(9));
+    assert_eq!((story.said(), story.started.len()), (vec![], 2));
+}
+
+#[test]
+fn a_group_grows_shrinks_sleeps_and_wakes() {
+    let mut story = Story::serving(1);
+    story.on(Event::Want(3));
+    assert_eq!((story.said(), story.started.len()), (vec![(Level::Info, 338)], 3));
+    story.ready(2, true);
+    story.ready(3, true);
+    story.on(Event::Want(2));
+    assert!(story.drains(3, Reason::Idle));
+    story.exits(3, Exit::Status(0));
+    story.on(Event::Want(0));
+    assert!(story.drains(1, Reason::Idle) && story.drains(2, Reason::Idle));
+    story.exits(1, Exit::Status(0));
+    story.exits(2, Exit::Status(0));
+    assert!(story.group.is_empty() && story.group.deadline().is_none());
+    story.on(Event::Want(1));
+    assert_eq!(story.started.len(), 4);
+}
+
+#[test]
+fn a_group_that_nobody_needs_yet_supersedes_older_generations_at_once() {
+    let story = Story::begun(0);
+    assert!(story.did(Action::Supersede) && story.started.is_empty());
 }

@@ -87,11 +87,12 @@ pub fn set_uids(uid: u32) -> io::Result<()> {
 pub enum Resource {
     Data,
     AddressSpace,
+    /// In seconds.
+    CpuTime,
 }
 
-/// Sets the soft and the hard limit.
-pub fn limit_resource(resource: Resource, bytes: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+pub fn limit_resource(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
     // SAFETY: the limits are read during the call only.
     check(unsafe { libc::setrlimit(number(resource), &raw const limit) })?;
     Ok(())
@@ -109,6 +110,7 @@ fn number(resource: Resource) -> libc::__rlimit_resource_t {
     match resource {
         Resource::Data => libc::RLIMIT_DATA,
         Resource::AddressSpace => libc::RLIMIT_AS,
+        Resource::CpuTime => libc::RLIMIT_CPU,
     }
 }
 

@@ -147,6 +147,14 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes of memory that the process has in use; None if it has gone.
+pub fn resident_memory(pid: i32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
 /// A descriptor that becomes readable when the process ends; an error on kernels before 5.3.
 pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: takes two integers, returns a close-on-exec descriptor.
@@ -252,5 +260,6 @@ mod tests {
         assert!(kill(pid, 0).is_ok());
         assert!(kill(0, 0).is_err() && kill(-pid, 0).is_err());
         assert!(pidfd(pid).is_ok());
+        assert!(resident_memory(pid).unwrap() > 100_000 && resident_memory(0).is_none());
     }
 }

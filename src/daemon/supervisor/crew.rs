@@ -5,9 +5,12 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::demand::{Demand, Load};
 use super::plan::{GroupPlan, Start};
+use super::watch::{Finding, Now, Watch};
+use crate::daemon::activity::{Activity, Running};
 use crate::daemon::control::{ControlSupervisor, Order, Report};
 use crate::daemon::group::{Action, Event, Group, ProcessId};
 use crate::daemon::listener::Listener;
@@ -22,6 +25,9 @@ const REPORTS_AT_ONCE: usize = 16;
 struct Unit {
     plan: GroupPlan,
     group: Group,
+    demand: Demand,
+    /// When to look at the demand again.
+    look: Option<Instant>,
 }
 
 struct Process {
@@ -32,6 +38,11 @@ struct Process {
     /// None once the daemon's end is closed.
     control: Option<ControlSupervisor>,
     output: Output,
+    activity: Activity,
+    /// Between the orders to serve and to end.
+    serves: bool,
+    /// Once it has served, with the moment of the next look.
+    watch: Option<(Watch, Option<Instant>)>,
 }
 
 /// Output that can still come when its process has ended: of processes that the site's code started.
@@ -39,6 +50,13 @@ struct Remains {
     unit: usize,
     pid: i32,
     output: Output,
+}
+
+impl Unit {
+    /// Whether the next caller is to wake it.
+    fn sleeps(&self) -> bool {
+        self.demand.is_asleep() && !self.group.is_superseded()
+    }
 }
 
 pub struct Crew<'a> {
@@ -52,14 +70,25 @@ pub struct Crew<'a> {
 
 impl<'a> Crew<'a> {
     pub fn new(groups: Vec<GroupPlan>, generation: u64, start: Start, journal: &'a dyn Journal) -> Self {
-        let unit = |plan: GroupPlan| Unit { group: Group::new(plan.settings()), plan };
+        let unit = |plan: GroupPlan| Unit {
+            group: Group::new(plan.settings()),
+            demand: Demand::new(&plan.group),
+            look: Some(Instant::now()),
+            plan,
+        };
         let units = groups.into_iter().map(unit).collect();
         Crew { units, processes: Vec::new(), remains: Vec::new(), generation, start, journal }
     }
 
     pub fn begin(&mut self) {
-        for unit in &self.units {
+        for index in 0..self.units.len() {
+            let unit = &mut self.units[index];
             unit.plan.listener.status.clear_generation(self.generation);
+            // One that older processes serve is in demand, whatever its start.
+            if unit.demand.is_asleep() && unit.plan.listener.status.ready_processes() > 0 {
+                let wanted = unit.demand.wake(Instant::now());
+                self.tell(index, Event::Want(wanted));
+            }
         }
         self.tell_all(&Event::Begin);
     }
@@ -77,14 +106,18 @@ impl<'a> Crew<'a> {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        self.units.iter().filter_map(|unit| unit.group.deadline()).min()
+        let groups = self.units.iter().flat_map(|unit| [unit.group.deadline(), unit.look]);
+        let looks = self.processes.iter().map(|process| process.watch.as_ref()?.1);
+        groups.chain(looks).flatten().min()
     }
 
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let controls = self.processes.iter().filter_map(|process| Some(process.control.as_ref()?.as_fd()));
         let outputs = self.processes.iter().filter_map(|process| process.output.fd());
         let remains = self.remains.iter().filter_map(|remains| remains.output.fd());
-        controls.chain(outputs).chain(remains).collect()
+        let sleeping = self.units.iter().filter(|unit| unit.sleeps());
+        let callers = sleeping.map(|unit| unit.plan.listener.socket.as_fd());
+        controls.chain(outputs).chain(remains).chain(callers).collect()
     }
 
     pub fn tell_all(&mut self, event: &Event) {
@@ -111,10 +144,90 @@ impl<'a> Crew<'a> {
         }
     }
 
+    /// Finds what lasts too long in the processes, and limits that they have reached.
+    pub fn look_at_processes(&mut self) {
+        let (now, time) = (Instant::now(), os::milliseconds_now());
+        for pid in self.pids() {
+            let Some(process) = self.processes.iter_mut().find(|process| process.pid == pid) else {
+                continue;
+            };
+            let limits = &self.units[process.unit].plan.group.limits;
+            let Some((watch, due)) = process.watch.as_mut() else { continue };
+            if due.is_none_or(|due| due > now) {
+                continue;
+            }
+            let running: Vec<Running> = process.activity.running().collect();
+            let memory = limits.maximum_memory.and_then(|_| os::resident_memory(pid));
+            let state = Now {
+                time,
+                running: &running,
+                last: process.activity.last(),
+                attaching_since: process.activity.attaching_since(),
+                loading_since: process.activity.loading_since(),
+                memory,
+            };
+            let (findings, next) = watch.look(limits, &state);
+            *due = next.map(|next| now + Duration::from_millis(next.saturating_sub(time)));
+            let (unit, id) = (process.unit, process.id);
+            for finding in findings {
+                self.act_on(unit, id, finding);
+            }
+        }
+    }
+
+    fn act_on(&mut self, unit: usize, id: ProcessId, finding: Finding) {
+        let order = match finding {
+            Finding::Interrupt(work) => Order::Interrupt(work),
+            Finding::Expire(work) => Order::Expire(work),
+            Finding::ShowStacks => Order::ShowStacks,
+            Finding::Renew(reason) => return self.tell(unit, Event::Renew(id, reason)),
+            Finding::Unresponsive => return self.tell(unit, Event::Unresponsive(id)),
+        };
+        let process = self.find(unit, id).and_then(|index| self.processes[index].control.as_ref());
+        // One that reads no orders is found by that.
+        let _ = process.map(|control| control.send(order));
+    }
+
+    /// Lets groups grow and shrink, sleep and wake.
+    pub fn look_at_demand(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.units.len() {
+            let load = self.load(index);
+            let unit = &mut self.units[index];
+            if unit.sleeps() {
+                let caller = os::readable(unit.plan.listener.socket.as_fd(), Some(Duration::ZERO));
+                if !matches!(caller, Ok(true)) {
+                    continue;
+                }
+                unit.demand.wake(now);
+            } else if unit.group.is_superseded() || unit.look.is_none_or(|look| look > now) {
+                continue;
+            }
+            let (wanted, next) = unit.demand.look(&load, now);
+            unit.look = next;
+            self.tell(index, Event::Want(wanted));
+        }
+    }
+
+    fn load(&self, unit: usize) -> Load {
+        let time = os::milliseconds_now();
+        let serving = |process: &&Process| process.unit == unit && process.serves;
+        let processes: Vec<&Process> = self.processes.iter().filter(serving).collect();
+        let last = processes.iter().map(|process| process.activity.last()).max().filter(|last| *last > 0);
+        Load {
+            ready: processes.len(),
+            running: processes.iter().map(|process| process.activity.running().count()).sum(),
+            last: last.map(|last| Duration::from_millis(time.saturating_sub(last))),
+        }
+    }
+
+    fn pids(&self) -> Vec<i32> {
+        self.processes.iter().map(|process| process.pid).collect()
+    }
+
     /// Reads what the processes wrote and reported.
     pub fn hear(&mut self) {
-        let pids: Vec<i32> = self.processes.iter().map(|process| process.pid).collect();
-        for pid in pids {
+        for pid in self.pids() {
             self.read_output(pid);
             self.read_reports(pid);
         }
@@ -163,6 +276,11 @@ impl<'a> Crew<'a> {
             let (unit, id) = (process.unit, process.id);
             let Some(control) = &process.control else { return };
             match control.receive() {
+                Ok(Some(Report::Heard)) => {
+                    if let Some((watch, _)) = &mut process.watch {
+                        watch.heard();
+                    }
+                }
                 Ok(Some(report)) => self.tell(unit, event(id, report)),
                 Ok(None) => return,
                 // Nonsense from a process that runs a site's code is not listened to.
@@ -186,9 +304,16 @@ impl<'a> Crew<'a> {
     fn carry_out(&mut self, unit: usize, action: Action) -> Option<Event> {
         match action {
             Action::Start(process) => return self.start(unit, process),
-            Action::Serve(process) => self.order(unit, process, State::Ready, Order::Serve),
-            Action::Drain(process) => self.order(unit, process, State::Draining, Order::Drain),
-            Action::Stop(process) => self.order(unit, process, State::Draining, Order::Stop),
+            Action::Serve(process) => {
+                self.order(unit, process, State::Ready, Order::Serve);
+                self.begin_watch(unit, process);
+            }
+            Action::Drain(process, reason) => {
+                self.order(unit, process, State::Draining, Order::Drain(reason));
+            }
+            Action::Stop(process, reason) => {
+                self.order(unit, process, State::Draining, Order::Stop(reason));
+            }
             Action::Terminate(process) => self.signal(unit, process, libc::SIGTERM),
             Action::Kill(process) => self.signal(unit, process, libc::SIGKILL),
             Action::ReleaseOutput { process, show } => self.release_output(unit, process, show),
@@ -219,20 +344,38 @@ impl<'a> Crew<'a> {
             Ok(spawned) => {
                 status.set_pid(slot, spawned.pid);
                 let (pid, control) = (spawned.pid, Some(spawned.control));
-                let output = Output::new(spawned.output);
+                let (output, activity) = (Output::new(spawned.output), spawned.activity);
                 self.units[unit].group.started(id, pid);
-                self.processes.push(Process { unit, id, pid, slot, control, output });
+                self.processes.push(Process {
+                    unit,
+                    id,
+                    pid,
+                    slot,
+                    control,
+                    output,
+                    activity,
+                    serves: false,
+                    watch: None,
+                });
                 None
             }
         }
     }
 
+    fn begin_watch(&mut self, unit: usize, id: ProcessId) {
+        let Some(index) = self.find(unit, id) else { return };
+        let limits = &self.units[unit].plan.group.limits;
+        let watch = Watch::new(limits, self.processes[index].pid, os::milliseconds_now());
+        self.processes[index].watch = Some((watch, Some(Instant::now())));
+    }
+
     fn order(&mut self, unit: usize, id: ProcessId, state: State, order: Order) {
         let Some(index) = self.find(unit, id) else { return };
         self.status_of(index).set_state(self.processes[index].slot, state);
+        self.processes[index].serves = state == State::Ready;
         let sent = self.processes[index].control.as_ref().map(|control| control.send(order));
         // A daemon that lost its control socket, or reads no orders, understands the signal.
-        if order == Order::Stop && !matches!(sent, Some(Ok(()))) {
+        if matches!(order, Order::Stop(_)) && !matches!(sent, Some(Ok(()))) {
             self.signal(unit, id, libc::SIGTERM);
         }
     }
@@ -264,14 +407,16 @@ impl<'a> Crew<'a> {
 
 fn event(process: ProcessId, report: Report) -> Event {
     match report {
+        Report::Heard => Event::Tick,
         Report::Ready { loaded } => Event::Ready { process, loaded },
         Report::Reload { path, modified } => Event::Reload { path, modified },
         Report::Failed { code, text } => Event::Failed(process, Message::new(code, text)),
+        Report::Renew(reason) => Event::Renew(process, reason),
     }
 }
 
 fn show(journal: &dyn Journal, group: usize, pid: i32, lines: &[Vec<u8>]) {
-    for line in lines {
+    for line in lines.iter().filter(|line| !line.is_empty()) {
         journal.output(group, pid, line);
     }
 }

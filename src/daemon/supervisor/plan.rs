@@ -53,9 +53,11 @@ impl GroupPlan {
         Settings {
             name: group.name.clone(),
             place: group.origin.to_string(),
-            processes: group.processes as usize,
+            processes: if group.on_demand { 0 } else { group.processes as usize },
             graceful_timeout: group.graceful_timeout,
+            eviction_timeout: group.limits.eviction,
             shutdown_timeout: longest_shutdown(group),
+            startup_timeout: group.limits.startup,
         }
     }
 }
@@ -76,7 +78,7 @@ impl Start {
             group: group.name.clone(),
             slot: slot as u32,
             generation,
-            processes: group.processes,
+            processes: group.maximum_processes,
             threads: group.threads,
             stack_size: group.stack_size.unwrap_or(0) as u64,
             httpd_uid: group.socket_user.unwrap_or(self.launcher.httpd_uid),
@@ -88,6 +90,10 @@ impl Start {
             shutdown_timeout_ms: milliseconds(group.shutdown_timeout),
             graceful_timeout_ms: milliseconds(group.graceful_timeout),
             socket_timeout_ms: milliseconds(group.socket_timeout.unwrap_or(self.socket_timeout)),
+            deadlock_timeout_ms: milliseconds(group.limits.deadlock.unwrap_or_default()),
+            times_requests: group.limits.request.is_some(),
+            maximum_requests: group.limits.maximum_requests.unwrap_or(0),
+            eviction: group.limits.eviction.is_some(),
             preload: plan.preload.clone(),
         }
     }

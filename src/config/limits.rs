@@ -1,0 +1,41 @@
+//! What a process of a group may take, in time, requests and memory, before it is replaced.
+//!
+//! Part of a `ProcessGroup`; read in the httpd parent, kept to by the supervisor and by the daemons themselves.
+
+use std::time::Duration;
+
+/// None is no limit, and no limit is the default but for `deadlock`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    pub maximum_requests: Option<u64>,
+    /// Resident bytes.
+    pub maximum_memory: Option<u64>,
+    pub startup: Option<Duration>,
+    /// How long an interpreter may keep everybody from attaching to it.
+    pub deadlock: Option<Duration>,
+    pub inactivity: Option<Duration>,
+    pub request: Option<Duration>,
+    /// After `request`: how long a request may take to end once it was interrupted.
+    pub interrupt: Option<Duration>,
+    /// In place of graceful-timeout after SIGUSR1.
+    pub eviction: Option<Duration>,
+    pub restart_interval: Option<Duration>,
+    pub cpu_time: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            maximum_requests: None,
+            maximum_memory: None,
+            startup: None,
+            deadlock: Some(Duration::from_secs(300)),
+            inactivity: None,
+            request: None,
+            interrupt: None,
+            eviction: None,
+            restart_interval: None,
+            cpu_time: None,
+        }
+    }
+}

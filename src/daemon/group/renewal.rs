@@ -1,0 +1,116 @@
+//! Renewal: one process of a group makes room for a successor of the same edition; and how many there are.
+//!
+//! Part of `daemon::group`, in the supervisor. A process that is *leaving* serves on until its successor is
+//! ready. Limits such as maximum-requests wait for one another, and for the machine: starting processes
+//! gets a small part of its time, however soon a limit is reached. What has gone wrong does not wait.
+
+use std::time::{Duration, Instant};
+
+use super::member::{Member, State};
+use super::{Group, Mode, ProcessId, message};
+use crate::daemon::reason::Reason;
+use crate::log::Level;
+
+/// How many times as long as a start takes nothing else is renewed because of a limit.
+const STARTS: u32 = 12;
+
+/// When the next renewal that can wait may begin.
+#[derive(Default)]
+pub struct Pace {
+    start: Duration,
+    not_before: Option<Instant>,
+}
+
+impl Pace {
+    pub fn start_took(&mut self, time: Duration) {
+        self.start = time;
+    }
+
+    fn renewed(&mut self, now: Instant) {
+        self.not_before = Some(now + self.start * STARTS);
+    }
+
+    fn allows(&self, now: Instant) -> bool {
+        self.not_before.is_none_or(|moment| moment <= now)
+    }
+}
+
+impl Group {
+    pub(super) fn renew(&mut self, process: ProcessId, reason: Reason) {
+        let mode = self.mode;
+        let Some(member) = self.member(process) else { return };
+        let ready = matches!(member.state, State::Waiting | State::Ready);
+        let news = member.leaving.is_none_or(|known| reason.is_urgent() && !known.is_urgent());
+        if mode == Mode::Serving && ready && news {
+            member.leaving = Some(reason);
+            let (level, record) = message::leaving(member, reason);
+            self.record(level, record);
+        }
+    }
+
+    /// Has so many processes from now on. Those that are too many finish what they hold.
+    pub(super) fn want(&mut self, processes: usize, now: Instant) {
+        if self.mode != Mode::Serving || processes == self.wanted {
+            return;
+        }
+        self.record(Level::Info, message::wanted(self.wanted, processes));
+        self.wanted = processes;
+        if processes == 0 {
+            self.rollout = None;
+            self.not_before = None;
+            return self.retire(|_| true, Reason::Idle, now);
+        }
+        let stays = |m: &&Member| m.edition == self.edition && m.state == State::Ready && !m.replaced;
+        let ready: Vec<ProcessId> = self.members.iter().filter(stays).map(|m| m.id).collect();
+        for process in ready.into_iter().skip(processes) {
+            self.drain(process, Reason::Idle, now);
+        }
+    }
+
+    /// Begins the renewals that may begin, and ends those whose successors are there.
+    pub(super) fn renew_members(&mut self, now: Instant) {
+        if self.mode != Mode::Serving || self.rollout.is_some() {
+            return;
+        }
+        self.begin_renewals(now);
+        let stays = |m: &&Member| m.edition == self.edition && m.state == State::Ready && !m.replaced;
+        if self.members.iter().filter(stays).count() < self.wanted {
+            return;
+        }
+        let leaves = |m: &&Member| m.state == State::Ready && m.replaced;
+        let leaving: Vec<_> =
+            self.members.iter().filter(leaves).filter_map(|m| Some((m.id, m.leaving?))).collect();
+        for (process, reason) in leaving {
+            // What stands still does not get any further by being waited for.
+            if reason == Reason::DeadlockTimeout {
+                self.stop(process, reason, now);
+            } else {
+                self.drain(process, reason, now);
+            }
+            self.pace.renewed(now);
+        }
+        self.begin_renewals(now);
+    }
+
+    fn begin_renewals(&mut self, now: Instant) {
+        let waits = |m: &Member| m.state == State::Ready && !m.replaced;
+        for member in self.members.iter_mut().filter(|m| waits(m)) {
+            member.replaced = member.leaving.is_some_and(Reason::is_urgent);
+        }
+        let under_way = self.members.iter().any(|m| m.state == State::Ready && m.replaced);
+        if !under_way
+            && self.pace.allows(now)
+            && let Some(member) = self.members.iter_mut().find(|m| waits(m) && m.leaving.is_some())
+        {
+            member.replaced = true;
+        }
+    }
+
+    /// When a renewal that waits for its turn may begin.
+    pub(super) fn next_renewal(&self) -> Option<Instant> {
+        let waits = |m: &Member| m.state == State::Ready && !m.replaced && m.leaving.is_some();
+        let under_way = self.members.iter().any(|m| m.state == State::Ready && m.replaced);
+        let possible = self.mode == Mode::Serving && self.rollout.is_none() && !under_way;
+        self.pace.not_before.filter(|_| possible && self.members.iter().any(waits))
+    }
+}

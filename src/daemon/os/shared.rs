@@ -1,0 +1,89 @@
+//! Memory that several processes have mapped, as `daemon::status` and `daemon::activity` use it.
+//!
+//! Its size is sealed when it is made, so that no mapping can be made to fault, whatever another process does.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::AtomicU64;
+
+use super::{memfd, seal_size};
+
+pub struct SharedMemory {
+    start: NonNull<u8>,
+    size: usize,
+}
+
+// SAFETY: the mapping belongs to no thread, and what is in it is reached through atomics only.
+unsafe impl Send for SharedMemory {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMemory {}
+
+/// New shared memory of this size, all zero.
+pub fn shared_memory(name: &CStr, size: usize) -> io::Result<OwnedFd> {
+    let memory = memfd(name, size as u64)?;
+    seal_size(std::os::fd::AsFd::as_fd(&memory))?;
+    Ok(memory)
+}
+
+impl SharedMemory {
+    /// All of what somebody made.
+    pub fn map(memory: BorrowedFd<'_>) -> io::Result<SharedMemory> {
+        let size = File::from(memory.try_clone_to_owned()?).metadata()?.len();
+        let size = usize::try_from(size).map_err(|_| io::ErrorKind::InvalidData)?;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at an address that the kernel chooses touches no memory in use.
+        let start =
+            unsafe { libc::mmap(ptr::null_mut(), size, access, libc::MAP_SHARED, memory.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(SharedMemory { start, size })
+    }
+
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The beginning of a page, and so aligned for everything.
+    pub fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    pub fn words(&self) -> &[AtomicU64] {
+        let count = self.size / size_of::<AtomicU64>();
+        // SAFETY: mapped for as long as `self` lives, aligned, of this size and never resized; atomics have no
+        // invalid values, whatever another process writes.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), count) }
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `map` with this size; no reference into it outlives `self`.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.size) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+
+    #[test]
+    fn two_mappings_are_the_same_memory() {
+        let memory = shared_memory(c"test", 4096).unwrap();
+        let (ours, theirs) =
+            (SharedMemory::map(memory.as_fd()).unwrap(), SharedMemory::map(memory.as_fd()).unwrap());
+        drop(memory);
+        ours.words()[511].store(7, Relaxed);
+        assert_eq!((theirs.words()[511].load(Relaxed), theirs.words().len()), (7, 512));
+    }
+}

@@ -1,0 +1,183 @@
+//! Which of a daemon's threads is at which request, and what others may do about it.
+//!
+//! Kept by the worker threads (`daemon::worker`), used by the main thread (`daemon::serve`), which needs no GIL for
+//! any of it: it gives back what no application has seen yet, and lets go of clients whose requests last too
+//! long. `Activity` is the part of it that the supervisor sees.
+//!
+//! A seat's lock is held for moments. Whoever holds it neither attaches to Python nor waits for anything; it may
+//! be taken while attached.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::activity::Activity;
+use super::control::Work;
+use super::os;
+use crate::python::{Attached, attach};
+use crate::request::Request;
+use crate::wire::frame::{self, Kind};
+use crate::wsgi::interpreters::Interpreter;
+
+pub struct Roster {
+    pub activity: Arc<Activity>,
+    seats: Vec<Mutex<Seat>>,
+    /// Whether what is needed for requests that last too long is to be remembered.
+    times_requests: bool,
+    served: AtomicU64,
+}
+
+/// One thread.
+#[derive(Default)]
+struct Seat {
+    number: u32,
+    phase: Phase,
+    stream: Option<Arc<UnixStream>>,
+    active: bool,
+    /// Method and URI of the request, and where it runs; only where requests are timed.
+    line: Vec<u8>,
+    place: Option<Place>,
+}
+
+/// Where to find a running request in Python.
+struct Place {
+    interpreter: Arc<Interpreter>,
+    thread: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Free,
+    /// Received; the application has not been called.
+    Received,
+    Running,
+    /// `mod_wsgi.RequestTimeout` was raised in it.
+    Interrupted,
+    /// Its client is gone, and nobody waits for it.
+    Expired,
+}
+
+impl Roster {
+    pub fn new(threads: u32, activity: Arc<Activity>, times_requests: bool) -> Roster {
+        let seats = (0..threads).map(|_| Mutex::default()).collect();
+        Roster { activity, seats, times_requests, served: AtomicU64::new(0) }
+    }
+
+    /// The thread has received a request on this connection.
+    pub fn receive(&self, thread: u32, stream: &Arc<UnixStream>, request: &Request<'_>) {
+        let mut seat = self.seat(thread).lock();
+        seat.number = seat.number.wrapping_add(1);
+        seat.phase = Phase::Received;
+        seat.stream = Some(Arc::clone(stream));
+        seat.active = request.active;
+        self.activity.begin(Work { thread, number: seat.number }, request.active);
+        if self.times_requests {
+            seat.line.clear();
+            for wanted in [&b"REQUEST_METHOD"[..], b"REQUEST_URI"] {
+                let found = request.environ.into_iter().find(|(name, _)| *name == wanted);
+                if !seat.line.is_empty() {
+                    seat.line.push(b' ');
+                }
+                seat.line.extend_from_slice(found.map_or(b"?", |(_, value)| value));
+            }
+        }
+    }
+
+    /// The application is about to be called. False if the request was given back, and is no longer this
+    /// process's to answer.
+    pub fn start(&self, py: Attached<'_>, thread: u32, interpreter: &Arc<Interpreter>) -> bool {
+        let mut seat = self.seat(thread).lock();
+        if seat.phase != Phase::Received {
+            return false;
+        }
+        seat.phase = Phase::Running;
+        if self.times_requests {
+            let interpreter = Arc::clone(interpreter);
+            seat.place = Some(Place { interpreter, thread: attach::thread_ident(py) });
+        }
+        true
+    }
+
+    /// The application has returned. An interruption that has not got through is taken back.
+    pub fn finish(&self, py: Attached<'_>, thread: u32) {
+        let mut seat = self.seat(thread).lock();
+        if seat.phase == Phase::Interrupted {
+            attach::take_back_exception(py, attach::thread_ident(py));
+        }
+        seat.place = None;
+    }
+
+    /// The thread is done with its request; how many the process has served so far.
+    pub fn leave(&self, thread: u32) -> u64 {
+        let mut seat = self.seat(thread).lock();
+        seat.phase = Phase::Free;
+        seat.stream = None;
+        self.activity.end(thread, seat.active);
+        self.served.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Sends back all requests that no application has seen, for other processes to run.
+    pub fn give_back(&self) {
+        for seat in &self.seats {
+            let mut seat = seat.lock();
+            if seat.phase == Phase::Received
+                && let Some(stream) = &seat.stream
+            {
+                // A child that does not take these few bytes at once has given up.
+                let _ = os::send_now(stream.as_fd(), &frame::header(Kind::GiveBack, 0));
+                seat.phase = Phase::Free;
+            }
+        }
+    }
+
+    /// Lets the client of a request go that is still at it: the request and its thread, for the log.
+    pub fn expire(&self, work: Work) -> Option<String> {
+        let mut seat = self.seats.get(work.thread.checked_sub(1)? as usize)?.lock();
+        if seat.number != work.number || matches!(seat.phase, Phase::Free | Phase::Expired) {
+            return None;
+        }
+        // One that was not begun goes to another process.
+        if seat.phase == Phase::Received {
+            let stream = seat.stream.as_ref()?;
+            let _ = os::send_now(stream.as_fd(), &frame::header(Kind::GiveBack, 0));
+        }
+        let _ = seat.stream.as_ref()?.shutdown(std::net::Shutdown::Both);
+        seat.phase = Phase::Expired;
+        let thread = seat.place.as_ref().map_or(0, |place| place.thread);
+        // As Python writes it in front of a thread's stack.
+        Some(format!("'{}' in thread {thread:#018x}", String::from_utf8_lossy(&seat.line)))
+    }
+
+    /// Raises `mod_wsgi.RequestTimeout` in the thread if it is still at this request. To be called by a thread of
+    /// its own, detached.
+    pub fn interrupt(&self, work: Work) {
+        let Some(seat) = work.thread.checked_sub(1).and_then(|index| self.seats.get(index as usize)) else {
+            return;
+        };
+        let place = seat.lock().place.as_ref().map(|place| Arc::clone(&place.interpreter));
+        let Some(interpreter) = place else { return };
+        attach::ThreadState::new(interpreter.state).attached(|py| {
+            let mut seat = seat.lock();
+            if seat.number == work.number
+                && seat.phase == Phase::Running
+                && let Some(place) = &seat.place
+            {
+                attach::raise_in_thread(py, place.thread, &interpreter.world.request_timeout);
+                seat.phase = Phase::Interrupted;
+            }
+        });
+    }
+
+    /// Threads whose requests nobody waits for.
+    pub fn expired(&self) -> u32 {
+        self.seats.iter().filter(|seat| seat.lock().phase == Phase::Expired).count() as u32
+    }
+
+    fn seat(&self, thread: u32) -> &Mutex<Seat> {
+        &self.seats[thread as usize - 1]
+    }
+}

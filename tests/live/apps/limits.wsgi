@@ -1,0 +1,69 @@
+"""Uses up what an administrator can limit: time, memory, processor, interpreter. Tells a file why its process ends."""
+
+import atexit
+import ctypes
+import os
+import time
+
+import mod_wsgi
+
+FOLDER = os.environ["FOLDER"]
+kept = []
+
+
+def tell(name, **event):
+    note(f"{event['shutdown_reason']} {os.getpid()}")
+
+
+def note(text):
+    with open(f"{FOLDER}/told", "a") as file:
+        file.write(text + "\n")
+
+
+mod_wsgi.subscribe_shutdown(tell)
+atexit.register(lambda: note(f"atexit {os.getpid()}"))
+if os.path.exists(f"{FOLDER}/slow-import"):
+    time.sleep(2)
+if os.path.exists(f"{FOLDER}/broken-import"):
+    raise RuntimeError("as the test asked for")
+
+
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def spin_through_interruptions(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            spin(end - time.monotonic())
+        except mod_wsgi.RequestTimeout:
+            note("interrupted")
+
+
+def hold_the_gil(seconds):
+    ctypes.PyDLL(None).sleep(int(seconds))  # PyDLL keeps the GIL
+
+
+def take_memory(megabytes):
+    kept.append(bytearray(os.urandom(1 << 20) * int(megabytes)))
+
+
+WORK = {
+    "/spin": spin,
+    "/stubborn": spin_through_interruptions,
+    "/sleep": time.sleep,
+    "/gil": hold_the_gil,
+    "/memory": take_memory,
+}
+
+
+def application(environ, start_response):
+    work = WORK.get(environ["PATH_INFO"])
+    if work:
+        work(float(environ["QUERY_STRING"]))
+    body = b"%d %s" % (os.getpid(), str(environ["wsgi.run_once"]).encode())
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
