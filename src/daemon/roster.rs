@@ -57,8 +57,22 @@ enum Phase {
     Running,
     /// `mod_wsgi.RequestTimeout` was raised in it.
     Interrupted,
-    /// Its client is gone, and nobody waits for it.
+    /// Another process has it now; the thread does not know yet.
+    GivenBack,
+    /// Its client was let go; the thread goes on with it.
     Expired,
+}
+
+impl Seat {
+    fn give_back(&mut self) {
+        if self.phase == Phase::Received
+            && let Some(stream) = &self.stream
+        {
+            // A child that does not take these few bytes at once has given up.
+            let _ = os::send_now(stream.as_fd(), &frame::header(Kind::GiveBack, 0));
+            self.phase = Phase::GivenBack;
+        }
+    }
 }
 
 impl Roster {
@@ -123,27 +137,20 @@ impl Roster {
     /// Sends back all requests that no application has seen, for other processes to run.
     pub fn give_back(&self) {
         for seat in &self.seats {
-            let mut seat = seat.lock();
-            if seat.phase == Phase::Received
-                && let Some(stream) = &seat.stream
-            {
-                // A child that does not take these few bytes at once has given up.
-                let _ = os::send_now(stream.as_fd(), &frame::header(Kind::GiveBack, 0));
-                seat.phase = Phase::Free;
-            }
+            seat.lock().give_back();
         }
     }
 
     /// Lets the client of a request go that is still at it: the request and its thread, for the log.
     pub fn expire(&self, work: Work) -> Option<String> {
         let mut seat = self.seats.get(work.thread.checked_sub(1)? as usize)?.lock();
-        if seat.number != work.number || matches!(seat.phase, Phase::Free | Phase::Expired) {
+        if seat.number != work.number {
             return None;
         }
-        // One that was not begun goes to another process.
-        if seat.phase == Phase::Received {
-            let stream = seat.stream.as_ref()?;
-            let _ = os::send_now(stream.as_fd(), &frame::header(Kind::GiveBack, 0));
+        // One that was not begun has waited for others.
+        seat.give_back();
+        if !matches!(seat.phase, Phase::Running | Phase::Interrupted) {
+            return None;
         }
         let _ = seat.stream.as_ref()?.shutdown(std::net::Shutdown::Both);
         seat.phase = Phase::Expired;
@@ -172,9 +179,10 @@ impl Roster {
         });
     }
 
-    /// Threads whose requests nobody waits for.
-    pub fn expired(&self) -> u32 {
-        self.seats.iter().filter(|seat| seat.lock().phase == Phase::Expired).count() as u32
+    /// Threads with requests that nobody waits for.
+    pub fn abandoned(&self) -> u32 {
+        let abandoned = |seat: &&Mutex<Seat>| matches!(seat.lock().phase, Phase::GivenBack | Phase::Expired);
+        self.seats.iter().filter(abandoned).count() as u32
     }
 
     fn seat(&self, thread: u32) -> &Mutex<Seat> {

@@ -60,7 +60,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let (reason, ending) = py.detached(|| {
         control.send(&Report::Ready { loaded }).map_err(system)?;
         let reason = MainThread::new(&workers, &launch, &control, &signals).wait_for_end();
-        let stuck = workers.roster.expired() > 0 || reason == Reason::DeadlockTimeout;
+        let stuck = workers.roster.abandoned() > 0 || reason == Reason::DeadlockTimeout;
         let ending = Ending::begin(&launch, stuck);
         if !stuck {
             for thread in threads {

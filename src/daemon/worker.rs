@@ -122,10 +122,10 @@ impl Workers {
     }
 
     /// Whether all threads have ended, which they do after `drain` when they have nothing to serve; those
-    /// whose requests nobody waits for are not waited for.
+    /// whose requests nobody waits for do not matter.
     pub fn have_ended(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
-            && self.ended.load(Ordering::SeqCst) + self.roster.expired() >= self.threads
+            && self.ended.load(Ordering::SeqCst) + self.roster.abandoned() >= self.threads
     }
 
     /// Readable once a thread has ended.
@@ -169,7 +169,9 @@ impl Workers {
             }
         }
         // The listener may have woken this thread for a connection of which no other process was told.
-        thread.guarded(Worker::accept);
+        if !self.runs_once() {
+            thread.guarded(Worker::accept);
+        }
     }
 
     /// Counts the thread in the hint by which httpd's children choose among a group's processes. A

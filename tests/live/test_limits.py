@@ -311,7 +311,7 @@ def test_a_group_on_demand(serve_once):
         server.wait_for_daemons(1, "site")
         with Meanwhile(server, clients=1) as meanwhile:
             wait_for(lambda: meanwhile.count > 100, "requests keep it")
-        server.wait_for_daemons(0, "site")
+        wait_for(lambda: not pids(server), "nobody asks any more")
     server.graceful()
     assert pids(server) == set()
     assert server.get("/").status_code == 200
