@@ -16,6 +16,7 @@ pub mod launch;
 pub mod reason;
 
 pub mod backoff;
+pub mod environment;
 pub mod generation;
 pub mod group;
 pub mod interpreter;
