@@ -75,6 +75,7 @@ impl Check<'_> {
     fn group(&mut self, group: &ProcessGroup) {
         let label = format!("WSGIDaemonProcess {} at {}", group.name, group.origin);
         self.interpreter(group, &label);
+        self.env_files(group, &label);
         let named = [("home", group.home.as_slice()), ("python-path", group.python_path.as_slice())];
         for ((option, paths), code) in named.into_iter().zip([111, 112]) {
             for path in paths.iter().filter(|path| path.is_absolute()) {
@@ -87,6 +88,21 @@ impl Check<'_> {
                         ),
                     );
                 }
+            }
+        }
+    }
+
+    fn env_files(&mut self, group: &ProcessGroup, label: &str) {
+        for file in &group.env_files {
+            if !self.files.exists(file) {
+                self.warn(
+                    120,
+                    format!(
+                        "{label}: there is no file {}, so its daemons cannot start: create it, or correct \
+                         env-file=",
+                        file.display()
+                    ),
+                );
             }
         }
     }

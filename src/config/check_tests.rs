@@ -78,6 +78,12 @@ fn pythons_and_directories_of_groups() {
     assert_eq!(of("home=/nowhere").0, 111);
     assert_eq!(of("python-path=/srv:/nowhere").0, 112);
     assert_eq!(of("chroot=/jail home=/run").0, 111);
+    let (code, text) = of("env-file=/srv/a.py env-file=/nowhere/secrets");
+    assert_eq!(
+        (code, text.contains("site.conf:1: there is no file /nowhere/secrets")),
+        (120, true),
+        "{text}"
+    );
     assert_eq!(finding(&["WSGIPythonPath /nowhere"]).0, 112);
     assert_eq!(finding(&["WSGISocketPrefix /nowhere/wsgi"]).0, 113);
     assert_eq!(finding(&["WSGIPythonHome /nowhere", "WSGIDaemonProcess blog", GOOD]).0, 109);

@@ -16,6 +16,7 @@ pub mod alias;
 pub mod options;
 pub mod registry;
 
+pub mod env_file;
 pub mod group_name;
 pub mod interpreter;
 pub mod settings;

@@ -84,6 +84,7 @@ const OPTIONS: &[DaemonOption] = &[
     option("lang", |d, v, _| set(&mut d.group.lang, Ok(not_empty(v)))),
     option("locale", |d, v, _| set(&mut d.group.locale, Ok(not_empty(v)))),
     option("env", variable),
+    option("env-file", |d, v, r| resolved(v, r).map(|file| d.group.env_files.push(file))),
     option("python-home", |d, v, r| set(&mut d.group.python_home, resolved(v, r).map(Some))),
     option("python", |d, v, r| set(&mut d.group.python, resolved(v, r).map(Some))),
     option("python-path", |d, v, _| set(&mut d.group.python_path, Ok(paths(v)))),

@@ -95,6 +95,9 @@ fn variables_keep_their_blanks_and_equal_signs() {
     let pairs: Vec<_> = group.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let expected = [("GREETING", "hello big = world"), ("EMPTY", ""), ("A", "x y=z"), ("A", "again")];
     assert_eq!(pairs, expected);
+    let files = parsed("env-file=secrets env-file=/etc/more").env_files;
+    assert_eq!(files, [PathBuf::from("/etc/httpd/secrets"), PathBuf::from("/etc/more")]);
+    assert!(error("env-file=").contains("expected a path"));
     assert!(error("env=NOVALUE").contains("env=NAME=VALUE"));
     assert!(error("env==x").contains("env=NAME=VALUE"));
 }

@@ -51,6 +51,8 @@ pub struct ProcessGroup {
     pub locale: Option<String>,
     /// `env=NAME=VALUE`, in order.
     pub env: Vec<(String, String)>,
+    /// `env-file=`, in order, as httpd sees them; `env=` wins over what is in them.
+    pub env_files: Vec<PathBuf>,
     /// `python-home=`: a virtual environment or an installation prefix.
     pub python_home: Option<PathBuf>,
     /// `python=`: the interpreter itself; wins over python-home.
@@ -142,6 +144,7 @@ impl ProcessGroup {
             lang: None,
             locale: None,
             env: Vec::new(),
+            env_files: Vec::new(),
             python_home: None,
             python: None,
             python_path: Vec::new(),

@@ -12,6 +12,7 @@ pub mod control;
 pub mod launch;
 
 pub mod backoff;
+pub mod environment;
 pub mod generation;
 pub mod group;
 pub mod interpreter;

@@ -20,7 +20,7 @@ use once_cell::sync::OnceCell;
 use super::control::{self, ControlDaemon, ControlSupervisor, Report};
 use super::launch::{CONTROL_FD, LISTENER_FD, Launch, STATUS_FD};
 use super::status::StatusPage;
-use super::{interpreter, os, privileges};
+use super::{environment, interpreter, os, privileges};
 use crate::config::interpreter::without_gil;
 use crate::config::process_group::ProcessGroup;
 use crate::log::Message;
@@ -84,7 +84,7 @@ impl Launcher {
         launch: &Launch,
     ) -> Result<Spawned, Message> {
         let python = interpreter::find(group)?;
-        let mut command = self.command(group, &python);
+        let mut command = self.command(group, &python, environment::of_files(group)?);
         if !without_gil(&launch.interpreters) {
             // A free-threaded build keeps its GIL unless it is told to do without; others do not mind.
             command.env("PYTHON_GIL", "1");
@@ -98,7 +98,7 @@ impl Launcher {
         })
     }
 
-    fn command(&self, group: &ProcessGroup, python: &Path) -> Command {
+    fn command(&self, group: &ProcessGroup, python: &Path, from_files: Vec<(OsString, OsString)>) -> Command {
         let mut command = Command::new(python);
         command.args(&self.flags).arg("-c").arg(self.program()).arg(&self.module);
         // Where Python is, and what it is, was decided above.
@@ -110,6 +110,7 @@ impl Launcher {
             command.env("PYTHON_EGG_CACHE", eggs);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(from_files);
         command.envs(group.env.iter().map(|(name, value)| (name, value)));
         command
     }
