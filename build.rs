@@ -327,6 +327,8 @@ const PYTHON_FUNCTIONS: &[&str] = &[
     "PyThreadState_Delete",
     "PyThreadState_Get",
     "PyThreadState_New",
+    "PyThreadState_SetAsyncExc",
+    "PyThread_get_thread_ident",
     "PyTuple_New",
     "PyTuple_SetItem",
     "PyType_FromSpec",

@@ -32,7 +32,7 @@ pub use process::{
     Exit, SignalFd, die_with_parent, exit_now, forbid_new_privileges, ignore_signal, kill, new_session,
     parent_pid, pidfd, reap, reset_signals, set_umask,
 };
-pub use signal_event::signal_event;
+pub use signal_event::SignalEvent;
 pub use socket::{
     accept, bind_listener, connect, peer_credentials, receive, receive_now, receive_with_fd,
     receive_with_fd_now, send_all, send_now, send_with_fd, send_with_fd_now, seqpacket_pair,

@@ -7,7 +7,8 @@
 
 use super::control::{ControlDaemon, Order, Report};
 use super::launch::Launch;
-use super::os;
+use super::os::{self, SignalEvent};
+use super::service;
 use super::spawn::{self, Inherited};
 use super::status::StatusPage;
 use super::worker::{Equipment, Workers};
@@ -36,23 +37,26 @@ pub fn main(py: Attached<'_>) -> crate::python::object::Result {
 fn serve(py: Attached<'_>) -> Result<(), Message> {
     let inherited = spawn::inherited().map_err(|error| not_started_by_httpd(&error))?;
     let Inherited { control, listener, status } = inherited;
-    let control = Arc::new(control);
     let launch = control.receive_launch().map_err(|error| not_started_by_httpd(&error))?;
     // Without /proc, as in a chroot, ps goes on to show the interpreter.
     let _ = os::set_title(&launch.display_name);
 
     attach::count_forks();
+    if launch.threads == 0 {
+        let interpreters =
+            Interpreters::new(py, facts(&launch)).inspect_err(|message| failed(&control, message))?;
+        return service::main(py, &interpreters, &launch, control, &status).map_err(system);
+    }
+    let control = Arc::new(control);
     let started = prepare(py, &launch, listener, status, &control).and_then(|workers| {
+        let signals = SignalEvent::new().map_err(system)?;
         let loaded = preload::load_all(py, &workers.interpreters, &launch.preload);
         // After the scripts, which may have set handlers that Python could never run: see `main`.
-        let signals = os::signal_event(&[libc::SIGTERM, libc::SIGINT]).map_err(system)?;
+        signals.watch(&[libc::SIGTERM, libc::SIGINT]).map_err(system)?;
         let threads = py.detached(|| start(&workers, &launch)).map_err(system)?;
         Ok((workers, signals, loaded, threads))
     });
-    let (workers, signals, loaded, threads) = started.inspect_err(|message| {
-        // If the supervisor is gone, the message still reaches whoever reads the output.
-        let _ = control.send(&Report::Failed { code: message.code, text: message.text.clone() });
-    })?;
+    let (workers, signals, loaded, threads) = started.inspect_err(|message| failed(&control, message))?;
     py.detached(|| {
         control.send(&Report::Ready { loaded }).map_err(system)?;
         wait_for_end(&workers, &launch, &control, &signals);
@@ -68,14 +72,13 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     os::exit_now(0)
 }
 
-fn prepare(
-    py: Attached<'_>,
-    launch: &Launch,
-    listener: OwnedFd,
-    status: StatusPage,
-    control: &Arc<ControlDaemon>,
-) -> Result<Arc<Workers>, Message> {
-    let facts = Facts {
+fn failed(control: &ControlDaemon, message: &Message) {
+    // If the supervisor is gone, the message still reaches whoever reads the output.
+    let _ = control.send(&Report::Failed { code: message.code, text: message.text.clone() });
+}
+
+fn facts(launch: &Launch) -> Facts {
+    Facts {
         process_group: launch.group.clone(),
         processes: launch.processes,
         threads: launch.threads,
@@ -83,8 +86,17 @@ fn prepare(
         home: launch.home.clone(),
         interpreters: launch.interpreters.clone(),
         reload_in_place: false,
-    };
-    let interpreters = Interpreters::new(py, facts)?;
+    }
+}
+
+fn prepare(
+    py: Attached<'_>,
+    launch: &Launch,
+    listener: OwnedFd,
+    status: StatusPage,
+    control: &Arc<ControlDaemon>,
+) -> Result<Arc<Workers>, Message> {
+    let interpreters = Interpreters::new(py, facts(launch))?;
     let timeout = Some(Duration::from_millis(launch.socket_timeout_ms)).filter(|time| !time.is_zero());
     let equipment = Equipment {
         listener,
@@ -119,7 +131,7 @@ const DEFAULT_STACK: usize = 8 * 1024 * 1024;
 
 /// Does as it is ordered, until after an order to end every thread has ended. An order to stop (SIGTERM and the
 /// loss of the supervisor are such) bounds that: what still runs then ends with the process.
-fn wait_for_end(workers: &Workers, launch: &Launch, control: &ControlDaemon, signals: &OwnedFd) {
+fn wait_for_end(workers: &Workers, launch: &Launch, control: &ControlDaemon, signals: &SignalEvent) {
     let (mut supervised, mut deadline) = (true, None);
     while workers.ended() < launch.threads {
         let left = deadline.map(|deadline: Instant| deadline.saturating_duration_since(Instant::now()));
@@ -138,8 +150,8 @@ fn wait_for_end(workers: &Workers, launch: &Launch, control: &ControlDaemon, sig
         if ended {
             os::clear_event(workers.end_event());
         }
-        let order = if signalled {
-            os::clear_event(signals.as_fd());
+        let came = if signalled { signals.take() } else { Vec::new() };
+        let order = if came.iter().any(|signal| matches!(*signal, libc::SIGTERM | libc::SIGINT)) {
             Some(Order::Stop)
         } else if ordered {
             control.receive(Some(Duration::ZERO)).unwrap_or_else(|_| {

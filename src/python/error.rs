@@ -49,6 +49,19 @@ pub fn raise(py: Attached<'_>, kind: Kind, text: &str) -> Raised {
     Raised
 }
 
+/// This thread as Python numbers it, for `raise_in_thread`.
+pub fn thread_identifier(_py: Attached<'_>) -> u64 {
+    // SAFETY: attached, so that Python has set its threads up.
+    unsafe { api().PyThread_get_thread_ident() }
+}
+
+/// Has another thread of the interpreter that this one is attached to raise an exception as soon as it runs Python
+/// code again; a thread that is not there raises nothing.
+pub fn raise_in_thread(_py: Attached<'_>, thread: u64, kind: Kind) {
+    // SAFETY: attached; the class is a live object, which the thread takes its own reference to.
+    unsafe { api().PyThreadState_SetAsyncExc(thread, kind.class()) };
+}
+
 /// An exception that was raised: its class, value and traceback (None where Python gave none).
 pub struct Exception {
     pub class: Object,

@@ -9,6 +9,7 @@ use super::start_response::{StartResponse, Write};
 use crate::config::interpreter::{ByApplicationGroup, options_of};
 use crate::log::Level;
 use crate::python::class::Class;
+use crate::python::error::Kind;
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object};
 use parking_lot::Mutex;
@@ -102,7 +103,8 @@ impl World {
                 Object::float(py, options.switch_interval)?,
                 Object::bool(py, options.restrict_stdin)?,
                 Object::bool(py, options.restrict_stdout)?,
-                Object::bool(py, options.restrict_signal)?,
+                // The signals of a process that only executes a service script are the script's.
+                Object::bool(py, options.restrict_signal && facts.threads > 0)?,
                 Object::bool(py, options.free_threading)?,
             ],
         )?;
@@ -144,6 +146,10 @@ impl World {
         let finished = Object::text(py, reason).and_then(|reason| self.finish.call(py, [reason]));
         if finished.is_err() {
             let exception = Exception::fetch(py);
+            if exception.is(py, Kind::SystemExit) {
+                // A signal to a service script whose own threads were being waited for.
+                return;
+            }
             let text = self.describe(py, &exception);
             py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));
         }
