@@ -12,6 +12,7 @@ mod message;
 mod rollout;
 #[cfg(test)]
 mod tests;
+mod wish;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::log::{Level, Message};
 use failure::Failures;
 use member::{Member, State};
 use rollout::Rollout;
+use wish::Wishes;
 
 /// Names a process for as long as the group lives, before it has a pid and after.
 pub type ProcessId = u32;
@@ -61,6 +63,8 @@ pub enum Event {
         path: String,
         modified: i64,
     },
+    /// A script of this process wants to be loaded anew.
+    ReloadRequired(ProcessId, String),
     /// All processes of a newer generation are ready.
     Superseded,
     Stop,
@@ -109,6 +113,7 @@ pub struct Group {
     pending: Option<(String, i64)>,
     /// The newest version of each script that a roll-out was made for.
     tried: HashMap<String, i64>,
+    wishes: Wishes,
     failures: Failures,
     /// No start before this moment.
     not_before: Option<Instant>,
@@ -127,6 +132,7 @@ impl Group {
             rollout: None,
             pending: None,
             tried: HashMap::new(),
+            wishes: Wishes::default(),
             failures: Failures::default(),
             not_before: None,
             all_were_ready: false,
@@ -143,6 +149,7 @@ impl Group {
             Event::Failed(process, reason) => self.failed(process, reason, now),
             Event::Exited { process, exit, output } => self.exited(process, exit, &output, now),
             Event::Reload { path, modified } => self.reload(path, modified, now),
+            Event::ReloadRequired(process, path) => self.reload_required(process, &path, now),
             Event::Superseded => self.superseded(now),
             Event::Stop => self.stop_all(now),
         }

@@ -12,6 +12,7 @@ use crate::log::{Level, Message};
 use crate::request::{EnvironBuilder, Outcome, Reply, Request};
 use crate::wire::request::decode_request;
 use crate::wsgi::interpreters::{Interpreters, ThreadStates};
+use crate::wsgi::script::Change;
 use crate::wsgi::{log_stream, run};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -325,8 +326,8 @@ impl Worker<'_> {
         let state = self.states.of(&interpreter, main);
         let Connection { incoming, outgoing, .. } = *connection;
         let ran = state.attached(|py| run::run(py, &interpreter, request, thread_id, incoming, outgoing));
-        if let Some(modified) = ran.script_changed {
-            self.report_change(request.script, modified);
+        if let Some(change) = ran.script_changed {
+            self.report_change(request.script, change);
         }
         let mut outgoing = ran.reply.into_any().downcast::<Outgoing>().ok()?;
         let incoming = ran.body.and_then(|body| body.into_any().downcast::<Incoming>().ok());
@@ -339,11 +340,14 @@ impl Worker<'_> {
         Some(Box::new(Connection::join(incoming, outgoing)))
     }
 
-    fn report_change(&self, script: &[u8], modified: SystemTime) {
-        let modified = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let report = Report::Reload {
-            path: String::from_utf8_lossy(script).into_owned(),
-            modified: i64::try_from(modified.as_nanos()).unwrap_or(i64::MAX),
+    fn report_change(&self, script: &[u8], change: Change) {
+        let path = String::from_utf8_lossy(script).into_owned();
+        let report = match change {
+            Change::Modified(time) => {
+                let modified = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                Report::Reload { path, modified: i64::try_from(modified.as_nanos()).unwrap_or(i64::MAX) }
+            }
+            Change::Required => Report::ReloadRequired { path },
         };
         // Without a supervisor there is nobody who could replace this process.
         let _ = self.workers.control.send(&report);

@@ -266,6 +266,7 @@ fn event(process: ProcessId, report: Report) -> Event {
     match report {
         Report::Ready { loaded } => Event::Ready { process, loaded },
         Report::Reload { path, modified } => Event::Reload { path, modified },
+        Report::ReloadRequired { path } => Event::ReloadRequired(process, path),
         Report::Failed { code, text } => Event::Failed(process, Message::new(code, text)),
     }
 }
