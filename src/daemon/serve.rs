@@ -9,6 +9,7 @@ use super::control::{ControlDaemon, Order, Report};
 use super::launch::Launch;
 use super::os::{self, SignalEvent};
 use super::service;
+use super::signals::{HANDED_ON, Publisher};
 use super::spawn::{self, Inherited};
 use super::status::StatusPage;
 use super::worker::{Equipment, Workers};
@@ -50,9 +51,12 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let control = Arc::new(control);
     let started = prepare(py, &launch, listener, status, &control).and_then(|workers| {
         let signals = SignalEvent::new().map_err(system)?;
+        // These would end a process that is still starting.
+        signals.watch(&HANDED_ON).map_err(system)?;
         let loaded = preload::load_all(py, &workers.interpreters, &launch.preload);
         // After the scripts, which may have set handlers that Python could never run: see `main`.
         signals.watch(&[libc::SIGTERM, libc::SIGINT]).map_err(system)?;
+        signals.watch(&HANDED_ON).map_err(system)?;
         let threads = py.detached(|| start(&workers, &launch)).map_err(system)?;
         Ok((workers, signals, loaded, threads))
     });
@@ -131,7 +135,8 @@ const DEFAULT_STACK: usize = 8 * 1024 * 1024;
 
 /// Does as it is ordered, until after an order to end every thread has ended. An order to stop (SIGTERM and the
 /// loss of the supervisor are such) bounds that: what still runs then ends with the process.
-fn wait_for_end(workers: &Workers, launch: &Launch, control: &ControlDaemon, signals: &SignalEvent) {
+fn wait_for_end(workers: &Arc<Workers>, launch: &Launch, control: &ControlDaemon, signals: &SignalEvent) {
+    let publisher = Publisher::new(workers);
     let (mut supervised, mut deadline) = (true, None);
     while workers.ended() < launch.threads {
         let left = deadline.map(|deadline: Instant| deadline.saturating_duration_since(Instant::now()));
@@ -151,6 +156,7 @@ fn wait_for_end(workers: &Workers, launch: &Launch, control: &ControlDaemon, sig
             os::clear_event(workers.end_event());
         }
         let came = if signalled { signals.take() } else { Vec::new() };
+        came.iter().for_each(|signal| publisher.publish(*signal));
         let order = if came.iter().any(|signal| matches!(*signal, libc::SIGTERM | libc::SIGINT)) {
             Some(Order::Stop)
         } else if ordered {

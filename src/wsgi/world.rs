@@ -52,6 +52,7 @@ pub struct World {
     load: Object,
     describe: Object,
     finish: Object,
+    publish_signal: Object,
     names: Mutex<HashMap<Box<[u8]>, Object>>,
 }
 
@@ -87,6 +88,7 @@ impl World {
             load: function(c"load"),
             describe: function(c"describe"),
             finish: function(c"finish"),
+            publish_signal: function(c"publish_signal"),
             names: Mutex::default(),
             errors,
         };
@@ -150,6 +152,19 @@ impl World {
                 // A signal to a service script whose own threads were being waited for.
                 return;
             }
+            let text = self.describe(py, &exception);
+            py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));
+        }
+    }
+
+    /// Tells the subscribers of this interpreter, whose own exceptions are logged there.
+    pub fn publish_signal(&self, py: Attached<'_>, name: &str, number: i32) {
+        let told = Object::text(py, name).and_then(|name| {
+            let number = Object::int(py, number.into())?;
+            self.publish_signal.call(py, [name, number])
+        });
+        if told.is_err() {
+            let exception = Exception::fetch(py);
             let text = self.describe(py, &exception);
             py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));
         }
