@@ -50,6 +50,8 @@ pub struct Workers {
     waiting: AtomicU32,
     /// Idle connections by descriptor. A thread takes its connection out while it serves it.
     idle: Mutex<HashMap<u64, Box<Connection>>>,
+    /// It was told to take requests: in a roll-out that fails it never is.
+    accepting: AtomicBool,
     /// Accept no more, end when nothing runs.
     draining: AtomicBool,
     /// Threads that have ended, and the event that tells of each.
@@ -89,6 +91,7 @@ impl Workers {
             socket_timeout,
             waiting: AtomicU32::new(0),
             idle: Mutex::default(),
+            accepting: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             ended: AtomicU32::new(0),
             end,
@@ -97,6 +100,7 @@ impl Workers {
 
     /// Begins to take requests.
     pub fn accept(&self) {
+        self.accepting.store(true, Ordering::SeqCst);
         if let Err(error) = self.epoll.add(self.listener.as_fd(), LISTENER, EXCLUSIVE) {
             report(&Message::new(381, format!("the listening socket cannot be waited for: {error}")));
         }
@@ -159,7 +163,9 @@ impl Workers {
             }
         }
         // The listener may have woken this thread for a connection of which no other process was told.
-        thread.guarded(Worker::accept);
+        if self.accepting.load(Ordering::SeqCst) {
+            thread.guarded(Worker::accept);
+        }
     }
 
     /// Counts the thread in the hint by which httpd's children choose among a group's processes. A

@@ -109,6 +109,29 @@ def test_a_script_that_cannot_be_loaded_keeps_the_old_one(server: Httpd):
     wait_for(lambda: generation(server.get("/site")) == 3, "the mended script answers", timeout=40)
 
 
+@pytest.mark.ours
+def test_a_process_with_broken_code_takes_no_request_at_its_end(server: Httpd):
+    """All threads of the old process are busy, and one more request waits, when the new one is taken away."""
+    shared = server.root / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    with ThreadPoolExecutor(4) as pool:
+
+        def keep_busy(name: str):
+            request = pool.submit(server.get, f"/single/slow?{shared}/{name}")
+            wait_for((shared / f"{name}.started").exists, "a slow request runs")
+            return request
+
+        requests = [keep_busy("one"), keep_busy("two")]
+        write(server.root / "single.wsgi", 2, "import a_module_that_nobody_has_written\n")
+        assert generation(server.get("/single")) == 1
+        requests += [keep_busy("three"), pool.submit(server.get, "/single")]
+        server.wait_for_log("WSGI332")
+        for name in ("one", "two", "three"):
+            (shared / name).touch()
+        assert {generation(request.result(timeout=20)) for request in requests} == {1}
+
+
 def test_an_import_error_is_mended_by_a_new_script(server: Httpd):
     write(server.root / "reloaded.wsgi", 2, "import a_module_that_nobody_has_written\n")
     server.restart()
