@@ -317,6 +317,7 @@ const PYTHON_FUNCTIONS: &[&str] = &[
     "PyObject_GetAttr",
     "PyObject_GetAttrString",
     "PyObject_GetIter",
+    "PyObject_IsTrue",
     "PyObject_Repr",
     "PyObject_SetAttrString",
     "PyObject_Size",

@@ -76,6 +76,17 @@ impl Check<'_> {
         let label = format!("WSGIDaemonProcess {} at {}", group.name, group.origin);
         self.interpreter(group, &label);
         self.env_files(group, &label);
+        let imports = &self.global.imports;
+        if group.threads == 0 && !imports.iter().any(|import| import.process_group == group.name) {
+            self.warn(
+                121,
+                format!(
+                    "{label}: with threads=0 and no service script it has no process: add WSGIImportScript script \
+                     process-group={} application-group=%{{GLOBAL}}, or give it threads",
+                    group.name
+                ),
+            );
+        }
         let named = [("home", group.home.as_slice()), ("python-path", group.python_path.as_slice())];
         for ((option, paths), code) in named.into_iter().zip([111, 112]) {
             for path in paths.iter().filter(|path| path.is_absolute()) {
@@ -139,7 +150,7 @@ impl Check<'_> {
         if uses().any(|group_use| group_use.name.fixed().is_none()) {
             return;
         }
-        for group in self.global.groups.groups() {
+        for group in self.global.groups.groups().iter().filter(|group| group.threads > 0) {
             if !uses().any(|group_use| group_use.name.fixed() == Some(&group.name)) {
                 self.warn(
                     108,
@@ -219,6 +230,14 @@ impl Check<'_> {
                     group.server_name.as_deref().unwrap_or_default(),
                     group.origin,
                     server.name
+                ),
+            ),
+            Some((_, group)) if group.threads == 0 && *directive != "WSGIImportScript" => self.warn(
+                122,
+                format!(
+                    "{directive} at {origin}: process group '{fixed}' has threads=0 ({}) and serves no requests; \
+                     they get 500: choose another group, or give it threads",
+                    group.origin
                 ),
             ),
             Some(_) => {}

@@ -90,6 +90,22 @@ fn pythons_and_directories_of_groups() {
 }
 
 #[test]
+fn service_groups() {
+    let group = "WSGIDaemonProcess worker threads=0";
+    let import = "WSGIImportScript /srv/a.py process-group=worker application-group=%{GLOBAL}";
+    assert_eq!(findings(&[group, import]), []);
+    let (code, text) = finding(&[group]);
+    let cure = "add WSGIImportScript script process-group=worker application-group=%{GLOBAL}";
+    assert_eq!(
+        (code, text.contains("site.conf:1: with threads=0") && text.contains(cure)),
+        (121, true),
+        "{text}"
+    );
+    let (code, text) = finding(&[group, import, "WSGIScriptAlias / /srv/a.py process-group=worker"]);
+    assert_eq!((code, text.contains("'worker' has threads=0 (site.conf:1)")), (122, true), "{text}");
+}
+
+#[test]
 fn names_of_groups() {
     let (code, text) = finding(&[GOOD]);
     assert_eq!((code, text.contains("WSGIScriptAlias at site.conf:1")), (106, true), "{text}");

@@ -165,6 +165,11 @@ impl ProcessGroup {
         }
     }
 
+    /// Whether there are no processes until somebody asks. Service scripts are not asked for.
+    pub fn sleeps(&self) -> bool {
+        self.on_demand && self.threads > 0
+    }
+
     /// The interpreters to try, in order, as the daemon sees them (inside `chroot=`); empty when
     /// neither `python=` nor a python-home was given.
     pub fn interpreters(&self) -> Vec<PathBuf> {

@@ -53,6 +53,9 @@ pub enum Report {
     /// This script changed on disk and is still served as it was. `modified` is the new modification time
     /// in nanoseconds: the supervisor tries each version once, however often it is told.
     Reload { path: String, modified: i64 },
+    /// The script says itself, by its `reload_required`, that it is to be loaded anew; said with every request
+    /// for it from then on.
+    ReloadRequired { path: String },
     /// It could not start and ends, for this reason: the number and the text of a message.
     Failed { code: u16, text: String },
     /// It is to be replaced; until its successor is ready it goes on.
@@ -213,6 +216,10 @@ impl Report {
                 encoder.i64(*modified);
                 encoder.bytes(cut(path).as_bytes());
             }
+            Report::ReloadRequired { path } => {
+                encoder.u8(b'Q');
+                encoder.bytes(cut(path).as_bytes());
+            }
             Report::Failed { code, text } => {
                 encoder.u8(b'F');
                 encoder.u32(u32::from(*code));
@@ -232,6 +239,7 @@ impl Report {
         match decoder.u8()? {
             b'R' => Ok(Report::Ready { loaded: decoder.bool()? }),
             b'C' => Ok(Report::Reload { modified: decoder.i64()?, path: decoder.string()? }),
+            b'Q' => Ok(Report::ReloadRequired { path: decoder.string()? }),
             b'F' => {
                 let code = u16::try_from(decoder.u32()?).map_err(|_| Malformed)?;
                 Ok(Report::Failed { code, text: decoder.string()? })
@@ -326,6 +334,7 @@ mod tests {
             Report::Ready { loaded: true },
             Report::Ready { loaded: false },
             Report::Reload { path: "/srv/blog/wsgi.py".into(), modified: -1 },
+            Report::ReloadRequired { path: "/srv/blog/wsgi.py".into() },
             Report::Failed { code: 401, text: "too old".into() },
             Report::Renew(Reason::CpuTimeLimit),
             Report::Heard,

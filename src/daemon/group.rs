@@ -13,6 +13,7 @@ mod renewal;
 mod rollout;
 #[cfg(test)]
 mod tests;
+mod wish;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use failure::Failures;
 use member::{Member, State};
 use renewal::Pace;
 use rollout::Rollout;
+use wish::Wishes;
 
 /// Names a process for as long as the group lives, before it has a pid and after.
 pub type ProcessId = u32;
@@ -74,6 +76,8 @@ pub enum Event {
     Unresponsive(ProcessId),
     /// There shall be so many processes from now on; none is for a group that nobody needs.
     Want(usize),
+    /// A script of this process wants to be loaded anew.
+    ReloadRequired(ProcessId, String),
     /// All processes of a newer generation are ready.
     Superseded,
     Stop,
@@ -123,6 +127,7 @@ pub struct Group {
     pending: Option<(String, i64)>,
     /// The newest version of each script that a roll-out was made for.
     tried: HashMap<String, i64>,
+    wishes: Wishes,
     failures: Failures,
     /// No start before this moment.
     not_before: Option<Instant>,
@@ -143,6 +148,7 @@ impl Group {
             rollout: None,
             pending: None,
             tried: HashMap::new(),
+            wishes: Wishes::default(),
             failures: Failures::default(),
             not_before: None,
             all_were_ready: false,
@@ -163,6 +169,7 @@ impl Group {
             Event::Renew(process, reason) => self.renew(process, reason),
             Event::Unresponsive(process) => self.unresponsive(process, now),
             Event::Want(processes) => self.want(processes, now),
+            Event::ReloadRequired(process, path) => self.reload_required(process, &path, now),
             Event::Superseded => self.superseded(now),
             Event::Stop => self.stop_all(now),
         }

@@ -6,6 +6,8 @@ pub mod client;
 
 pub mod connection;
 pub mod serve;
+pub mod service;
+pub mod signals;
 pub mod worker;
 
 pub mod roster;

@@ -36,7 +36,7 @@ pub use process::{
     parent_pid, pidfd, reap, reset_signals, resident_memory, set_umask,
 };
 pub use shared::{SharedMemory, shared_memory};
-pub use signal_event::signal_event;
+pub use signal_event::SignalEvent;
 pub use socket::{
     accept, bind_listener, connect, peer_credentials, receive, receive_now, receive_with_fd,
     receive_with_fd_now, send_all, send_now, send_with_fd, send_with_fd_now, seqpacket_pair,

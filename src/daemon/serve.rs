@@ -5,11 +5,14 @@
 //! for orders and signals, detached. At the end each interpreter is
 //! finished here, and the process ends without Python's own finalization.
 
+use super::activity::Activity;
 use super::control::{ControlDaemon, Order, Report};
 use super::launch::Launch;
-use super::os;
+use super::os::{self, SignalEvent};
 use super::reason::Reason;
 use super::roster::Roster;
+use super::service;
+use super::signals::{HANDED_ON, Publisher};
 use super::spawn::{self, Inherited};
 use super::status::StatusPage;
 use super::worker::{Equipment, Workers};
@@ -39,24 +42,33 @@ pub fn main(py: Attached<'_>) -> crate::python::object::Result {
 fn serve(py: Attached<'_>) -> Result<(), Message> {
     let inherited = spawn::inherited().map_err(|error| not_started_by_httpd(&error))?;
     let Inherited { control, listener, status, activity } = inherited;
-    let control = Arc::new(control);
     let launch = control.receive_launch().map_err(|error| not_started_by_httpd(&error))?;
     // Without /proc, as in a chroot, ps goes on to show the interpreter.
     let _ = os::set_title(&launch.display_name);
 
     attach::count_forks();
-    let roster = Roster::new(launch.threads, Arc::new(activity), launch.times_requests);
+    let activity = Arc::new(activity);
+    if launch.threads == 0 {
+        let interpreters = Interpreters::new(py, facts(&launch, &activity))
+            .inspect_err(|message| failed(&control, message))?;
+        return service::main(py, &interpreters, &launch, control, &status).map_err(system);
+    }
+    let control = Arc::new(control);
+    let roster = Roster::new(launch.threads, activity, launch.times_requests);
     let started = prepare(py, &launch, listener, status, roster, &control).and_then(|workers| {
+        let signals = SignalEvent::new().map_err(system)?;
+        // These would end a process that is still starting.
+        signals.watch(&HANDED_ON).map_err(system)?;
+        signals.watch(&GRACEFUL).map_err(system)?;
         let loaded = preload::load_all(py, &workers.interpreters, &launch.preload);
         // After the scripts, which may have set handlers that Python could never run: see `main`.
-        let signals = os::signal_event(&[libc::SIGTERM, libc::SIGINT]).map_err(system)?;
+        signals.watch(&ENDING).map_err(system)?;
+        signals.watch(&HANDED_ON).map_err(system)?;
+        signals.watch(&GRACEFUL).map_err(system)?;
         let threads = py.detached(|| start(&workers, &launch)).map_err(system)?;
         Ok((workers, signals, loaded, threads))
     });
-    let (workers, signals, loaded, threads) = started.inspect_err(|message| {
-        // If the supervisor is gone, the message still reaches whoever reads the output.
-        let _ = control.send(&Report::Failed { code: message.code, text: message.text.clone() });
-    })?;
+    let (workers, signals, loaded, threads) = started.inspect_err(|message| failed(&control, message))?;
     let (reason, ending) = py.detached(|| {
         control.send(&Report::Ready { loaded }).map_err(system)?;
         let reason = MainThread::new(&workers, &launch, &control, &signals).wait_for_end();
@@ -78,16 +90,18 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     os::exit_now(0)
 }
 
-fn prepare(
-    py: Attached<'_>,
-    launch: &Launch,
-    listener: OwnedFd,
-    status: StatusPage,
-    roster: Roster,
-    control: &Arc<ControlDaemon>,
-) -> Result<Arc<Workers>, Message> {
-    let activity = Arc::clone(&roster.activity);
-    let facts = Facts {
+/// What asks a process to end, and what asks for its replacement.
+const ENDING: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
+const GRACEFUL: [i32; 2] = [libc::SIGUSR1, libc::SIGXCPU];
+
+fn failed(control: &ControlDaemon, message: &Message) {
+    // If the supervisor is gone, the message still reaches whoever reads the output.
+    let _ = control.send(&Report::Failed { code: message.code, text: message.text.clone() });
+}
+
+fn facts(launch: &Launch, activity: &Arc<Activity>) -> Facts {
+    let activity = Arc::clone(activity);
+    Facts {
         process_group: launch.group.clone(),
         processes: launch.processes,
         threads: launch.threads,
@@ -97,8 +111,18 @@ fn prepare(
         interpreters: launch.interpreters.clone(),
         reload_in_place: false,
         loading: Some(Arc::new(move |done| if done { activity.loaded() } else { activity.loading() })),
-    };
-    let interpreters = Interpreters::new(py, facts)?;
+    }
+}
+
+fn prepare(
+    py: Attached<'_>,
+    launch: &Launch,
+    listener: OwnedFd,
+    status: StatusPage,
+    roster: Roster,
+    control: &Arc<ControlDaemon>,
+) -> Result<Arc<Workers>, Message> {
+    let interpreters = Interpreters::new(py, facts(launch, &roster.activity))?;
     let equipment = Equipment {
         listener,
         control: Arc::clone(control),
@@ -160,7 +184,8 @@ struct MainThread<'a> {
     workers: &'a Arc<Workers>,
     launch: &'a Launch,
     control: &'a ControlDaemon,
-    signals: &'a OwnedFd,
+    signals: &'a SignalEvent,
+    publisher: Publisher,
     supervised: bool,
     /// Why the process ends, once it does.
     reason: Option<Reason>,
@@ -173,9 +198,19 @@ impl<'a> MainThread<'a> {
         workers: &'a Arc<Workers>,
         launch: &'a Launch,
         control: &'a ControlDaemon,
-        signals: &'a OwnedFd,
+        signals: &'a SignalEvent,
     ) -> Self {
-        MainThread { workers, launch, control, signals, supervised: true, reason: None, deadline: None }
+        let publisher = Publisher::new(workers);
+        MainThread {
+            workers,
+            launch,
+            control,
+            signals,
+            publisher,
+            supervised: true,
+            reason: None,
+            deadline: None,
+        }
     }
 
     /// Does as it is ordered, until after an order to end every thread has ended.
@@ -209,9 +244,9 @@ impl<'a> MainThread<'a> {
             os::clear_event(workers.end_event());
         }
         if signalled {
-            os::clear_event(self.signals.as_fd());
-            self.report(&Report::Renew(Reason::Shutdown));
-            self.stop(Reason::Shutdown);
+            for signal in self.signals.take() {
+                self.obey(signal);
+            }
         }
         if ordered {
             match self.control.receive(Some(Duration::ZERO)) {
@@ -224,6 +259,19 @@ impl<'a> MainThread<'a> {
             }
         }
         Ok(())
+    }
+
+    fn obey(&mut self, signal: i32) {
+        match signal {
+            libc::SIGTERM | libc::SIGINT => {
+                self.report(&Report::Renew(Reason::Shutdown));
+                self.stop(Reason::Shutdown);
+            }
+            libc::SIGUSR1 if self.launch.eviction => self.report(&Report::Renew(Reason::EvictionSignal)),
+            libc::SIGUSR1 => self.report(&Report::Renew(Reason::GracefulSignal)),
+            libc::SIGXCPU => self.report(&Report::Renew(Reason::CpuTimeLimit)),
+            other => self.publisher.publish(other),
+        }
     }
 
     fn carry_out(&mut self, order: Order) {

@@ -131,6 +131,12 @@ impl StatusPage {
         self.used().iter().filter(taken).any(|slot| slot.generation.load(Relaxed) != generation)
     }
 
+    /// The same for generations that are older than this one.
+    pub fn is_used_by_older(&self, generation: u64) -> bool {
+        let taken = |slot: &&Slot| slot.pid.load(Acquire) != 0;
+        self.used().iter().filter(taken).any(|slot| slot.generation.load(Relaxed) < generation)
+    }
+
     /// A hint kept by the daemon and the children: worker threads of this process with nothing to do.
     pub fn waiting(&self, slot: usize) -> &AtomicI32 {
         &self.page().slots[slot].waiting

@@ -14,6 +14,7 @@ use crate::log::{Level, Message};
 use crate::request::{EnvironBuilder, Outcome, Reply, Request};
 use crate::wire::request::decode_request;
 use crate::wsgi::interpreters::{Interpreters, ThreadStates};
+use crate::wsgi::script::Change;
 use crate::wsgi::{log_stream, run};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -54,6 +55,8 @@ pub struct Workers {
     waiting: AtomicU32,
     /// Idle connections by descriptor. A thread takes its connection out while it serves it.
     idle: Mutex<HashMap<u64, Box<Connection>>>,
+    /// It was told to take requests: in a roll-out that fails it never is.
+    accepting: AtomicBool,
     /// Accept no more, end when nothing runs.
     draining: AtomicBool,
     /// Threads that have ended, and the event that tells of each.
@@ -95,6 +98,7 @@ impl Workers {
             maximum_requests: equipment.maximum_requests,
             waiting: AtomicU32::new(0),
             idle: Mutex::default(),
+            accepting: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             ended: AtomicU32::new(0),
             end,
@@ -103,6 +107,7 @@ impl Workers {
 
     /// Begins to take requests.
     pub fn accept(&self) {
+        self.accepting.store(true, Ordering::SeqCst);
         if let Err(error) = self.epoll.add(self.listener.as_fd(), LISTENER, EXCLUSIVE) {
             report(&Message::new(381, format!("the listening socket cannot be waited for: {error}")));
         }
@@ -169,7 +174,7 @@ impl Workers {
             }
         }
         // The listener may have woken this thread for a connection of which no other process was told.
-        if !self.runs_once() {
+        if self.accepting.load(Ordering::SeqCst) && !self.runs_once() {
             thread.guarded(Worker::accept);
         }
     }
@@ -367,8 +372,8 @@ impl Worker<'_> {
             roster.finish(py, thread_id);
             ran
         })?;
-        if let Some(modified) = ran.script_changed {
-            self.report_change(request.script, modified);
+        if let Some(change) = ran.script_changed {
+            self.report_change(request.script, change);
         }
         let mut outgoing = ran.reply.into_any().downcast::<Outgoing>().ok()?;
         let incoming = ran.body.and_then(|body| body.into_any().downcast::<Incoming>().ok());
@@ -381,11 +386,14 @@ impl Worker<'_> {
         Some(Box::new(Connection::join(incoming, outgoing)))
     }
 
-    fn report_change(&self, script: &[u8], modified: SystemTime) {
-        let modified = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let report = Report::Reload {
-            path: String::from_utf8_lossy(script).into_owned(),
-            modified: i64::try_from(modified.as_nanos()).unwrap_or(i64::MAX),
+    fn report_change(&self, script: &[u8], change: Change) {
+        let path = String::from_utf8_lossy(script).into_owned();
+        let report = match change {
+            Change::Modified(time) => {
+                let modified = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                Report::Reload { path, modified: i64::try_from(modified.as_nanos()).unwrap_or(i64::MAX) }
+            }
+            Change::Required => Report::ReloadRequired { path },
         };
         // Without a supervisor there is nobody who could replace this process.
         let _ = self.workers.control.send(&report);

@@ -151,7 +151,8 @@ fn find_target(request: &Request<'_>, child: &Child, settings: &Settings) -> Res
 
 fn no_threads(target: &Target) -> Refusal {
     let text = format!(
-        "the process group '{}' has no worker threads (threads=0): it runs service scripts, not requests",
+        "the process group '{}' has no worker threads (threads=0): it executes service \
+         scripts and serves no requests: choose another group, or give it threads=",
         target.process_group
     );
     Refusal::new(500, Message::new(215, text))

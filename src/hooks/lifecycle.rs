@@ -11,9 +11,10 @@ use crate::apache::server::{self, Server, main_server, servers};
 use crate::config::check::{self, Files};
 use crate::config::global::{HashSeed, PythonOptions, Server as ConfiguredServer, ServerConfig};
 use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions, without_gil};
+use crate::config::options::Accounts;
+use crate::config::plan::{self, Loading};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::config::settings::Settings;
-use crate::config::{options::Accounts, plan};
 use crate::daemon::client::Client;
 use crate::daemon::generation::{self, GenerationWatch};
 use crate::daemon::listener::{ListenerKey, Registry};
@@ -135,7 +136,7 @@ fn listener_keys(configuration: &Configuration) -> Vec<(ListenerKey, Origin)> {
     let (prefix, origin) = socket_prefix(configuration);
     let accounts = SystemAccounts;
     let owner = accounts.running_as_root().then(|| accounts.httpd_user().uid);
-    serving(configuration)
+    supervised(configuration)
         .map(|(_, group)| {
             let owner = owner.map(|httpd| group.socket_user.unwrap_or(httpd));
             let key = ListenerKey::new(&group.name, &prefix, group.listen_backlog, owner);
@@ -144,9 +145,10 @@ fn listener_keys(configuration: &Configuration) -> Vec<(ListenerKey, Origin)> {
         .collect()
 }
 
-/// The groups that serve requests, with their numbers.
-fn serving(configuration: &Configuration) -> impl Iterator<Item = (usize, &ProcessGroup)> {
-    configuration.global.groups.groups().iter().enumerate().filter(|(_, group)| group.threads > 0)
+/// The groups that have processes, with their numbers: to serve requests, or to execute service scripts.
+fn supervised(configuration: &Configuration) -> impl Iterator<Item = (usize, &ProcessGroup)> {
+    let groups = configuration.global.groups.groups().iter().enumerate();
+    groups.filter(|(_, group)| group.threads > 0 || !preload(configuration, group).is_empty())
 }
 
 /// Starts the supervisor of a new generation. None where there is nothing to supervise.
@@ -154,7 +156,7 @@ fn start_supervisor(
     parent: &mut Parent,
     configuration: &Arc<Configuration>,
 ) -> Result<Option<Supervisor>, Message> {
-    if serving(configuration).next().is_none() {
+    if supervised(configuration).next().is_none() {
         return Ok(None);
     }
     let (watch, holder) = generation::pipe().map_err(no_supervisor)?;
@@ -198,7 +200,7 @@ fn supervision(
     watch: GenerationWatch,
     parent_pid: i32,
 ) -> Plan {
-    let groups = serving(configuration).filter_map(|(index, group)| {
+    let groups = supervised(configuration).filter_map(|(index, group)| {
         let listener = parent.listeners.take(&group.name)?;
         let (preload, interpreters) = (preload(configuration, group), interpreters(configuration, group));
         Some(GroupPlan { index, group: group.clone(), listener, preload, interpreters })
@@ -228,7 +230,9 @@ fn interpreters(configuration: &Configuration, group: &ProcessGroup) -> ByApplic
 }
 
 fn preload(configuration: &Configuration, group: &ProcessGroup) -> Vec<Preload> {
+    let executed = |loading: &&Loading| group.threads > 0 || loading.callable.is_none();
     let loadings = configuration.loadings.iter().filter(|loading| loading.process_group == group.name);
+    let loadings = loadings.filter(executed);
     loadings
         .map(|loading| Preload {
             script: loading.script.clone(),
@@ -334,7 +338,7 @@ fn end_of_generation() {
         return;
     }
     if let Some(supervisor) = current.supervisor {
-        let longest = serving(&current.configuration).map(|(_, group)| longest_shutdown(group)).max();
+        let longest = supervised(&current.configuration).map(|(_, group)| longest_shutdown(group)).max();
         httpd::wait_for_end(supervisor.pid, longest.unwrap_or_default() + GRACE);
     }
     parent.listeners.remove_all();
@@ -353,7 +357,7 @@ pub fn child_init(lifetime: Lifetime) {
     let configuration = Arc::clone(&current.configuration);
     let timeout = main_server().timeout();
     let clients = configuration.global.groups.groups().iter().map(|group| {
-        let listener = listeners.get(&group.name)?;
+        let listener = listeners.get(&group.name).filter(|_| group.threads > 0)?;
         Some(Client {
             group: group.name.clone(),
             path: listener.path.clone(),

@@ -26,6 +26,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The exception class.
+    pub fn object(self, py: Attached<'_>) -> Object {
+        Object::from_borrowed(py, self.class()).expect("CPython has all of these")
+    }
+
     fn class(self) -> *mut PyObject {
         let variable = match self {
             Kind::Assertion => api().PyExc_AssertionError,

@@ -206,6 +206,18 @@ impl Object {
         self.is_instance(py, class.as_ptr().cast())
     }
 
+    /// Whether this is the very same object.
+    pub fn is(&self, other: &Object) -> bool {
+        self.0 == other.0
+    }
+
+    /// Its truth, as `if` has it.
+    pub fn is_true(&self, _py: Attached<'_>) -> Result<bool> {
+        // SAFETY: attached; -1 means that it raised.
+        let truth = unsafe { api().PyObject_IsTrue(self.as_ptr()) };
+        check(truth).map(|()| truth != 0)
+    }
+
     pub fn is_callable(&self, _py: Attached<'_>) -> bool {
         // SAFETY: attached.
         unsafe { api().PyCallable_Check(self.as_ptr()) != 0 }

@@ -71,9 +71,8 @@ impl Interpreters {
     /// given what it may expect: who has subscribed to its end is told why (`shutdown_reason`), its threads are
     /// waited for, its exit functions called.
     pub fn finish(&self, py: Attached<'_>, reason: &str) {
-        let all = self.all();
         py.detached(|| {
-            for interpreter in &all[1..] {
+            for interpreter in self.all().into_iter().skip(1) {
                 ThreadState::new(interpreter.state).attached(|py| interpreter.world.finish(py, reason));
             }
         });

@@ -13,6 +13,7 @@ pub mod response;
 pub mod run;
 pub mod script;
 pub mod send;
+pub mod service;
 pub mod start_response;
 pub mod transaction;
 pub mod world;

@@ -7,7 +7,7 @@
 use super::input::Input;
 use super::interpreters::{Interpreter, callable};
 use super::log_stream::LogStream;
-use super::script::Failure;
+use super::script::{Change, Failure};
 use super::send::{Failed, finish, send_all};
 use super::start_response::StartResponse;
 use super::transaction::{self, Transaction};
@@ -20,15 +20,14 @@ use crate::request::{Body, Outcome, Reply, Request};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
 /// What the worker gets back.
 pub struct Ran {
     /// None while a thread of the application still reads.
     pub body: Option<Box<dyn Body>>,
     pub reply: Box<dyn Reply>,
-    /// The script's file has changed since it was loaded: its new time of modification.
-    pub script_changed: Option<SystemTime>,
+    /// The script is to be loaded anew, by a process that replaces this one.
+    pub script_changed: Option<Change>,
 }
 
 pub fn run(
@@ -94,7 +93,7 @@ fn serve(
     request: &Request<'_>,
     thread_id: u32,
     transaction: &Arc<Transaction>,
-    script_changed: &mut Option<SystemTime>,
+    script_changed: &mut Option<Change>,
 ) -> std::result::Result<(), Failed> {
     #[cfg(feature = "fault-injection")]
     inject_fault(request);
@@ -144,7 +143,7 @@ fn application(
     interpreter: &Interpreter,
     request: &Request<'_>,
     transaction: &Transaction,
-    script_changed: &mut Option<SystemTime>,
+    script_changed: &mut Option<Change>,
 ) -> std::result::Result<Object, Failed> {
     let world = &interpreter.world;
     let loaded = interpreter.scripts.get(py, world, request.script, request.modified);
@@ -161,7 +160,7 @@ fn application(
     if let Some(failure) = &loaded.failure {
         log(failure);
     }
-    *script_changed = loaded.changed;
+    *script_changed = loaded.change;
     callable(py, world, &loaded.module, request.callable).ok_or_else(|| {
         let text = format!(
             "the script '{}' has no callable '{}'. Define it, or name another one with WSGICallableObject",

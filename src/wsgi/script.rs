@@ -38,6 +38,11 @@ enum State {
     Loaded {
         module: Object,
         modified: Option<SystemTime>,
+        /// `reload_required` of the script, if it has one.
+        hook: Option<Object>,
+        /// The hook has said so. It is not asked again: the process is about to be replaced, or the script is being
+        /// loaded, or has failed to be and waits for its file to change.
+        required: bool,
     },
     Failed {
         reason: String,
@@ -54,12 +59,20 @@ pub struct Failure {
     pub traceback: Option<String>,
 }
 
+/// Why a script is to be loaded anew.
+pub enum Change {
+    /// The file is not the one that was loaded any more: its new time of modification.
+    Modified(SystemTime),
+    /// The script itself says so.
+    Required,
+}
+
 /// A loaded script.
 pub struct Loaded {
     pub module: Object,
-    /// The file is not the one that was loaded any more: its new time of modification.
-    pub changed: Option<SystemTime>,
-    /// It could not be loaded anew; the module is what was there before.
+    /// It is to be loaded anew, which is left to a process that replaces this one.
+    pub change: Option<Change>,
+    /// It could not be loaded anew, or not be asked; the module is what was there before.
     pub failure: Option<Failure>,
 }
 
@@ -80,18 +93,26 @@ impl Scripts {
     ) -> Result<Loaded, Failure> {
         let script = Arc::clone(self.by_path.lock().entry(path.into()).or_default());
         let mut state = lock(py, &script);
-        if let State::Loaded { module, modified: loaded } = &mut *state {
+        if let State::Loaded { module, modified: loaded, hook, required } = &mut *state {
             let differs = seen.is_some() && seen != loaded.map(microseconds);
             let now = differs.then(|| modification(path)).flatten();
             let changed = now.filter(|now| Some(*now) != *loaded);
             let module = module.clone_ref(py);
-            if changed.is_none() || !self.in_place {
-                return Ok(Loaded { module, changed, failure: None });
+            let change = changed.map(Change::Modified).or(required.then_some(Change::Required));
+            let change = change.filter(|_| seen.is_some());
+            if changed.is_some() && self.in_place {
+                // Others go on with what is there.
+                *loaded = changed;
+                drop(state);
+                return Ok(load_anew(py, world, path, &script, module));
             }
-            // Others go on with what is there.
-            *loaded = changed;
+            let hook = hook.as_ref().filter(|_| seen.is_some() && change.is_none());
+            let hook = hook.map(|hook| hook.clone_ref(py));
             drop(state);
-            return Ok(load_anew(py, world, path, &script, module));
+            return Ok(match hook {
+                Some(hook) => self.ask(py, world, path, &script, module, &hook),
+                None => Loaded { module, change: change.filter(|_| !self.in_place), failure: None },
+            });
         }
         let modified = modification(path);
         let retry = match &*state {
@@ -117,16 +138,64 @@ impl Scripts {
             loading(done);
         }
     }
+
+    /// Has the script say whether it is to be loaded anew. Its lock is not held meanwhile.
+    fn ask(
+        &self,
+        py: Attached<'_>,
+        world: &World,
+        path: &[u8],
+        script: &Mutex<State>,
+        module: Object,
+        hook: &Object,
+    ) -> Loaded {
+        let argument = Object::filesystem(py, path);
+        let answer = argument.and_then(|path| hook.call(py, [path])).and_then(|answer| answer.is_true(py));
+        let failure = answer.is_err().then(|| not_asked(py, world, path));
+        if answer != Ok(true) {
+            return Loaded { module, change: None, failure };
+        }
+        // Of several requests that hear it, one goes on.
+        let first = match &mut *lock(py, script) {
+            State::Loaded { module: current, required, .. } if current.is(&module) => {
+                !std::mem::replace(required, true)
+            }
+            _ => false,
+        };
+        match self.in_place {
+            true if first => load_anew(py, world, path, script, module),
+            true => Loaded { module, change: None, failure: None },
+            false => Loaded { module, change: Some(Change::Required), failure: None },
+        }
+    }
+}
+
+fn not_asked(py: Attached<'_>, world: &World, path: &[u8]) -> Failure {
+    let (reason, traceback) = describe(py, world);
+    let text = format!(
+        "reload_required() of the script '{}' raised an exception: {reason}. The script is not loaded anew",
+        shown(path)
+    );
+    Failure { message: Message::new(414, text), traceback: Some(traceback) }
+}
+
+/// The hook `reload_required` that a script may have.
+fn hook(py: Attached<'_>, world: &World, module: &Object) -> Option<Object> {
+    let name = world.name(py, b"reload_required").map_err(|_raised| drop(Exception::fetch(py))).ok()?;
+    module.optional_attribute(py, &name).filter(|found| found.is_callable(py))
 }
 
 /// Executes a changed script; what was there before goes on where that fails, until it changes again.
 fn load_anew(py: Attached<'_>, world: &World, path: &[u8], script: &Mutex<State>, old: Object) -> Loaded {
     match world.load_script(py, path) {
         Ok(new) => {
-            if let State::Loaded { module, .. } = &mut *lock(py, script) {
+            let new_hook = hook(py, world, &new);
+            if let State::Loaded { module, hook, required, .. } = &mut *lock(py, script) {
                 *module = new.clone_ref(py);
+                *hook = new_hook;
+                *required = false;
             }
-            Loaded { module: new, changed: None, failure: None }
+            Loaded { module: new, change: None, failure: None }
         }
         Err(_raised) => {
             let (reason, traceback) = describe(py, world);
@@ -136,7 +205,7 @@ fn load_anew(py: Attached<'_>, world: &World, path: &[u8], script: &Mutex<State>
                 shown(path)
             );
             let failure = Failure { message: Message::new(411, text), traceback: Some(traceback) };
-            Loaded { module: old, changed: None, failure: Some(failure) }
+            Loaded { module: old, change: None, failure: Some(failure) }
         }
     }
 }
@@ -174,8 +243,9 @@ fn load(
 ) -> Result<Loaded, Failure> {
     match world.load_script(py, path) {
         Ok(module) => {
-            let loaded = Loaded { module: module.clone_ref(py), changed: None, failure: None };
-            *state = State::Loaded { module, modified };
+            let loaded = Loaded { module: module.clone_ref(py), change: None, failure: None };
+            let hook = hook(py, world, &module);
+            *state = State::Loaded { module, modified, hook, required: false };
             Ok(loaded)
         }
         Err(_raised) => {

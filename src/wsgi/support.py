@@ -82,8 +82,10 @@ def install_modules(version, process_group, application_group, processes, thread
     module.__getattr__ = _defined_when_used
     module.event_callbacks = []
     module.shutdown_callbacks = []
+    module.signal_callbacks = []
     module.subscribe_events = _subscribe(module.event_callbacks)
     module.subscribe_shutdown = _subscribe(module.shutdown_callbacks)
+    module.subscribe_signals = _subscribe(module.signal_callbacks)
     sys.modules["mod_wsgi"] = module
 
     httpd = types.ModuleType("apache")
@@ -109,6 +111,17 @@ def _subscribe(callbacks):
         return callback
 
     return subscribe
+
+
+def _subscribers(special):
+    """Those of all events, and those of a special kind."""
+    module = sys.modules.get("mod_wsgi")
+    return getattr(module, "event_callbacks", []) + getattr(module, special, [])
+
+
+def publish_signal(name, number):
+    """A signal that was sent to this daemon process, on a thread that is there for it."""
+    _publish(_subscribers("signal_callbacks"), "process_signal", signame=name, signum=number)
 
 
 def _publish(callbacks, name, **event):
@@ -261,9 +274,7 @@ def finish(reason):
     Those who asked for it hear of it before."""
     import atexit
 
-    module = sys.modules.get("mod_wsgi")
-    subscribers = getattr(module, "event_callbacks", []) + getattr(module, "shutdown_callbacks", [])
-    _publish(subscribers, "process_stopping", shutdown_reason=reason)
+    _publish(_subscribers("shutdown_callbacks"), "process_stopping", shutdown_reason=reason)
     # What waits for the main thread can go on now. Up to 3.12 threading._shutdown() goes by the thread: the one that
     # ends the interpreter stands in for the one that made it. From 3.13 on it sees to the main interpreter only.
     main_thread = threading.main_thread()

@@ -9,6 +9,7 @@ use super::start_response::{StartResponse, Write};
 use crate::config::interpreter::{ByApplicationGroup, options_of};
 use crate::log::Level;
 use crate::python::class::Class;
+use crate::python::error::Kind;
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object};
 use parking_lot::Mutex;
@@ -58,6 +59,7 @@ pub struct World {
     load: Object,
     describe: Object,
     finish: Object,
+    publish_signal: Object,
     names: Mutex<HashMap<Box<[u8]>, Object>>,
 }
 
@@ -99,6 +101,7 @@ impl World {
             load: function(c"load"),
             describe: function(c"describe"),
             finish: function(c"finish"),
+            publish_signal: function(c"publish_signal"),
             names: Mutex::default(),
             errors,
         };
@@ -115,7 +118,8 @@ impl World {
                 Object::float(py, options.switch_interval)?,
                 Object::bool(py, options.restrict_stdin)?,
                 Object::bool(py, options.restrict_stdout)?,
-                Object::bool(py, options.restrict_signal)?,
+                // The signals of a process that only executes a service script are the script's.
+                Object::bool(py, options.restrict_signal && facts.threads > 0)?,
                 Object::bool(py, options.free_threading)?,
                 Object::int(py, stacks_signal.unwrap_or(0).into())?,
             ],
@@ -157,6 +161,23 @@ impl World {
     pub fn finish(&self, py: Attached<'_>, reason: &str) {
         let finished = Object::text(py, reason).and_then(|reason| self.finish.call(py, [reason]));
         if finished.is_err() {
+            let exception = Exception::fetch(py);
+            if exception.is(py, Kind::SystemExit) {
+                // A signal to a service script whose own threads were being waited for.
+                return;
+            }
+            let text = self.describe(py, &exception);
+            py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));
+        }
+    }
+
+    /// Tells the subscribers of this interpreter, whose own exceptions are logged there.
+    pub fn publish_signal(&self, py: Attached<'_>, name: &str, number: i32) {
+        let told = Object::text(py, name).and_then(|name| {
+            let number = Object::int(py, number.into())?;
+            self.publish_signal.call(py, [name, number])
+        });
+        if told.is_err() {
             let exception = Exception::fetch(py);
             let text = self.describe(py, &exception);
             py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));

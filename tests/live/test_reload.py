@@ -109,6 +109,29 @@ def test_a_script_that_cannot_be_loaded_keeps_the_old_one(server: Httpd):
     wait_for(lambda: generation(server.get("/site")) == 3, "the mended script answers", timeout=40)
 
 
+@pytest.mark.ours
+def test_a_process_with_broken_code_takes_no_request_at_its_end(server: Httpd):
+    """All threads of the old process are busy, and one more request waits, when the new one is taken away."""
+    shared = server.root / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    with ThreadPoolExecutor(4) as pool:
+
+        def keep_busy(name: str):
+            request = pool.submit(server.get, f"/single/slow?{shared}/{name}")
+            wait_for((shared / f"{name}.started").exists, "a slow request runs")
+            return request
+
+        requests = [keep_busy("one"), keep_busy("two")]
+        write(server.root / "single.wsgi", 2, "import a_module_that_nobody_has_written\n")
+        assert generation(server.get("/single")) == 1
+        requests += [keep_busy("three"), pool.submit(server.get, "/single")]
+        server.wait_for_log("WSGI332")
+        for name in ("one", "two", "three"):
+            (shared / name).touch()
+        assert {generation(request.result(timeout=20)) for request in requests} == {1}
+
+
 def test_an_import_error_is_mended_by_a_new_script(server: Httpd):
     write(server.root / "reloaded.wsgi", 2, "import a_module_that_nobody_has_written\n")
     server.restart()
@@ -116,3 +139,90 @@ def test_an_import_error_is_mended_by_a_new_script(server: Httpd):
     write(server.root / "reloaded.wsgi", 3)
     wait_for(lambda: server.get("/site").status_code == 200, "the mended script answers", timeout=40, every=0.1)
     assert generation(server.get("/site")) == 3
+
+
+# Scripts that say themselves when they are to be loaded anew
+
+HOOKED = """
+import os
+
+SETTINGS = os.path.join(os.path.dirname(__file__), "settings")
+
+
+def read():
+    with open(SETTINGS) as settings:
+        return settings.read()
+
+
+LOADED = read()
+
+
+def reload_required(path):
+    assert path == __file__
+    return read() != LOADED
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{LOADED} {os.getpid()}".encode()]
+"""
+HOOK_CONFIGURATION = """
+WSGIDaemonProcess site python-home=@PYTHON@ processes=2
+WSGIProcessGroup site
+WSGIScriptAlias /hooked @ROOT@/hooked.wsgi
+WSGIScriptAlias /off @ROOT@/hooked.wsgi
+<Location /off>
+    WSGIScriptReloading Off
+</Location>
+"""
+
+
+def prepare_hooked(serve_once, source: str = HOOKED) -> Httpd:
+    server = serve_once.prepare(HOOK_CONFIGURATION)
+    (server.root / "hooked.wsgi").write_text(source)
+    (server.root / "settings").write_text("one")
+    return server
+
+
+def loaded(server: Httpd, path: str = "/hooked") -> str:
+    answer = server.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.text.split()[0]
+
+
+@pytest.mark.both_modes
+def test_a_script_that_asks_to_be_loaded_anew_is(serve_once, mode: str):
+    server = prepare_hooked(serve_once).start()
+    assert (loaded(server), loaded(server, "/off")) == ("one", "one")
+    (server.root / "settings").write_text("two")
+    assert loaded(server, "/off") == "one"
+    wait_for(lambda: loaded(server) == "two", "the new code answers")
+    wait_for(lambda: {loaded(server) for _ in range(10)} == {"two"}, "nothing older answers")
+    assert server.error_log().count("WSGI331") == (1 if mode == "daemon" else 0)
+
+
+@pytest.mark.ours
+@pytest.mark.both_modes
+def test_a_hook_that_fails_is_logged_and_nothing_else(serve_once, mode: str):
+    server = prepare_hooked(serve_once).start()
+    assert loaded(server) == "one"
+    settings = server.root / "settings"
+    settings.rename(server.root / "elsewhere")
+    assert loaded(server) == "one"
+    assert "FileNotFoundError" in server.wait_for_log(r"WSGI414: reload_required\(\) of the script .*hooked.wsgi")
+    settings.write_text("two")
+    wait_for(lambda: loaded(server) == "two", "the hook is asked again")
+
+
+@pytest.mark.ours
+def test_a_script_that_always_asks_is_loaded_once_a_second(serve_once):
+    always = HOOKED.replace("return read() != LOADED", "return True")
+    server = prepare_hooked(serve_once, always).start()
+
+    def times() -> list[float]:
+        stamps = re.findall(r"^\[\w+ \w+ \d+ \d+:(\d+):([\d.]+) .*WSGI331: ", server.error_log(), re.MULTILINE)
+        return [60 * int(minutes) + float(seconds) for minutes, seconds in stamps]
+
+    wait_for(lambda: loaded(server) == "one" and len(times()) >= 4, "it is loaded again and again", timeout=20)
+    first, last = times()[0], times()[3]
+    assert (last - first) % 3600 > 2.5

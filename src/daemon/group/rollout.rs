@@ -37,6 +37,11 @@ impl Group {
             self.tried.clear();
         }
         self.tried.insert(path.clone(), modified);
+        self.begin_edition(path, now);
+    }
+
+    /// `path` is for messages: what has changed.
+    pub(super) fn begin_edition(&mut self, path: String, now: Instant) {
         // The change may be the cure of what kept processes from starting.
         self.not_before = None;
         self.rollout = Some(Rollout { edition: self.edition + 1, path, since: now });

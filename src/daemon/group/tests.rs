@@ -245,6 +245,42 @@ fn a_change_during_a_roll_out_that_fails_is_tried_next() {
 }
 
 #[test]
+fn a_script_that_wants_to_be_loaded_anew_is_once_a_second() {
+    let mut story = Story::serving(2);
+    let wishes = |story: &mut Story, process| {
+        story.on(Event::ReloadRequired(process, "/srv/blog.py".into()));
+        story.started.len()
+    };
+    assert_eq!(wishes(&mut story, 1), 4);
+    story.now += Duration::from_millis(500);
+    assert_eq!(wishes(&mut story, 2), 4, "it is under way");
+    story.ready(3, true);
+    story.ready(4, true);
+    assert_eq!(story.said(), [(Level::Info, 320), (Level::Notice, 331)]);
+    assert_eq!(wishes(&mut story, 2), 4, "of the old code");
+    assert_eq!(wishes(&mut story, 3), 4, "too early");
+    story.now += Duration::from_millis(500);
+    assert_eq!((wishes(&mut story, 2), wishes(&mut story, 3)), (4, 6));
+}
+
+#[test]
+fn wishes_whose_roll_outs_fail_have_to_wait_longer() {
+    let mut story = Story::serving(1);
+    let mut begun = Vec::new();
+    for tenth in 0..100 {
+        let before = story.started.len();
+        story.on(Event::ReloadRequired(1, "/srv/blog.py".into()));
+        if story.started.len() > before {
+            begun.push(tenth);
+            story.exits(*story.started.last().unwrap(), Exit::Status(1));
+            assert_eq!(story.said(), [(Level::Error, 332)]);
+        }
+        story.now += Duration::from_millis(100);
+    }
+    assert_eq!(begun, [0, 10, 30, 70]);
+}
+
+#[test]
 fn a_crash_of_the_old_processes_during_a_roll_out_leaves_nobody_waiting() {
     let mut story = Story::serving(2);
     story.reload(7);

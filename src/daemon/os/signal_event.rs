@@ -1,38 +1,69 @@
 //! Signals as readable events, by a handler instead of a mask.
 //!
-//! Used by a daemon's main thread (`daemon::serve`). A blocked signal would stay blocked in whatever
-//! the application starts; a handler is gone after an exec.
+//! Used by a daemon's main thread (`daemon::serve`, `daemon::service`). A blocked signal would stay blocked in
+//! whatever the application starts; a handler is gone after an exec.
 
 #![allow(unsafe_code)]
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use super::check;
-use super::descriptor::eventfd;
+use super::descriptor::{clear_event, eventfd};
 
 /// The descriptor that the handler writes to.
 static EVENT: AtomicI32 = AtomicI32::new(-1);
 
-/// From now on each of `signals` makes the returned event readable. Called once in a process.
-pub fn signal_event(signals: &[i32]) -> io::Result<OwnedFd> {
-    let event = eventfd()?;
-    EVENT.store(event.as_raw_fd(), Ordering::SeqCst);
-    for signal in signals {
-        // SAFETY: a sigaction of zeros is valid: no flags, an empty mask.
-        let mut action: libc::sigaction = unsafe { mem::zeroed() };
-        action.sa_sigaction = note as extern "C" fn(libc::c_int) as usize;
-        action.sa_flags = libc::SA_RESTART;
-        // SAFETY: the handler below does nothing but an async-signal-safe write.
-        check(unsafe { libc::sigaction(*signal, &raw const action, ptr::null_mut()) })?;
+/// Signals that have come and were not taken: signal n is bit n-1.
+static PENDING: AtomicU64 = AtomicU64::new(0);
+
+/// Readable when a signal has come.
+pub struct SignalEvent(OwnedFd);
+
+impl SignalEvent {
+    /// Called once in a process.
+    pub fn new() -> io::Result<SignalEvent> {
+        let event = eventfd()?;
+        EVENT.store(event.as_raw_fd(), Ordering::SeqCst);
+        Ok(SignalEvent(event))
     }
-    Ok(event)
+
+    /// From now on these signals come here, whatever handlers they had.
+    pub fn watch(&self, signals: &[i32]) -> io::Result<()> {
+        for signal in signals {
+            // SAFETY: a sigaction of zeros is valid: no flags, an empty mask.
+            let mut action: libc::sigaction = unsafe { mem::zeroed() };
+            action.sa_sigaction = note as extern "C" fn(libc::c_int) as usize;
+            action.sa_flags = libc::SA_RESTART;
+            // SAFETY: the handler below does nothing that is not async-signal-safe.
+            check(unsafe { libc::sigaction(*signal, &raw const action, ptr::null_mut()) })?;
+        }
+        Ok(())
+    }
+
+    /// The signals that have come since the last call, each once, the lowest number first.
+    pub fn take(&self) -> Vec<i32> {
+        clear_event(self.0.as_fd());
+        let pending = PENDING.swap(0, Ordering::SeqCst);
+        (1..=64).filter(|signal| pending & bit(*signal) != 0).collect()
+    }
 }
 
-extern "C" fn note(_signal: libc::c_int) {
+impl AsFd for SignalEvent {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+extern "C" fn note(signal: libc::c_int) {
+    PENDING.fetch_or(bit(signal), Ordering::SeqCst);
     let one = 1u64;
     // SAFETY: write(2) may be called in a handler; the value outlives the call, and a closed
     // descriptor only makes it fail.
@@ -41,17 +72,26 @@ extern "C" fn note(_signal: libc::c_int) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
     use std::time::Duration;
 
     use super::*;
-    use crate::daemon::os::{kill, readable};
+    use crate::daemon::os::{Exit, fork_for_test, kill, readable, wait_for_test};
 
     #[test]
-    fn a_signal_makes_the_event_readable() {
-        let event = signal_event(&[libc::SIGUSR2]).unwrap();
-        assert!(!readable(event.as_fd(), Some(Duration::ZERO)).unwrap());
-        kill(std::process::id() as i32, libc::SIGUSR2).unwrap();
-        assert!(readable(event.as_fd(), Some(Duration::from_secs(5))).unwrap());
+    fn a_signal_makes_the_event_readable_and_is_taken_once() {
+        // In a process with one thread it has come when `kill` is back.
+        let pid = fork_for_test(|| {
+            let event = SignalEvent::new().unwrap();
+            event.watch(&[libc::SIGUSR2, libc::SIGHUP]).unwrap();
+            let ready = || readable(event.as_fd(), Some(Duration::ZERO)).unwrap();
+            assert!(!ready() && event.take().is_empty());
+            for signal in [libc::SIGUSR2, libc::SIGHUP, libc::SIGUSR2] {
+                kill(std::process::id() as i32, signal).unwrap();
+            }
+            assert!(ready());
+            assert_eq!(event.take(), [libc::SIGHUP, libc::SIGUSR2]);
+            assert!(!ready() && event.take().is_empty());
+        });
+        assert_eq!(wait_for_test(pid), Exit::Status(0));
     }
 }

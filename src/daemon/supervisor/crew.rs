@@ -364,7 +364,12 @@ impl<'a> Crew<'a> {
 
     fn begin_watch(&mut self, unit: usize, id: ProcessId) {
         let Some(index) = self.find(unit, id) else { return };
-        let limits = &self.units[unit].plan.group.limits;
+        let group = &self.units[unit].plan.group;
+        // A service script must not run twice, as it would while its successor starts.
+        if group.threads == 0 {
+            return;
+        }
+        let limits = &group.limits;
         let watch = Watch::new(limits, self.processes[index].pid, os::milliseconds_now());
         self.processes[index].watch = Some((watch, Some(Instant::now())));
     }
@@ -410,6 +415,7 @@ fn event(process: ProcessId, report: Report) -> Event {
         Report::Heard => Event::Tick,
         Report::Ready { loaded } => Event::Ready { process, loaded },
         Report::Reload { path, modified } => Event::Reload { path, modified },
+        Report::ReloadRequired { path } => Event::ReloadRequired(process, path),
         Report::Failed { code, text } => Event::Failed(process, Message::new(code, text)),
         Report::Renew(reason) => Event::Renew(process, reason),
     }

@@ -41,11 +41,12 @@ impl Demand {
         Demand {
             first,
             minimum: group.minimum_processes as usize,
-            maximum: group.maximum_processes as usize,
+            // Service scripts are not asked for, and have nothing that could be busy.
+            maximum: if group.threads == 0 { first } else { group.maximum_processes as usize },
             threads: group.threads as usize,
-            on_demand: group.on_demand,
+            on_demand: group.sleeps(),
             idle_timeout: group.idle_timeout,
-            wanted: if group.on_demand { 0 } else { first },
+            wanted: if group.sleeps() { 0 } else { first },
             busy_since: None,
             spare_since: None,
             quiet_since: None,

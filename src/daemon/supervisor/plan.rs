@@ -19,6 +19,9 @@ const LONGEST_SHUTDOWN: Duration = Duration::from_secs(60);
 /// A daemon keeps its own shutdown-timeout; the supervisor kills only one that does not manage to.
 const AFTER_SHUTDOWN: Duration = Duration::from_millis(500);
 
+/// Zero would be no bound.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
 pub struct GroupPlan {
     /// Of the group in the configuration, for the journal.
     pub index: usize,
@@ -29,7 +32,7 @@ pub struct GroupPlan {
 }
 
 pub struct Plan {
-    /// Without those that have no worker threads (`threads=0`).
+    /// Those that have processes.
     pub groups: Vec<GroupPlan>,
     /// Counts from 1; each configuration that httpd reads has a greater one.
     pub generation: u64,
@@ -53,8 +56,9 @@ impl GroupPlan {
         Settings {
             name: group.name.clone(),
             place: group.origin.to_string(),
-            processes: if group.on_demand { 0 } else { group.processes as usize },
-            graceful_timeout: group.graceful_timeout,
+            processes: if group.sleeps() { 0 } else { group.processes as usize },
+            // A service script has no requests to finish: the order to stop follows at once.
+            graceful_timeout: if group.threads == 0 { AT_ONCE } else { group.graceful_timeout },
             eviction_timeout: group.limits.eviction,
             shutdown_timeout: longest_shutdown(group),
             startup_timeout: group.limits.startup,

@@ -1,0 +1,66 @@
+//! SIGHUP and SIGUSR2 to a daemon: for those of the site's code who have subscribed to signals.
+//!
+//! Runs in daemons with worker threads. The main thread (`daemon::serve`) says what has come and goes on; a thread
+//! of its own, made for the first signal, tells the subscribers of all interpreters, one signal after the other.
+
+use super::worker::Workers;
+use crate::log::{Level, Message};
+use crate::wsgi::interpreters::ThreadStates;
+use crate::wsgi::log_stream::write_process_output;
+use once_cell::unsync::OnceCell;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+/// What is handed on. Without subscribers nothing happens.
+pub const HANDED_ON: [i32; 2] = [libc::SIGHUP, libc::SIGUSR2];
+
+/// Kept by the main thread.
+pub struct Publisher {
+    workers: Arc<Workers>,
+    thread: OnceCell<Sender<i32>>,
+}
+
+impl Publisher {
+    pub fn new(workers: &Arc<Workers>) -> Publisher {
+        Publisher { workers: Arc::clone(workers), thread: OnceCell::new() }
+    }
+
+    /// Never waits. Other signals than those that are handed on are none of its business.
+    pub fn publish(&self, signal: i32) {
+        if !HANDED_ON.contains(&signal) {
+            return;
+        }
+        match self.thread.get_or_try_init(|| start(&self.workers)) {
+            // The thread ends with this publisher.
+            Ok(thread) => drop(thread.send(signal)),
+            Err(error) => {
+                let text = format!("{} could not be told to its subscribers: {error}", name(signal));
+                write_process_output(Level::Error, format!("{}\n", Message::new(362, text)).as_bytes());
+            }
+        }
+    }
+}
+
+fn name(signal: i32) -> &'static str {
+    if signal == libc::SIGHUP { "SIGHUP" } else { "SIGUSR2" }
+}
+
+fn start(workers: &Arc<Workers>) -> io::Result<Sender<i32>> {
+    let (sender, receiver) = channel();
+    let workers = Arc::clone(workers);
+    thread::Builder::new().name("wsgi-signals".into()).spawn(move || tell(&workers, receiver))?;
+    Ok(sender)
+}
+
+fn tell(workers: &Workers, signals: Receiver<i32>) {
+    let main = workers.interpreters.main().state;
+    let mut states = ThreadStates::new(main);
+    for signal in signals {
+        for interpreter in workers.interpreters.all() {
+            let state = states.of(&interpreter, main);
+            state.attached(|py| interpreter.world.publish_signal(py, name(signal), signal));
+        }
+    }
+}
