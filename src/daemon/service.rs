@@ -34,6 +34,9 @@ const ENDING: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
 /// How often a new process looks whether those of older configurations have gone.
 const LOOK_FOR_OLDER: Duration = Duration::from_millis(20);
 
+/// When the supervisor kills a process whose shutdown-timeout is 0.
+const NO_BOUND: Duration = Duration::from_secs(60);
+
 /// Beyond its shutdown-timeout an older process is not waited for longer than this.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -110,8 +113,11 @@ impl Service {
     /// A service is not to run twice, so the processes of older configurations, which are told to end as soon as
     /// all new ones are ready, are given the time to. The process ends here if it is told to meanwhile.
     fn wait_for_older(&self, launch: &Launch, status: &StatusPage) {
-        let patience = Duration::from_millis(launch.shutdown_timeout_ms) + GRACE;
-        let latest = Instant::now() + patience;
+        let patience = match launch.shutdown_timeout_ms {
+            0 => NO_BOUND,
+            milliseconds => Duration::from_millis(milliseconds),
+        };
+        let latest = Instant::now() + patience + GRACE;
         let mut may_run = false;
         while !may_run || (status.is_used_by_older(launch.generation) && Instant::now() < latest) {
             match self.control.receive(may_run.then_some(LOOK_FOR_OLDER)) {
