@@ -71,7 +71,7 @@ fn options_with_an_effect() {
         "processes=2 threads=4 umask=0027 home=/srv/blog lang=C.UTF-8 locale= chroot=/jail \
          python-home=venv python=/usr/bin/python3.13 python-path=/a:/b: switch-interval=0.01 \
          display-name='%{GROUP} live' stack-size=512K listen-backlog=7 connect-timeout=500ms \
-         socket-timeout=0 shutdown-timeout=1m graceful-timeout=30 send-buffer-size=64K \
+         socket-timeout=0 queue-timeout=2 shutdown-timeout=1m graceful-timeout=30 send-buffer-size=64K \
          receive-buffer-size=0 socket-user=bob cpu-priority=-5 memory-limit=1G virtual-memory-limit=0",
     );
     assert_eq!((group.processes, group.threads, group.umask), (2, 4, Some(0o27)));
@@ -82,7 +82,8 @@ fn options_with_an_effect() {
     assert_eq!(group.display_name, "(wsgi:blog) live");
     assert_eq!(group.stack_size, Some(512 << 10));
     assert_eq!(group.connect_timeout, Duration::from_millis(500));
-    assert_eq!(group.socket_timeout, None);
+    assert_eq!((group.socket_timeout, group.queue_timeout), (None, Some(Duration::from_secs(2))));
+    assert_eq!(parsed("queue-timeout=0").queue_timeout, None);
     assert_eq!(group.shutdown_timeout, Duration::from_secs(60));
     assert_eq!((group.send_buffer_size, group.receive_buffer_size), (Some(64 << 10), None));
     assert_eq!((group.socket_user, group.cpu_priority), (Some(1001), Some(-5)));

@@ -65,6 +65,8 @@ pub struct ProcessGroup {
     pub connect_timeout: Duration,
     /// None means httpd's `Timeout`.
     pub socket_timeout: Option<Duration>,
+    /// None means no bound of its own.
+    pub queue_timeout: Option<Duration>,
     /// Zero means no bound.
     pub shutdown_timeout: Duration,
     pub graceful_timeout: Duration,
@@ -94,7 +96,6 @@ pub struct Pending {
     /// Zero means graceful-timeout.
     pub eviction_timeout: Duration,
     pub restart_interval: Duration,
-    pub queue_timeout: Duration,
     pub header_buffer_size: u64,
     pub response_buffer_size: u64,
     /// None means socket-timeout.
@@ -115,7 +116,6 @@ impl Default for Pending {
             interrupt_timeout: Duration::ZERO,
             eviction_timeout: Duration::ZERO,
             restart_interval: Duration::ZERO,
-            queue_timeout: Duration::ZERO,
             header_buffer_size: 32 * 1024,
             response_buffer_size: 8 * 1024 * 1024,
             response_socket_timeout: None,
@@ -152,6 +152,7 @@ impl ProcessGroup {
             listen_backlog: 100,
             connect_timeout: Duration::from_secs(15),
             socket_timeout: None,
+            queue_timeout: None,
             shutdown_timeout: Duration::from_secs(5),
             graceful_timeout: Duration::from_secs(15),
             send_buffer_size: None,

@@ -48,6 +48,7 @@ fn describe(trouble: &Trouble, group: &str) -> (u16, Message) {
     match trouble {
         Trouble::Unavailable(text) => (503, Message::new(231, text.clone())),
         Trouble::TimedOut(text) => (504, Message::new(232, text.clone())),
+        Trouble::Queued(text) => (504, Message::new(225, text.clone())),
         Trouble::Died => {
             let text = format!(
                 "the process of group '{group}' that ran the request ended before the answer was complete; the \

@@ -354,6 +354,7 @@ pub fn child_init(lifetime: Lifetime) {
     let timeout = main_server().timeout();
     let clients = configuration.global.groups.groups().iter().map(|group| {
         let listener = listeners.get(&group.name)?;
+        let socket_timeout = group.socket_timeout.unwrap_or(timeout);
         Some(Client {
             group: group.name.clone(),
             path: listener.path.clone(),
@@ -361,7 +362,8 @@ pub fn child_init(lifetime: Lifetime) {
             processes: group.processes,
             threads: group.processes as usize * group.threads as usize,
             connect_timeout: group.connect_timeout,
-            socket_timeout: group.socket_timeout.filter(|time| !time.is_zero()).unwrap_or(timeout),
+            socket_timeout,
+            queue_timeout: group.queue_timeout.filter(|limit| *limit <= socket_timeout),
             send_buffer_size: group.send_buffer_size,
             receive_buffer_size: group.receive_buffer_size,
             pool: Default::default(),
