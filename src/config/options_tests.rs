@@ -72,7 +72,7 @@ fn options_with_an_effect() {
          python-home=venv python=/usr/bin/python3.13 python-path=/a:/b: switch-interval=0.01 \
          display-name='%{GROUP} live' stack-size=512K listen-backlog=7 connect-timeout=500ms \
          socket-timeout=0 queue-timeout=2 shutdown-timeout=1m graceful-timeout=30 send-buffer-size=64K \
-         receive-buffer-size=0 socket-user=bob cpu-priority=-5 memory-limit=1G virtual-memory-limit=0",
+         receive-buffer-size=0 response-socket-timeout=3 socket-user=bob cpu-priority=-5 memory-limit=1G virtual-memory-limit=0",
     );
     assert_eq!((group.processes, group.threads, group.umask), (2, 4, Some(0o27)));
     assert_eq!(group.home, Some("/srv/blog".into()));
@@ -86,6 +86,7 @@ fn options_with_an_effect() {
     assert_eq!(parsed("queue-timeout=0").queue_timeout, None);
     assert_eq!(group.shutdown_timeout, Duration::from_secs(60));
     assert_eq!((group.send_buffer_size, group.receive_buffer_size), (Some(64 << 10), None));
+    assert_eq!(group.response.socket_timeout, Some(Duration::from_secs(3)));
     assert_eq!((group.socket_user, group.cpu_priority), (Some(1001), Some(-5)));
     assert_eq!((group.memory_limit, group.virtual_memory_limit), (Some(1 << 30), None));
 }

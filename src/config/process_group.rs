@@ -77,11 +77,19 @@ pub struct ProcessGroup {
     pub cpu_priority: Option<i32>,
     pub memory_limit: Option<u64>,
     pub virtual_memory_limit: Option<u64>,
+    pub response: ResponseOptions,
     /// Owner that a script must have, as a uid or a gid.
     pub script_user: Option<u32>,
     pub script_group: Option<u32>,
     /// What is read and checked, but acted on by nobody yet.
     pub pending: Pending,
+}
+
+/// How answers are passed on to the client.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ResponseOptions {
+    /// The longest silence of a client that does not read; None means httpd's `Timeout`.
+    pub socket_timeout: Option<Duration>,
 }
 
 /// Options that are accepted now and take effect with a later change; zero means off.
@@ -98,8 +106,6 @@ pub struct Pending {
     pub restart_interval: Duration,
     pub header_buffer_size: u64,
     pub response_buffer_size: u64,
-    /// None means socket-timeout.
-    pub response_socket_timeout: Option<Duration>,
     pub response_flush_delay: Duration,
     pub cpu_time_limit: Duration,
     pub server_metrics: bool,
@@ -118,7 +124,6 @@ impl Default for Pending {
             restart_interval: Duration::ZERO,
             header_buffer_size: 32 * 1024,
             response_buffer_size: 8 * 1024 * 1024,
-            response_socket_timeout: None,
             response_flush_delay: Duration::from_millis(5),
             cpu_time_limit: Duration::ZERO,
             server_metrics: false,
@@ -161,6 +166,7 @@ impl ProcessGroup {
             cpu_priority: None,
             memory_limit: None,
             virtual_memory_limit: None,
+            response: ResponseOptions::default(),
             script_user: None,
             script_group: None,
             pending: Pending::default(),

@@ -6,6 +6,7 @@
 
 use super::os;
 use super::status::{SLOTS, StatusPage};
+use crate::config::process_group::ResponseOptions;
 use crate::request::{BodyError, Request};
 use crate::wire::frame::{self, HEADER, Inbox, Kind};
 use crate::wire::request as payload;
@@ -41,6 +42,7 @@ pub struct Client {
     pub socket_timeout: Duration,
     /// How long a request may wait for a worker thread; None where socket-timeout is the limit.
     pub queue_timeout: Option<Duration>,
+    pub response: ResponseOptions,
     pub send_buffer_size: Option<usize>,
     pub receive_buffer_size: Option<usize>,
     pub pool: Mutex<Vec<Channel>>,

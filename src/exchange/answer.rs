@@ -8,6 +8,7 @@ use crate::apache::brigade::{Aborted, Input, Output};
 use crate::apache::log;
 use crate::apache::module::Flow;
 use crate::apache::request::{Request, Table};
+use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
 use crate::log::{Level, Message};
 use crate::request::{BodyError, Outcome};
@@ -52,6 +53,8 @@ pub struct Answer<'a, 'r> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     Client,
+    /// The client did not read for too long.
+    Silence,
     /// An output filter failed.
     Filter,
 }
@@ -60,16 +63,22 @@ impl From<Aborted> for Cut {
     fn from(aborted: Aborted) -> Cut {
         match aborted {
             Aborted::ByClient => Cut::Client,
+            Aborted::OutOfTime => Cut::Silence,
             Aborted::ByFilter => Cut::Filter,
         }
     }
 }
 
 impl<'a, 'r> Answer<'a, 'r> {
-    pub fn new(request: &'a Request<'r>, input: Input<'a, 'r>, settings: &Settings) -> Self {
+    pub fn new(
+        request: &'a Request<'r>,
+        input: Input<'a, 'r>,
+        settings: &Settings,
+        options: &ResponseOptions,
+    ) -> Self {
         Answer {
             request,
-            output: Output::new(request),
+            output: Output::new(request, options.socket_timeout),
             input,
             error_override: settings.error_override(),
             overridden: None,
@@ -103,6 +112,11 @@ impl<'a, 'r> Answer<'a, 'r> {
             Cut::Client => {
                 let text = "the client closed the connection before it had the whole answer";
                 self.log(Level::Info, Message::new(221, text).to_string().as_bytes());
+            }
+            Cut::Silence => {
+                let text = "the client did not read for longer than response-socket-timeout of WSGIDaemonProcess, or \
+                            httpd's Timeout, allows; the rest of the answer is dropped";
+                self.log(Level::Info, Message::new(226, text).to_string().as_bytes());
             }
             Cut::Filter => self.filter_failed(),
         }

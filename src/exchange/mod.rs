@@ -35,7 +35,9 @@ pub fn run(request: &Request<'_>, client: &Client, wsgi: &WsgiRequest<'_>, setti
         let _ = input.read_ready(TRAVELLING_BODY as usize, &mut first);
     }
     match client.open(wsgi, &first) {
-        Ok(conversation) => relay::relay(Answer::new(request, input, settings), conversation),
+        Ok(conversation) => {
+            relay::relay(Answer::new(request, input, settings, &client.response), conversation)
+        }
         Err(trouble) => {
             let (status, message) = describe(&trouble, &client.group);
             log::request(request, Level::Error, message.to_string().as_bytes());

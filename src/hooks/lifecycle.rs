@@ -11,7 +11,7 @@ use crate::apache::server::{self, Server, main_server, servers};
 use crate::config::check::{self, Files};
 use crate::config::global::{HashSeed, PythonOptions, Server as ConfiguredServer, ServerConfig};
 use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions, without_gil};
-use crate::config::process_group::{Origin, ProcessGroup};
+use crate::config::process_group::{Origin, ProcessGroup, ResponseOptions};
 use crate::config::settings::Settings;
 use crate::config::{options::Accounts, plan};
 use crate::daemon::client::Client;
@@ -364,6 +364,9 @@ pub fn child_init(lifetime: Lifetime) {
             connect_timeout: group.connect_timeout,
             socket_timeout,
             queue_timeout: group.queue_timeout.filter(|limit| *limit <= socket_timeout),
+            response: ResponseOptions {
+                socket_timeout: group.response.socket_timeout.or(group.socket_timeout),
+            },
             send_buffer_size: group.send_buffer_size,
             receive_buffer_size: group.receive_buffer_size,
             pool: Default::default(),
