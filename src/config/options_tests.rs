@@ -72,7 +72,7 @@ fn options_with_an_effect() {
          python-home=venv python=/usr/bin/python3.13 python-path=/a:/b: switch-interval=0.01 \
          display-name='%{GROUP} live' stack-size=512K listen-backlog=7 connect-timeout=500ms \
          socket-timeout=0 queue-timeout=2 shutdown-timeout=1m graceful-timeout=30 send-buffer-size=64K \
-         receive-buffer-size=0 response-socket-timeout=3 socket-user=bob cpu-priority=-5 memory-limit=1G virtual-memory-limit=0",
+         receive-buffer-size=0 response-socket-timeout=3 response-flush-delay=10 response-buffer-size=64K socket-user=bob cpu-priority=-5 memory-limit=1G virtual-memory-limit=0",
     );
     assert_eq!((group.processes, group.threads, group.umask), (2, 4, Some(0o27)));
     assert_eq!(group.home, Some("/srv/blog".into()));
@@ -87,6 +87,11 @@ fn options_with_an_effect() {
     assert_eq!(group.shutdown_timeout, Duration::from_secs(60));
     assert_eq!((group.send_buffer_size, group.receive_buffer_size), (Some(64 << 10), None));
     assert_eq!(group.response.socket_timeout, Some(Duration::from_secs(3)));
+    assert_eq!(group.response.flush_delay, Duration::from_millis(10));
+    assert_eq!(
+        (group.response.buffer_size, parsed("response-buffer-size=0").response.buffer_size),
+        (65536, 8 << 20)
+    );
     assert_eq!((group.socket_user, group.cpu_priority), (Some(1001), Some(-5)));
     assert_eq!((group.memory_limit, group.virtual_memory_limit), (Some(1 << 30), None));
 }
@@ -104,17 +109,15 @@ fn variables_keep_their_blanks_and_equal_signs() {
 #[test]
 fn options_for_later_are_read_and_named() {
     let definition = define(
-        "blog maximum-requests=1000 request-timeout=2m response-flush-delay=10 header-buffer-size=0 \
-         response-buffer-size=65536 server-metrics=on cpu-time-limit=1h threads=1",
+        "blog maximum-requests=1000 request-timeout=2m header-buffer-size=0 \
+         server-metrics=on cpu-time-limit=1h threads=1",
     )
     .unwrap();
     let later = &definition.group.pending;
     assert_eq!((later.maximum_requests, later.header_buffer_size), (1000, 32768));
-    assert_eq!(later.response_buffer_size, 65536);
     assert_eq!(later.request_timeout, Duration::from_secs(120));
-    assert_eq!(later.response_flush_delay, Duration::from_millis(10));
     assert!(later.server_metrics);
-    assert_eq!(definition.pending.len(), 7);
+    assert_eq!(definition.pending.len(), 5);
     assert!(!definition.pending.contains(&"threads"));
 }
 

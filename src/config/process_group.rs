@@ -86,10 +86,24 @@ pub struct ProcessGroup {
 }
 
 /// How answers are passed on to the client.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ResponseOptions {
     /// The longest silence of a client that does not read; None means httpd's `Timeout`.
     pub socket_timeout: Option<Duration>,
+    /// The most of an answer that is held back until all of it is there.
+    pub buffer_size: usize,
+    /// How long data waits for more when a daemon pauses.
+    pub flush_delay: Duration,
+}
+
+impl Default for ResponseOptions {
+    fn default() -> Self {
+        ResponseOptions {
+            socket_timeout: None,
+            buffer_size: 8 * 1024 * 1024,
+            flush_delay: Duration::from_millis(5),
+        }
+    }
 }
 
 /// Options that are accepted now and take effect with a later change; zero means off.
@@ -105,8 +119,6 @@ pub struct Pending {
     pub eviction_timeout: Duration,
     pub restart_interval: Duration,
     pub header_buffer_size: u64,
-    pub response_buffer_size: u64,
-    pub response_flush_delay: Duration,
     pub cpu_time_limit: Duration,
     pub server_metrics: bool,
 }
@@ -123,8 +135,6 @@ impl Default for Pending {
             eviction_timeout: Duration::ZERO,
             restart_interval: Duration::ZERO,
             header_buffer_size: 32 * 1024,
-            response_buffer_size: 8 * 1024 * 1024,
-            response_flush_delay: Duration::from_millis(5),
             cpu_time_limit: Duration::ZERO,
             server_metrics: false,
         }

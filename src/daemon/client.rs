@@ -341,6 +341,11 @@ pub struct Conversation<'a> {
 }
 
 impl Conversation<'_> {
+    /// `response-flush-delay` of the process group.
+    pub fn flush_delay(&self) -> Duration {
+        self.client.response.flush_delay
+    }
+
     /// Name of the process group.
     pub fn group(&self) -> &str {
         &self.client.group
@@ -360,6 +365,18 @@ impl Conversation<'_> {
             }
             Err(_) => true,
         }
+    }
+
+    /// The same until `end`.
+    pub fn is_ready_until(&mut self, end: Instant) -> bool {
+        while !self.is_ready() {
+            let left = left_until(end);
+            // What fails here fails again when the frame is read.
+            if left.is_zero() || matches!(os::readable(self.channel.stream.as_fd(), Some(left)), Ok(false)) {
+                return false;
+            }
+        }
+        true
     }
 
     /// The next frame, waiting for it as long as socket-timeout allows.

@@ -366,6 +366,7 @@ pub fn child_init(lifetime: Lifetime) {
             queue_timeout: group.queue_timeout.filter(|limit| *limit <= socket_timeout),
             response: ResponseOptions {
                 socket_timeout: group.response.socket_timeout.or(group.socket_timeout),
+                ..group.response.clone()
             },
             send_buffer_size: group.send_buffer_size,
             receive_buffer_size: group.receive_buffer_size,

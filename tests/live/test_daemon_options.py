@@ -126,6 +126,31 @@ def test_several_processes_share_the_work(server: Httpd):
         wait_for(both, "requests in both processes", timeout=20)
 
 
+@pytest.mark.ours
+def test_an_answer_is_held_back_for_ranges_up_to_response_buffer_size(serve_once):
+    server = serve_once.prepare(
+        "WSGIDaemonProcess usual python-home=@PYTHON@ response-flush-delay=2s\n"
+        "WSGIDaemonProcess small python-home=@PYTHON@ response-flush-delay=2s response-buffer-size=65536\n"
+        "WSGIScriptAlias /usual @ROOT@/pieces.wsgi process-group=usual\n"
+        "WSGIScriptAlias /small @ROOT@/pieces.wsgi process-group=small\n"
+    )
+    (server.root / "pieces.wsgi").write_text(
+        "def application(environ, start_response):\n"
+        "    size = int(environ['QUERY_STRING'])\n"
+        "    start_response('200 OK', [('Content-Length', str(size)), ('Accept-Ranges', 'bytes')])\n"
+        "    return (b'x' * 1000 for _ in range(size // 1000))\n"
+    )
+    server.start()
+
+    def status(group: str, size: int) -> int:
+        answer = server.get(f"/{group}?{size}", headers={"Range": "bytes=5-9"})
+        assert len(answer.content) == (5 if answer.status_code == 206 else size)
+        return answer.status_code
+
+    assert [status("small", 60_000), status("small", 70_000)] == [206, 200]
+    assert [status("usual", 70_000), status("usual", 8_000_000), status("usual", 9_000_000)] == [206, 206, 200]
+
+
 @pytest.mark.skipif(not IS_ROOT, reason="only root can give files away")
 @pytest.mark.ours
 def test_scripts_of_a_stranger_are_refused(serve_once):

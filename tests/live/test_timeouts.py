@@ -29,7 +29,18 @@ class Endless:
     def close(self):
         open(self.mark, "x").close()
 
+def pieces(folder):
+    yield b"first "
+    yield b"second "
+    until = time.monotonic() + 10
+    while not os.path.exists(os.path.join(folder, "go-on")) and time.monotonic() < until:
+        time.sleep(0.01)
+    yield b"last"
+
 def application(environ, start_response):
+    if environ["PATH_INFO"] == "/pieces":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return pieces(environ["QUERY_STRING"])
     if environ["PATH_INFO"] == "/endless":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return Endless(environ["QUERY_STRING"])
@@ -48,6 +59,10 @@ WSGIDaemonProcess slow python-home=@PYTHON@ threads=1 socket-timeout=1
 WSGIDaemonProcess site python-home=@PYTHON@ threads=2
 WSGIDaemonProcess short python-home=@PYTHON@ threads=1 response-socket-timeout=500ms
 WSGIDaemonProcess default python-home=@PYTHON@ threads=1 socket-timeout=500ms
+WSGIDaemonProcess at-once python-home=@PYTHON@ threads=1 response-flush-delay=0
+WSGIDaemonProcess later python-home=@PYTHON@ threads=1 response-flush-delay=400
+WSGIScriptAlias /at-once @ROOT@/waits.wsgi process-group=at-once
+WSGIScriptAlias /later @ROOT@/waits.wsgi process-group=later
 WSGIScriptAlias /short @ROOT@/waits.wsgi process-group=short
 WSGIScriptAlias /default @ROOT@/waits.wsgi process-group=default
 Listen 127.0.0.1:@TLS@
@@ -105,7 +120,7 @@ def test_path_info_that_is_refused_is_404(server: Httpd):
 def test_a_socket_that_was_removed_is_503(serve_once):
     server = started(serve_once.prepare(CONFIGURATION))
     sockets = [path for path in (server.root / "run").iterdir() if path.is_socket()]
-    assert len(sockets) == 4
+    assert len(sockets) == 6
     for path in sockets:
         path.unlink()
     assert server.get("/site/").status_code == 503
@@ -168,3 +183,35 @@ def test_the_body_of_a_client_is_waited_for_as_long_as_httpd_says(server: Httpd)
             assert not connection.closed_by_server(within=1)
             connection.send(b"defghij")
             assert connection.answer().body == b"abcdefghij"
+
+
+@pytest.mark.parametrize(
+    "group, least, most", [("at-once", 0, 0.3), ("site", 0.005, 0.3), ("later", 0.4, 0.7)], ids=["0", "default", "400"]
+)
+def test_data_of_an_application_that_pauses_leaves_after_the_delay(server: Httpd, group: str, least: float, most: float):
+    """The best of several attempts: another process may have had the processor in one of them."""
+    taken = []
+    for attempt in range(5):
+        folder = server.root / "pieces" / f"{group}-{attempt}"
+        folder.mkdir(parents=True)
+        with raw_http.Connection(server.ports["PORT"], timeout=5) as connection:
+            begun = time.monotonic()
+            connection.send(f"GET /{group}/pieces?{folder} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            received = b""
+            while b"second " not in received:
+                received += connection.socket.recv(65536)
+            taken.append(time.monotonic() - begun)
+            (folder / "go-on").touch()
+            while not received.endswith(b"0\r\n\r\n"):
+                received += connection.socket.recv(65536)
+            assert b"last" in received
+        if group == "later":
+            assert b"first second " in received, "one chunk"
+    assert least <= min(taken) < most
+
+
+def test_the_end_of_an_answer_waits_for_no_delay(server: Httpd):
+    begun = time.monotonic()
+    for _ in range(5):
+        assert server.post("/later/", content=b"whole").content == b"whole"
+    assert time.monotonic() - begun < 5 * 0.4
