@@ -53,22 +53,36 @@ pub struct Definition {
     pub requested: RequestedIdentity,
     /// Names of options on the line that have no effect yet.
     pub pending: Vec<&'static str>,
+    /// Names of those for which nothing needs to be done.
+    pub unneeded: Vec<&'static str>,
 }
 
 struct DaemonOption {
     name: &'static str,
-    effective: bool,
+    effect: Effect,
     set: Setter,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Effect {
+    Now,
+    Later,
+    /// Existing configurations have it.
+    Never,
 }
 
 type Setter = fn(&mut Definition, &str, &Reader<'_>) -> Result<(), String>;
 
 const fn option(name: &'static str, set: Setter) -> DaemonOption {
-    DaemonOption { name, effective: true, set }
+    DaemonOption { name, effect: Effect::Now, set }
 }
 
 const fn pending(name: &'static str, set: Setter) -> DaemonOption {
-    DaemonOption { name, effective: false, set }
+    DaemonOption { name, effect: Effect::Later, set }
+}
+
+const fn unneeded(name: &'static str, set: Setter) -> DaemonOption {
+    DaemonOption { name, effect: Effect::Never, set }
 }
 
 #[rustfmt::skip]
@@ -99,6 +113,7 @@ const OPTIONS: &[DaemonOption] = &[
     option("graceful-timeout", |d, v, _| set(&mut d.group.graceful_timeout, seconds(v))),
     option("send-buffer-size", |d, v, _| set(&mut d.group.send_buffer_size, buffer(v, 512))),
     option("receive-buffer-size", |d, v, _| set(&mut d.group.receive_buffer_size, buffer(v, 512))),
+    unneeded("header-buffer-size", |_, v, _| size_from(v, 8192).map(drop)),
     option("response-socket-timeout", |d, v, _| set(&mut d.group.response.socket_timeout, seconds(v).map(unless_zero))),
     option("response-buffer-size", |d, v, _| set(&mut d.group.response.buffer_size, buffer(v, 65536).map(|n| n.unwrap_or(8 << 20)))),
     option("response-flush-delay", |d, v, _| set(&mut d.group.response.flush_delay, duration(v, Unit::Milliseconds))),
@@ -114,7 +129,6 @@ const OPTIONS: &[DaemonOption] = &[
     pending("interrupt-timeout", |d, v, _| set(&mut d.group.pending.interrupt_timeout, seconds(v))),
     pending("eviction-timeout", |d, v, _| set(&mut d.group.pending.eviction_timeout, seconds(v))),
     pending("restart-interval", |d, v, _| set(&mut d.group.pending.restart_interval, seconds(v))),
-    pending("header-buffer-size", |d, v, _| set(&mut d.group.pending.header_buffer_size, size_from(v, 8192).map(|n| or(n, 32 << 10)))),
     option("script-user", |d, v, r| set(&mut d.group.script_user, any_user(v, r).map(|u| Some(u.uid)))),
     option("script-group", |d, v, r| set(&mut d.group.script_group, group(v, r).map(Some))),
     pending("cpu-time-limit", |d, v, _| set(&mut d.group.pending.cpu_time_limit, seconds(v))),
@@ -126,7 +140,8 @@ pub fn parse(words: &[String], origin: Origin, reader: &Reader<'_>) -> Result<De
     let (name, options) = words.split_first().ok_or("the name of the process group is missing")?;
     check_name(name)?;
     let group = ProcessGroup::new(name, origin);
-    let mut definition = Definition { group, requested: RequestedIdentity::default(), pending: Vec::new() };
+    let requested = RequestedIdentity::default();
+    let mut definition = Definition { group, requested, pending: Vec::new(), unneeded: Vec::new() };
     for word in options {
         apply(&mut definition, word, reader).map_err(|error| format!("process group '{name}': {error}"))?;
     }
@@ -169,8 +184,10 @@ fn apply(definition: &mut Definition, word: &str, reader: &Reader<'_>) -> Result
     if value.contains('\0') {
         return Err(format!("option '{name}': the value contains a NUL byte: remove it"));
     }
-    if !row.effective {
-        definition.pending.push(row.name);
+    match row.effect {
+        Effect::Now => {}
+        Effect::Later => definition.pending.push(row.name),
+        Effect::Never => definition.unneeded.push(row.name),
     }
     (row.set)(definition, value, reader).map_err(|error| format!("option '{name}': {error}"))
 }
@@ -190,10 +207,6 @@ fn unless_zero(duration: Duration) -> Option<Duration> {
 
 fn not_empty(value: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_string())
-}
-
-fn or(size: u64, default: u64) -> u64 {
-    if size == 0 { default } else { size }
 }
 
 /// A size for the system; None for 0, which leaves the choice to it.

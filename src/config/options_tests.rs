@@ -72,7 +72,8 @@ fn options_with_an_effect() {
          python-home=venv python=/usr/bin/python3.13 python-path=/a:/b: switch-interval=0.01 \
          display-name='%{GROUP} live' stack-size=512K listen-backlog=7 connect-timeout=500ms \
          socket-timeout=0 queue-timeout=2 shutdown-timeout=1m graceful-timeout=30 send-buffer-size=64K \
-         receive-buffer-size=0 response-socket-timeout=3 response-flush-delay=10 response-buffer-size=64K socket-user=bob cpu-priority=-5 memory-limit=1G virtual-memory-limit=0",
+         receive-buffer-size=0 response-socket-timeout=3 response-flush-delay=10 \
+         response-buffer-size=64K socket-user=bob cpu-priority=-5 memory-limit=1G virtual-memory-limit=0",
     );
     assert_eq!((group.processes, group.threads, group.umask), (2, 4, Some(0o27)));
     assert_eq!(group.home, Some("/srv/blog".into()));
@@ -108,17 +109,23 @@ fn variables_keep_their_blanks_and_equal_signs() {
 
 #[test]
 fn options_for_later_are_read_and_named() {
-    let definition = define(
-        "blog maximum-requests=1000 request-timeout=2m header-buffer-size=0 \
-         server-metrics=on cpu-time-limit=1h threads=1",
-    )
-    .unwrap();
+    let definition =
+        define("blog maximum-requests=1000 request-timeout=2m server-metrics=on cpu-time-limit=1h threads=1")
+            .unwrap();
     let later = &definition.group.pending;
-    assert_eq!((later.maximum_requests, later.header_buffer_size), (1000, 32768));
+    assert_eq!(later.maximum_requests, 1000);
     assert_eq!(later.request_timeout, Duration::from_secs(120));
     assert!(later.server_metrics);
-    assert_eq!(definition.pending.len(), 5);
+    assert_eq!(definition.pending.len(), 4);
     assert!(!definition.pending.contains(&"threads"));
+}
+
+#[test]
+fn options_without_need_are_checked_and_named() {
+    let definition = define("blog header-buffer-size=8192 threads=1").unwrap();
+    assert_eq!((definition.unneeded.as_slice(), definition.pending.len()), (&["header-buffer-size"][..], 0));
+    assert!(error("header-buffer-size=8191").contains("expected 0 or a size of at least 8192"));
+    assert!(define("blog header-buffer-size=0").is_ok());
 }
 
 #[test]
@@ -175,7 +182,7 @@ fn every_option_is_documented_where_it_belongs() {
     let (_, options) = page.split_once("## WSGIDaemonProcess options").unwrap();
     let (effective, pending) = options.split_once("**Read and checked").unwrap();
     for row in OPTIONS {
-        let part = if row.effective { effective } else { pending };
+        let part = if row.effect == Effect::Later { pending } else { effective };
         assert!(part.contains(&format!("`{}`", row.name)), "{} is missing in docs/directives.md", row.name);
     }
 }

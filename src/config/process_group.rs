@@ -118,7 +118,6 @@ pub struct Pending {
     /// Zero means graceful-timeout.
     pub eviction_timeout: Duration,
     pub restart_interval: Duration,
-    pub header_buffer_size: u64,
     pub cpu_time_limit: Duration,
     pub server_metrics: bool,
 }
@@ -134,7 +133,6 @@ impl Default for Pending {
             interrupt_timeout: Duration::ZERO,
             eviction_timeout: Duration::ZERO,
             restart_interval: Duration::ZERO,
-            header_buffer_size: 32 * 1024,
             cpu_time_limit: Duration::ZERO,
             server_metrics: false,
         }

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import raw_http
 from httpd import IS_ROOT, LIVE_PYTHON, Httpd
 from waiting import wait_for
 
@@ -124,6 +125,29 @@ def test_several_processes_share_the_work(server: Httpd):
             return len(pids) == 2
 
         wait_for(both, "requests in both processes", timeout=20)
+
+
+@pytest.mark.ours
+def test_a_header_of_a_megabyte_needs_no_header_buffer_size(serve_once):
+    server = serve_once.prepare(
+        "WSGIDaemonProcess site python-home=@PYTHON@ header-buffer-size=8192\n"
+        "WSGIScriptAlias / @ROOT@/header.wsgi process-group=site\n"
+    )
+    (server.root / "header.wsgi").write_text(
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [('X-Long', 'x' * 1_000_000), ('Content-Length', '2')])\n"
+        "    return [b'ok']\n"
+    )
+    server.start()
+    assert "header-buffer-size" in server.wait_for_log("wsgi:info.*WSGI114")
+    with raw_http.Connection(server.ports["PORT"]) as connection:
+        connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = b""
+        while not received.endswith(b"\r\n\r\nok"):
+            piece = connection.socket.recv(1 << 20)
+            assert piece, received[:300]
+            received += piece
+    assert received.startswith(b"HTTP/1.1 200 ") and b"\r\nX-Long: " + b"x" * 1_000_000 + b"\r\n" in received
 
 
 @pytest.mark.ours
