@@ -24,7 +24,8 @@ def application(environ, start_response):
     name, _, folder = environ["QUERY_STRING"].partition("@")
     open(os.path.join(folder, name + ".ran"), "x").close()
     until = time.monotonic() + 20
-    while environ["PATH_INFO"] == "/hold" and not os.path.exists(os.path.join(folder, "go-on")) and time.monotonic() < until:
+    go_on = os.path.join(folder, "go-on")
+    while environ["PATH_INFO"] == "/hold" and not os.path.exists(go_on) and time.monotonic() < until:
         time.sleep(0.01)
     body = environ["wsgi.input"].read()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])

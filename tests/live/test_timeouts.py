@@ -188,7 +188,7 @@ def test_the_body_of_a_client_is_waited_for_as_long_as_httpd_says(server: Httpd)
 @pytest.mark.parametrize(
     "group, least, most", [("at-once", 0, 0.3), ("site", 0.005, 0.3), ("later", 0.4, 0.7)], ids=["0", "default", "400"]
 )
-def test_data_of_an_application_that_pauses_leaves_after_the_delay(server: Httpd, group: str, least: float, most: float):
+def test_data_leaves_after_the_delay(server: Httpd, group: str, least: float, most: float):
     """The best of several attempts: another process may have had the processor in one of them."""
     taken = []
     for attempt in range(5):
