@@ -10,6 +10,7 @@ use crate::request::BodyError;
 use crate::sys::httpd::*;
 use crate::sys::shim;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 use std::{mem, ptr};
 
 /// What httpd's input filters give for the body of a request.
@@ -189,6 +190,8 @@ unsafe extern "C" fn sink(filter: *mut ap_filter_t, brigade: *mut apr_bucket_bri
 pub struct Output<'a, 'r> {
     request: &'a Request<'r>,
     brigade: *mut apr_bucket_brigade,
+    /// How long the client may go without reading; None leaves that to httpd.
+    silence: Option<Duration>,
 }
 
 /// How much of a file is read at a time.
@@ -199,13 +202,15 @@ const READ_AT_ONCE: usize = 256 * 1024;
 pub enum Aborted {
     /// The client is gone.
     ByClient,
+    /// The client did not read for too long.
+    OutOfTime,
     /// A filter has refused.
     ByFilter,
 }
 
 impl<'a, 'r> Output<'a, 'r> {
-    pub fn new(request: &'a Request<'r>) -> Self {
-        Output { request, brigade: new_brigade(request) }
+    pub fn new(request: &'a Request<'r>, silence: Option<Duration>) -> Self {
+        Output { request, brigade: new_brigade(request), silence }
     }
 
     fn insert(&self, bucket: *mut apr_bucket) {
@@ -329,13 +334,28 @@ impl<'a, 'r> Output<'a, 'r> {
     fn pass_to(&self, filters: *mut ap_filter_t) -> Result<(), Aborted> {
         self.request.mark_begun();
         // SAFETY: filters and brigade belong to this request.
-        let status = unsafe { api().ap_pass_brigade(filters, self.brigade) };
+        let status = self.limited(|| unsafe { api().ap_pass_brigade(filters, self.brigade) });
         // SAFETY: the brigade is ours; what a filter wanted to keep it has taken.
         unsafe { api().apr_brigade_cleanup(self.brigade.cast()) };
         if self.request.is_aborted() {
-            return Err(Aborted::ByClient);
+            return Err(if status == APR_TIMEUP { Aborted::OutOfTime } else { Aborted::ByClient });
         }
         if status != 0 { Err(Aborted::ByFilter) } else { Ok(()) }
+    }
+
+    /// Runs `pass` with the limit of this answer in the place of the one that httpd has set.
+    fn limited(&self, pass: impl FnOnce() -> apr_status_t) -> apr_status_t {
+        let Some((limit, socket)) = self.silence.zip(self.request.socket()) else { return pass() };
+        let limit = i64::try_from(limit.as_micros()).unwrap_or(i64::MAX);
+        let mut before = 0;
+        // SAFETY: the socket lives as long as the connection, which this thread serves.
+        unsafe { api().apr_socket_timeout_get(socket, &mut before) };
+        // SAFETY: as above.
+        unsafe { api().apr_socket_timeout_set(socket, limit) };
+        let status = pass();
+        // SAFETY: as above; one whose client is gone stays open until the connection ends.
+        unsafe { api().apr_socket_timeout_set(socket, before) };
+        status
     }
 }
 

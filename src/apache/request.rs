@@ -387,6 +387,15 @@ impl<'r> Request<'r> {
         unsafe { (*self.record().connection).keepalive = ap_conn_keepalive_e_AP_CONN_CLOSE };
     }
 
+    /// The client's socket; None for a stream of HTTP/2, which has none of its own.
+    pub(super) fn socket(&self) -> Option<*mut apr_socket_t> {
+        // SAFETY: the connection is alive.
+        self.connection()
+            .master
+            .is_null()
+            .then(|| unsafe { api().ap_get_conn_socket(self.record().connection) })
+    }
+
     pub fn is_aborted(&self) -> bool {
         self.connection().aborted != 0
     }
@@ -398,7 +407,7 @@ impl<'r> Request<'r> {
     /// Cuts an answer that has begun, so that it cannot look complete; false when none has.
     pub fn abort_if_begun(&self) -> bool {
         if self.begun.get() {
-            super::brigade::Output::new(self).cut();
+            super::brigade::Output::new(self, None).cut();
         }
         self.begun.get()
     }

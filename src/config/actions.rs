@@ -134,6 +134,9 @@ pub fn daemon_process(c: &mut Context<'_>, _: &'static str, words: &[String]) ->
         );
         note(c, Level::Info, 115, text);
     }
+    for option in &definition.unneeded {
+        no_effect(c, &format!("process group '{name}': {option}"));
+    }
     let user = definition.requested.user.as_ref();
     if !c.accounts.running_as_root() && user.is_some_and(|user| user.uid != c.accounts.httpd_user().uid) {
         let text = format!(
@@ -385,8 +388,8 @@ pub fn flag_without_effect(c: &mut Context<'_>, directive: &'static str, words: 
     Ok(())
 }
 
-fn no_effect(c: &mut Context<'_>, directive: &'static str) {
-    let text = format!("{directive} at {} is accepted, but has no effect: remove the line", c.origin);
+fn no_effect(c: &mut Context<'_>, what: &str) {
+    let text = format!("{what} at {} is accepted, but has no effect: remove it", c.origin);
     note(c, Level::Info, 114, text);
 }
 

@@ -162,7 +162,7 @@ fn the_whole_server_is_not_a_virtual_host() {
 
 #[test]
 fn daemon_groups_are_unique_and_remembered() {
-    let (mut site, mut global) = read(&["WSGIDaemonProcess blog threads=2 user=bob queue-timeout=5"]);
+    let (mut site, mut global) = read(&["WSGIDaemonProcess blog threads=2 user=bob server-metrics=on"]);
     assert_eq!(site.server.defined, ["blog"]);
     let codes: Vec<u16> = site.notes.iter().map(|(_, message)| message.code).collect();
     assert_eq!(codes, [115, 116]);

@@ -56,22 +56,36 @@ pub struct Definition {
     maximum_processes: Option<u32>,
     /// Names of options on the line that have no effect yet.
     pub pending: Vec<&'static str>,
+    /// Names of those for which nothing needs to be done.
+    pub unneeded: Vec<&'static str>,
 }
 
 struct DaemonOption {
     name: &'static str,
-    effective: bool,
+    effect: Effect,
     set: Setter,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Effect {
+    Now,
+    Later,
+    /// Existing configurations have it.
+    Never,
 }
 
 type Setter = fn(&mut Definition, &str, &Reader<'_>) -> Result<(), String>;
 
 const fn option(name: &'static str, set: Setter) -> DaemonOption {
-    DaemonOption { name, effective: true, set }
+    DaemonOption { name, effect: Effect::Now, set }
 }
 
 const fn pending(name: &'static str, set: Setter) -> DaemonOption {
-    DaemonOption { name, effective: false, set }
+    DaemonOption { name, effect: Effect::Later, set }
+}
+
+const fn unneeded(name: &'static str, set: Setter) -> DaemonOption {
+    DaemonOption { name, effect: Effect::Never, set }
 }
 
 #[rustfmt::skip]
@@ -102,10 +116,15 @@ const OPTIONS: &[DaemonOption] = &[
     option("listen-backlog", |d, v, _| set(&mut d.group.listen_backlog, integer(v, 1, 65535))),
     option("connect-timeout", |d, v, _| set(&mut d.group.connect_timeout, seconds(v))),
     option("socket-timeout", |d, v, _| set(&mut d.group.socket_timeout, seconds(v).map(unless_zero))),
+    option("queue-timeout", |d, v, _| set(&mut d.group.queue_timeout, seconds(v).map(unless_zero))),
     option("shutdown-timeout", |d, v, _| set(&mut d.group.shutdown_timeout, seconds(v))),
     option("graceful-timeout", |d, v, _| set(&mut d.group.graceful_timeout, seconds(v))),
     option("send-buffer-size", |d, v, _| set(&mut d.group.send_buffer_size, buffer(v, 512))),
     option("receive-buffer-size", |d, v, _| set(&mut d.group.receive_buffer_size, buffer(v, 512))),
+    unneeded("header-buffer-size", |_, v, _| size_from(v, 8192).map(drop)),
+    option("response-socket-timeout", |d, v, _| set(&mut d.group.response.socket_timeout, seconds(v).map(unless_zero))),
+    option("response-buffer-size", |d, v, _| set(&mut d.group.response.buffer_size, buffer(v, 65536).map(|n| n.unwrap_or(8 << 20)))),
+    option("response-flush-delay", |d, v, _| set(&mut d.group.response.flush_delay, duration(v, Unit::Milliseconds))),
     option("socket-user", |d, v, r| set(&mut d.group.socket_user, any_user(v, r).map(|u| Some(u.uid)))),
     option("cpu-priority", |d, v, _| set(&mut d.group.cpu_priority, integer(v, -20, 19).map(Some))),
     option("memory-limit", |d, v, _| set(&mut d.group.memory_limit, size(v).map(|n| (n > 0).then_some(n)))),
@@ -120,11 +139,6 @@ const OPTIONS: &[DaemonOption] = &[
     option("eviction-timeout", |d, v, _| set(&mut d.group.limits.eviction, limit(v))),
     option("restart-interval", |d, v, _| set(&mut d.group.limits.restart_interval, limit(v))),
     option("cpu-time-limit", |d, v, _| set(&mut d.group.limits.cpu_time, limit(v))),
-    pending("queue-timeout", |d, v, _| set(&mut d.group.pending.queue_timeout, seconds(v))),
-    pending("header-buffer-size", |d, v, _| set(&mut d.group.pending.header_buffer_size, size_from(v, 8192).map(|n| or(n, 32 << 10)))),
-    pending("response-buffer-size", |d, v, _| set(&mut d.group.pending.response_buffer_size, size_from(v, 65536).map(|n| or(n, 8 << 20)))),
-    pending("response-socket-timeout", |d, v, _| set(&mut d.group.pending.response_socket_timeout, seconds(v).map(unless_zero))),
-    pending("response-flush-delay", |d, v, _| set(&mut d.group.pending.response_flush_delay, duration(v, Unit::Milliseconds))),
     option("script-user", |d, v, r| set(&mut d.group.script_user, any_user(v, r).map(|u| Some(u.uid)))),
     option("script-group", |d, v, r| set(&mut d.group.script_group, group(v, r).map(Some))),
     pending("server-metrics", |d, v, _| set(&mut d.group.pending.server_metrics, on_off(v))),
@@ -142,6 +156,7 @@ pub fn parse(words: &[String], origin: Origin, reader: &Reader<'_>) -> Result<De
         minimum_processes: None,
         maximum_processes: None,
         pending: Vec::new(),
+        unneeded: Vec::new(),
     };
     let of_this_group = |error| format!("process group '{name}': {error}");
     for word in options {
@@ -202,8 +217,10 @@ fn apply(definition: &mut Definition, word: &str, reader: &Reader<'_>) -> Result
     if value.contains('\0') {
         return Err(format!("option '{name}': the value contains a NUL byte: remove it"));
     }
-    if !row.effective {
-        definition.pending.push(row.name);
+    match row.effect {
+        Effect::Now => {}
+        Effect::Later => definition.pending.push(row.name),
+        Effect::Never => definition.unneeded.push(row.name),
     }
     (row.set)(definition, value, reader).map_err(|error| format!("option '{name}': {error}"))
 }
@@ -244,10 +261,6 @@ fn unless_zero(duration: Duration) -> Option<Duration> {
 
 fn not_empty(value: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_string())
-}
-
-fn or(size: u64, default: u64) -> u64 {
-    if size == 0 { default } else { size }
 }
 
 /// A size for the system; None for 0, which leaves the choice to it.

@@ -73,8 +73,9 @@ fn options_with_an_effect() {
         "processes=2 threads=4 umask=0027 home=/srv/blog lang=C.UTF-8 locale= chroot=/jail \
          python-home=venv python=/usr/bin/python3.13 python-path=/a:/b: switch-interval=0.01 \
          display-name='%{GROUP} live' stack-size=512K listen-backlog=7 connect-timeout=500ms \
-         socket-timeout=0 shutdown-timeout=1m graceful-timeout=30 send-buffer-size=64K \
-         receive-buffer-size=0 socket-user=bob cpu-priority=-5 memory-limit=1G virtual-memory-limit=0",
+         socket-timeout=0 queue-timeout=2 shutdown-timeout=1m graceful-timeout=30 send-buffer-size=64K \
+         receive-buffer-size=0 response-socket-timeout=3 response-flush-delay=10 \
+         response-buffer-size=64K socket-user=bob cpu-priority=-5 memory-limit=1G virtual-memory-limit=0",
     );
     assert_eq!((group.processes, group.threads, group.umask), (2, 4, Some(0o27)));
     assert_eq!(group.home, Some("/srv/blog".into()));
@@ -84,9 +85,16 @@ fn options_with_an_effect() {
     assert_eq!(group.display_name, "(wsgi:blog) live");
     assert_eq!(group.stack_size, Some(512 << 10));
     assert_eq!(group.connect_timeout, Duration::from_millis(500));
-    assert_eq!(group.socket_timeout, None);
+    assert_eq!((group.socket_timeout, group.queue_timeout), (None, Some(Duration::from_secs(2))));
+    assert_eq!(parsed("queue-timeout=0").queue_timeout, None);
     assert_eq!(group.shutdown_timeout, Duration::from_secs(60));
     assert_eq!((group.send_buffer_size, group.receive_buffer_size), (Some(64 << 10), None));
+    assert_eq!(group.response.socket_timeout, Some(Duration::from_secs(3)));
+    assert_eq!(group.response.flush_delay, Duration::from_millis(10));
+    assert_eq!(
+        (group.response.buffer_size, parsed("response-buffer-size=0").response.buffer_size),
+        (65536, 8 << 20)
+    );
     assert_eq!((group.socket_user, group.cpu_priority), (Some(1001), Some(-5)));
     assert_eq!((group.memory_limit, group.virtual_memory_limit), (Some(1 << 30), None));
 }
@@ -106,15 +114,10 @@ fn variables_keep_their_blanks_and_equal_signs() {
 
 #[test]
 fn options_for_later_are_read_and_named() {
-    let definition = define(
-        "blog response-flush-delay=10 header-buffer-size=0 response-buffer-size=65536 server-metrics=on threads=1",
-    )
-    .unwrap();
+    let definition = define("blog server-metrics=on threads=1").unwrap();
     let later = &definition.group.pending;
-    assert_eq!((later.response_buffer_size, later.header_buffer_size), (65536, 32768));
-    assert_eq!(later.response_flush_delay, Duration::from_millis(10));
     assert!(later.server_metrics);
-    assert_eq!(definition.pending.len(), 4);
+    assert_eq!(definition.pending.len(), 1);
     assert!(!definition.pending.contains(&"threads"));
 }
 
@@ -171,6 +174,14 @@ fn the_number_of_processes_has_a_range() {
 }
 
 #[test]
+fn options_without_need_are_checked_and_named() {
+    let definition = define("blog header-buffer-size=8192 threads=1").unwrap();
+    assert_eq!((definition.unneeded.as_slice(), definition.pending.len()), (&["header-buffer-size"][..], 0));
+    assert!(error("header-buffer-size=8191").contains("expected 0 or a size of at least 8192"));
+    assert!(define("blog header-buffer-size=0").is_ok());
+}
+
+#[test]
 fn every_option_of_existing_configurations_is_known() {
     let known = "user group supplementary-groups processes threads umask chroot home lang locale \
         python-home python-path python-eggs switch-interval stack-size maximum-requests startup-timeout \
@@ -224,7 +235,7 @@ fn every_option_is_documented_where_it_belongs() {
     let (_, options) = page.split_once("## WSGIDaemonProcess options").unwrap();
     let (effective, pending) = options.split_once("**Read and checked").unwrap();
     for row in OPTIONS {
-        let part = if row.effective { effective } else { pending };
+        let part = if row.effect == Effect::Later { pending } else { effective };
         assert!(part.contains(&format!("`{}`", row.name)), "{} is missing in docs/directives.md", row.name);
     }
 }

@@ -76,6 +76,8 @@ pub struct ProcessGroup {
     pub connect_timeout: Duration,
     /// None means httpd's `Timeout`.
     pub socket_timeout: Option<Duration>,
+    /// None means no bound of its own.
+    pub queue_timeout: Option<Duration>,
     /// Zero means no bound.
     pub shutdown_timeout: Duration,
     pub graceful_timeout: Duration,
@@ -86,6 +88,7 @@ pub struct ProcessGroup {
     pub cpu_priority: Option<i32>,
     pub memory_limit: Option<u64>,
     pub virtual_memory_limit: Option<u64>,
+    pub response: ResponseOptions,
     /// Owner that a script must have, as a uid or a gid.
     pub script_user: Option<u32>,
     pub script_group: Option<u32>,
@@ -94,28 +97,36 @@ pub struct ProcessGroup {
     pub pending: Pending,
 }
 
+/// How answers are passed on to the client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResponseOptions {
+    /// The longest silence of a client that does not read; None means httpd's `Timeout`.
+    pub socket_timeout: Option<Duration>,
+    /// The most of an answer that is held back until all of it is there.
+    pub buffer_size: usize,
+    /// How long data waits for more when a daemon pauses.
+    pub flush_delay: Duration,
+}
+
+impl Default for ResponseOptions {
+    fn default() -> Self {
+        ResponseOptions {
+            socket_timeout: None,
+            buffer_size: 8 * 1024 * 1024,
+            flush_delay: Duration::from_millis(5),
+        }
+    }
+}
+
 /// Options that are accepted now and take effect with a later change; zero means off.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
-    pub queue_timeout: Duration,
-    pub header_buffer_size: u64,
-    pub response_buffer_size: u64,
-    /// None means socket-timeout.
-    pub response_socket_timeout: Option<Duration>,
-    pub response_flush_delay: Duration,
     pub server_metrics: bool,
 }
 
 impl Default for Pending {
     fn default() -> Self {
-        Pending {
-            queue_timeout: Duration::ZERO,
-            header_buffer_size: 32 * 1024,
-            response_buffer_size: 8 * 1024 * 1024,
-            response_socket_timeout: None,
-            response_flush_delay: Duration::from_millis(5),
-            server_metrics: false,
-        }
+        Pending { server_metrics: false }
     }
 }
 
@@ -150,6 +161,7 @@ impl ProcessGroup {
             listen_backlog: 100,
             connect_timeout: Duration::from_secs(15),
             socket_timeout: None,
+            queue_timeout: None,
             shutdown_timeout: Duration::from_secs(5),
             graceful_timeout: Duration::from_secs(15),
             send_buffer_size: None,
@@ -158,6 +170,7 @@ impl ProcessGroup {
             cpu_priority: None,
             memory_limit: None,
             virtual_memory_limit: None,
+            response: ResponseOptions::default(),
             script_user: None,
             script_group: None,
             limits: Limits::default(),

@@ -6,6 +6,7 @@
 
 use super::os;
 use super::status::{SLOTS, StatusPage};
+use crate::config::process_group::ResponseOptions;
 use crate::request::{BodyError, Request};
 use crate::wire::frame::{self, HEADER, Inbox, Kind};
 use crate::wire::request as payload;
@@ -40,6 +41,9 @@ pub struct Client {
     pub connect_timeout: Duration,
     pub socket_timeout: Duration,
     pub request_timeout: Option<Duration>,
+    /// How long a request may wait for a worker thread; None where socket-timeout is the limit.
+    pub queue_timeout: Option<Duration>,
+    pub response: ResponseOptions,
     pub send_buffer_size: Option<usize>,
     pub receive_buffer_size: Option<usize>,
     pub pool: Mutex<Vec<Channel>>,
@@ -61,6 +65,8 @@ pub enum Trouble {
     Unavailable(String),
     /// 504: no answer in time.
     TimedOut(String),
+    /// 504: no thread began to read it in time.
+    Queued(String),
     /// 502: the process that had read it is gone.
     Died,
 }
@@ -99,15 +105,16 @@ impl Client {
         meta[..HEADER].copy_from_slice(&frame::header(Kind::Request, length));
         let parts = [&meta[..], request.environ.0, first];
         let begun = Instant::now();
+        let queue_end = self.queue_timeout.map(|limit| Instant::now() + limit);
 
         for _ in 0..MOST_ATTEMPTS {
-            let deadline = Instant::now() + self.connect_timeout;
+            self.give_up_if_over(queue_end)?;
             let attempt = match self.pooled() {
-                Some(channel) => self.submit(channel, parts),
+                Some(channel) => self.submit(channel, parts, queue_end),
                 None => self
-                    .connect(deadline)
+                    .connect(queue_end)
                     .map_err(Failed::Trouble)
-                    .and_then(|stream| self.introduce(stream, parts)),
+                    .and_then(|stream| self.introduce(stream, parts, queue_end)),
             };
             match attempt.and_then(Channel::unless_given_back) {
                 Ok(channel) => return Ok(Conversation { client: self, channel, begun }),
@@ -152,10 +159,15 @@ impl Client {
         pool.push(channel);
     }
 
-    fn connect(&self, deadline: Instant) -> Result<UnixStream, Trouble> {
+    fn connect(&self, queue_end: Option<Instant>) -> Result<UnixStream, Trouble> {
         self.give_up_if_failing()?;
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let stream = os::connect(&self.path, left).map_err(|error| self.cannot_connect(&error))?;
+        let in_queue = queue_end.map(left_until).filter(|left| *left <= self.connect_timeout);
+        let stream = os::connect(&self.path, in_queue.unwrap_or(self.connect_timeout)).map_err(|error| {
+            if in_queue.is_some() && error.kind() == io::ErrorKind::WouldBlock {
+                return self.queued();
+            }
+            self.cannot_connect(&error)
+        })?;
         let prepared = stream
             .set_read_timeout(Some(self.socket_timeout))
             .and_then(|()| stream.set_write_timeout(Some(self.socket_timeout)))
@@ -170,12 +182,19 @@ impl Client {
     }
 
     /// Sends on a new connection, and waits to be accepted before the answer.
-    fn introduce(&self, stream: UnixStream, parts: [&[u8]; 3]) -> Result<Channel, Failed> {
+    fn introduce(
+        &self,
+        stream: UnixStream,
+        parts: [&[u8]; 3],
+        queue_end: Option<Instant>,
+    ) -> Result<Channel, Failed> {
         let mut channel = Channel { stream, inbox: Inbox::default(), files: VecDeque::new(), slot: 0 };
-        self.send(&channel, parts)?;
+        self.send(&channel, parts, queue_end)?;
         let deadline = Instant::now() + self.socket_timeout;
-        while !os::readable(channel.stream.as_fd(), Some(TICK)).map_err(|error| self.broken(&error))? {
+        let tick = || queue_end.map_or(TICK, |at| left_until(at).min(TICK));
+        while !os::readable(channel.stream.as_fd(), Some(tick())).map_err(|error| self.broken(&error))? {
             self.give_up_if_failing().map_err(Failed::Trouble)?;
+            self.give_up_if_over(queue_end).map_err(Failed::Trouble)?;
             if Instant::now() > deadline {
                 return Err(Failed::Trouble(self.timed_out("no process accepted the request")));
             }
@@ -199,15 +218,43 @@ impl Client {
     }
 
     /// Sends on a connection that a process holds already.
-    fn submit(&self, mut channel: Channel, parts: [&[u8]; 3]) -> Result<Channel, Failed> {
-        self.send(&channel, parts)?;
+    fn submit(
+        &self,
+        mut channel: Channel,
+        parts: [&[u8]; 3],
+        queue_end: Option<Instant>,
+    ) -> Result<Channel, Failed> {
+        self.send(&channel, parts, queue_end)?;
+        if let Some(at) = queue_end {
+            self.wait_in_queue(&channel, at)?;
+        }
         self.receive(&mut channel)?;
         Ok(channel)
     }
 
-    fn send(&self, channel: &Channel, parts: [&[u8]; 3]) -> Result<(), Failed> {
-        let sent = os::send_all(channel.stream.as_fd(), &mut parts.map(IoSlice::new));
-        sent.map_err(|error| self.broken(&error))
+    /// Waits for the answer until the time in the queue is over, which is no matter once a thread has
+    /// read the request.
+    fn wait_in_queue(&self, channel: &Channel, end: Instant) -> Result<(), Failed> {
+        let fd = channel.stream.as_fd();
+        let waits = || Ok(!os::readable(fd, Some(left_until(end)))? && os::is_unread(fd)?);
+        match waits() {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Failed::Trouble(self.queued())),
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    fn send(&self, channel: &Channel, parts: [&[u8]; 3], queue_end: Option<Instant>) -> Result<(), Failed> {
+        let (fd, mut parts) = (channel.stream.as_fd(), parts.map(IoSlice::new));
+        match queue_end {
+            None => os::send_all(fd, &mut parts).map_err(|error| self.broken(&error)),
+            // What is larger than the socket's buffer is not sent before a thread reads it.
+            Some(at) => match os::send_all_until(fd, &mut parts, at) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Failed::Trouble(self.queued())),
+                Err(error) => Err(self.broken(&error)),
+            },
+        }
     }
 
     fn receive(&self, channel: &mut Channel) -> Result<(), Failed> {
@@ -263,6 +310,22 @@ impl Client {
         }
     }
 
+    fn give_up_if_over(&self, queue_end: Option<Instant>) -> Result<(), Trouble> {
+        match queue_end {
+            Some(at) if Instant::now() >= at => Err(self.queued()),
+            _ => Ok(()),
+        }
+    }
+
+    fn queued(&self) -> Trouble {
+        let seconds = self.queue_timeout.unwrap_or_default().as_secs_f64();
+        Trouble::Queued(format!(
+            "no thread of process group '{}' was free for the request within {seconds} s (queue-timeout of \
+             WSGIDaemonProcess); the application was not called",
+            self.group
+        ))
+    }
+
     fn timed_out(&self, what: &str) -> Trouble {
         let seconds = self.socket_timeout.as_secs_f64();
         Trouble::TimedOut(format!(
@@ -291,6 +354,10 @@ impl Client {
     }
 }
 
+fn left_until(instant: Instant) -> Duration {
+    instant.saturating_duration_since(Instant::now())
+}
+
 /// One request and its answer on a connection.
 pub struct Conversation<'a> {
     client: &'a Client,
@@ -299,6 +366,11 @@ pub struct Conversation<'a> {
 }
 
 impl Conversation<'_> {
+    /// `response-flush-delay` of the process group.
+    pub fn flush_delay(&self) -> Duration {
+        self.client.response.flush_delay
+    }
+
     /// Name of the process group.
     pub fn group(&self) -> &str {
         &self.client.group
@@ -318,6 +390,18 @@ impl Conversation<'_> {
             }
             Err(_) => true,
         }
+    }
+
+    /// The same until `end`.
+    pub fn is_ready_until(&mut self, end: Instant) -> bool {
+        while !self.is_ready() {
+            let left = left_until(end);
+            // What fails here fails again when the frame is read.
+            if left.is_zero() || matches!(os::readable(self.channel.stream.as_fd(), Some(left)), Ok(false)) {
+                return false;
+            }
+        }
+        true
     }
 
     /// The next frame, waiting for it as long as socket-timeout allows.

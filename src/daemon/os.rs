@@ -38,8 +38,8 @@ pub use process::{
 pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;
 pub use socket::{
-    accept, bind_listener, connect, peer_credentials, receive, receive_now, receive_with_fd,
-    receive_with_fd_now, send_all, send_now, send_with_fd, send_with_fd_now, seqpacket_pair,
+    accept, bind_listener, connect, is_unread, peer_credentials, receive, receive_now, receive_with_fd,
+    receive_with_fd_now, send_all, send_all_until, send_now, send_with_fd, send_with_fd_now, seqpacket_pair,
     set_receive_buffer, set_send_buffer,
 };
 

@@ -8,20 +8,19 @@ use crate::apache::brigade::{Aborted, Input, Output};
 use crate::apache::log;
 use crate::apache::module::Flow;
 use crate::apache::request::{Request, Table};
+use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
 use crate::log::{Level, Message};
 use crate::request::{BodyError, Outcome};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// The most that is read of the body for one Want.
 const LARGEST_PIECE: usize = 256 * 1024;
 
 /// Small pieces of the answer are gathered up to this size.
 const GATHERED: usize = 16 * 1024;
-
-/// And up to this one where the client asks for ranges.
-const GATHERED_FOR_RANGES: usize = 8 * 1024 * 1024;
 
 /// An answer on its way.
 pub struct Answer<'a, 'r> {
@@ -36,6 +35,8 @@ pub struct Answer<'a, 'r> {
     sendfile: bool,
     /// Data that waits for more, or for the end.
     gathered: Vec<u8>,
+    /// The most of it where the client asks for ranges.
+    most_for_ranges: usize,
     /// Of an answer with Content-Length: the data that has not come yet.
     missing: Option<u64>,
     /// The file that was sent last, and where its part ends.
@@ -44,6 +45,8 @@ pub struct Answer<'a, 'r> {
     begun: bool,
     /// With the output filters, but not flushed to the client.
     waiting: bool,
+    /// When what is not flushed was first seen to be so.
+    waiting_since: Option<Instant>,
     /// The end was passed on: all data had come.
     ended: bool,
 }
@@ -52,6 +55,8 @@ pub struct Answer<'a, 'r> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     Client,
+    /// The client did not read for too long.
+    Silence,
     /// An output filter failed.
     Filter,
 }
@@ -60,25 +65,33 @@ impl From<Aborted> for Cut {
     fn from(aborted: Aborted) -> Cut {
         match aborted {
             Aborted::ByClient => Cut::Client,
+            Aborted::OutOfTime => Cut::Silence,
             Aborted::ByFilter => Cut::Filter,
         }
     }
 }
 
 impl<'a, 'r> Answer<'a, 'r> {
-    pub fn new(request: &'a Request<'r>, input: Input<'a, 'r>, settings: &Settings) -> Self {
+    pub fn new(
+        request: &'a Request<'r>,
+        input: Input<'a, 'r>,
+        settings: &Settings,
+        options: &ResponseOptions,
+    ) -> Self {
         Answer {
             request,
-            output: Output::new(request),
+            output: Output::new(request, options.socket_timeout),
             input,
             error_override: settings.error_override(),
             overridden: None,
             sendfile: settings.enable_sendfile(),
             gathered: Vec::new(),
+            most_for_ranges: options.buffer_size,
             missing: None,
             sent_file: None,
             begun: false,
             waiting: false,
+            waiting_since: None,
             ended: false,
         }
     }
@@ -103,6 +116,11 @@ impl<'a, 'r> Answer<'a, 'r> {
             Cut::Client => {
                 let text = "the client closed the connection before it had the whole answer";
                 self.log(Level::Info, Message::new(221, text).to_string().as_bytes());
+            }
+            Cut::Silence => {
+                let text = "the client did not read for longer than response-socket-timeout of WSGIDaemonProcess, or \
+                            httpd's Timeout, allows; the rest of the answer is dropped";
+                self.log(Level::Info, Message::new(226, text).to_string().as_bytes());
             }
             Cut::Filter => self.filter_failed(),
         }
@@ -153,7 +171,8 @@ impl<'a, 'r> Answer<'a, 'r> {
         if self.ended {
             return Flow::Done;
         }
-        if self.output.data(&[&self.gathered], false).is_ok() {
+        // What a filter still held would be lost with the cut, and with all of it httpd would answer 502.
+        if self.output.data(&[&self.gathered], true).is_ok() {
             self.output.cut();
         }
         Flow::Done
@@ -210,7 +229,7 @@ impl<'a, 'r> Answer<'a, 'r> {
         }
         // httpd gives ranges of an answer only if it sees the whole of it at once.
         let ranged = self.missing.is_some() && self.request.get(Table::HeadersIn, c"Range").is_some();
-        let most = if ranged { GATHERED_FOR_RANGES } else { GATHERED };
+        let most = if ranged { self.most_for_ranges } else { GATHERED };
         if self.gathered.len() + bytes.len() <= most {
             self.gathered.extend_from_slice(bytes);
             return Ok(());
@@ -263,13 +282,25 @@ impl<'a, 'r> Answer<'a, 'r> {
         shortened
     }
 
+    /// Whether there is something to flush.
+    pub fn is_waiting(&self) -> bool {
+        (self.waiting || !self.gathered.is_empty()) && !self.ended
+    }
+
+    /// When that goes to the client, `delay` after this was first asked. Where all data is there, at once.
+    pub fn flush_time(&mut self, delay: Duration) -> Instant {
+        let now = Instant::now();
+        if self.missing == Some(0) { now } else { *self.waiting_since.get_or_insert(now) + delay }
+    }
+
     /// The application pauses: what is there goes to the client. An answer that has all its data
     /// ends here: the client need not wait for the application to close it.
     pub fn flush(&mut self) -> Result<(), Cut> {
-        if (self.gathered.is_empty() && !self.waiting) || self.ended {
+        if !self.is_waiting() {
             return Ok(());
         }
         self.waiting = false;
+        self.waiting_since = None;
         if self.missing == Some(0) {
             self.ended = true;
             self.output.end_at_once(&[&self.gathered])?;

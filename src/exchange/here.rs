@@ -8,6 +8,7 @@ use crate::apache::Request;
 use crate::apache::brigade::Input;
 use crate::apache::lend::{Lent, lend};
 use crate::apache::module::Flow;
+use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
 use crate::daemon::os;
 use crate::embedded::Embedded;
@@ -25,7 +26,8 @@ pub fn run(
     wsgi: &WsgiRequest<'_>,
     settings: &Settings,
 ) -> Flow {
-    let make = |request| Answer::new(request, Input::new(request), settings);
+    let options = ResponseOptions::default();
+    let make = |request| Answer::new(request, Input::new(request), settings, &options);
     let work = |carrier: Carrier| {
         let body = Incoming { carrier: carrier.clone(), ready: Vec::new(), wanted: 0, ended: false };
         let reply = Outgoing::new(carrier);

@@ -35,7 +35,9 @@ pub fn run(request: &Request<'_>, client: &Client, wsgi: &WsgiRequest<'_>, setti
         let _ = input.read_ready(TRAVELLING_BODY as usize, &mut first);
     }
     match client.open(wsgi, &first) {
-        Ok(conversation) => relay::relay(Answer::new(request, input, settings), conversation),
+        Ok(conversation) => {
+            relay::relay(Answer::new(request, input, settings, &client.response), conversation)
+        }
         Err(trouble) => {
             let (status, message) = describe(&trouble, &client.group);
             log::request(request, Level::Error, message.to_string().as_bytes());
@@ -48,6 +50,7 @@ fn describe(trouble: &Trouble, group: &str) -> (u16, Message) {
     match trouble {
         Trouble::Unavailable(text) => (503, Message::new(231, text.clone())),
         Trouble::TimedOut(text) => (504, Message::new(232, text.clone())),
+        Trouble::Queued(text) => (504, Message::new(225, text.clone())),
         Trouble::Died => {
             let text = format!(
                 "the process of group '{group}' that ran the request ended before the answer was complete; the \

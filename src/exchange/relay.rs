@@ -55,8 +55,12 @@ pub fn relay(mut answer: Answer<'_, '_>, mut conversation: Conversation<'_>) -> 
 
 /// Reads frames to the last one.
 fn frames(answer: &mut Answer<'_, '_>, conversation: &mut Conversation<'_>) -> Result<Outcome, End> {
+    let delay = conversation.flush_delay();
     loop {
-        if !conversation.is_ready() {
+        if answer.is_waiting()
+            && !conversation.is_ready()
+            && !conversation.is_ready_until(answer.flush_time(delay))
+        {
             answer.flush()?;
         }
         let (kind, bytes) = conversation.frame()?;

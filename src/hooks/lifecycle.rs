@@ -13,7 +13,7 @@ use crate::config::global::{HashSeed, PythonOptions, Server as ConfiguredServer,
 use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions, without_gil};
 use crate::config::options::Accounts;
 use crate::config::plan::{self, Loading};
-use crate::config::process_group::{Origin, ProcessGroup};
+use crate::config::process_group::{Origin, ProcessGroup, ResponseOptions};
 use crate::config::settings::Settings;
 use crate::daemon::client::Client;
 use crate::daemon::generation::{self, GenerationWatch};
@@ -358,6 +358,7 @@ pub fn child_init(lifetime: Lifetime) {
     let timeout = main_server().timeout();
     let clients = configuration.global.groups.groups().iter().map(|group| {
         let listener = listeners.get(&group.name).filter(|_| group.threads > 0)?;
+        let socket_timeout = group.socket_timeout.unwrap_or(timeout);
         Some(Client {
             group: group.name.clone(),
             path: listener.path.clone(),
@@ -365,8 +366,13 @@ pub fn child_init(lifetime: Lifetime) {
             processes: group.maximum_processes,
             threads: group.maximum_processes as usize * group.threads as usize,
             connect_timeout: group.connect_timeout,
-            socket_timeout: group.socket_timeout.filter(|time| !time.is_zero()).unwrap_or(timeout),
+            socket_timeout,
             request_timeout: group.limits.request,
+            queue_timeout: group.queue_timeout.filter(|limit| *limit <= socket_timeout),
+            response: ResponseOptions {
+                socket_timeout: group.response.socket_timeout.or(group.socket_timeout),
+                ..group.response.clone()
+            },
             send_buffer_size: group.send_buffer_size,
             receive_buffer_size: group.receive_buffer_size,
             pool: Default::default(),

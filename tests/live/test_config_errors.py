@@ -45,6 +45,8 @@ WRONG_FOR_US = [
     ("time with junk", "WSGIDaemonProcess a connect-timeout=5parsecs", "connect-timeout"),
     ("empty number", "WSGIDaemonProcess a threads=", "threads"),
     ("umask that is not octal", "WSGIDaemonProcess a umask=999", "umask"),
+    ("header buffer that is too small", "WSGIDaemonProcess a header-buffer-size=8191", "at least 8192 bytes, found '8191'"),
+    ("response buffer that is too small", "WSGIDaemonProcess a response-buffer-size=65535", "at least 65536 bytes, found '65535'"),
     ("env without a value", "WSGIDaemonProcess a env=NAME", "env"),
 ]
 NEEDS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root can give daemons another user")

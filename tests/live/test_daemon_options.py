@@ -1,14 +1,21 @@
-"""The options of WSGIDaemonProcess that shape a daemon, as seen from inside it."""
+"""The options of WSGIDaemonProcess that shape a daemon, as seen from inside it, and those of its socket."""
 
 from __future__ import annotations
 
 import grp
 import pwd
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
+import raw_http
 from httpd import IS_ROOT, LIVE_PYTHON, Httpd
 from waiting import wait_for
 
@@ -124,6 +131,162 @@ def test_several_processes_share_the_work(server: Httpd):
             return len(pids) == 2
 
         wait_for(both, "requests in both processes", timeout=20)
+
+
+@pytest.mark.ours
+def test_a_header_of_a_megabyte_needs_no_header_buffer_size(serve_once):
+    server = serve_once.prepare(
+        "WSGIDaemonProcess site python-home=@PYTHON@ header-buffer-size=8192\n"
+        "WSGIScriptAlias / @ROOT@/header.wsgi process-group=site\n"
+    )
+    (server.root / "header.wsgi").write_text(
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [('X-Long', 'x' * 1_000_000), ('Content-Length', '2')])\n"
+        "    return [b'ok']\n"
+    )
+    server.start()
+    assert "header-buffer-size" in server.wait_for_log("wsgi:info.*WSGI114")
+    with raw_http.Connection(server.ports["PORT"]) as connection:
+        connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = b""
+        while not received.endswith(b"\r\n\r\nok"):
+            piece = connection.socket.recv(1 << 20)
+            assert piece, received[:300]
+            received += piece
+    assert received.startswith(b"HTTP/1.1 200 ") and b"\r\nX-Long: " + b"x" * 1_000_000 + b"\r\n" in received
+
+
+@pytest.mark.ours
+def test_an_answer_is_held_back_for_ranges_up_to_response_buffer_size(serve_once):
+    server = serve_once.prepare(
+        "WSGIDaemonProcess usual python-home=@PYTHON@ response-flush-delay=2s\n"
+        "WSGIDaemonProcess small python-home=@PYTHON@ response-flush-delay=2s response-buffer-size=65536\n"
+        "WSGIScriptAlias /usual @ROOT@/pieces.wsgi process-group=usual\n"
+        "WSGIScriptAlias /small @ROOT@/pieces.wsgi process-group=small\n"
+    )
+    (server.root / "pieces.wsgi").write_text(
+        "def application(environ, start_response):\n"
+        "    size = int(environ['QUERY_STRING'])\n"
+        "    start_response('200 OK', [('Content-Length', str(size)), ('Accept-Ranges', 'bytes')])\n"
+        "    return (b'x' * 1000 for _ in range(size // 1000))\n"
+    )
+    server.start()
+
+    def status(group: str, size: int) -> int:
+        answer = server.get(f"/{group}?{size}", headers={"Range": "bytes=5-9"})
+        assert len(answer.content) == (5 if answer.status_code == 206 else size)
+        return answer.status_code
+
+    assert [status("small", 60_000), status("small", 70_000)] == [206, 200]
+    assert [status("usual", 70_000), status("usual", 8_000_000), status("usual", 9_000_000)] == [206, 206, 200]
+
+
+ONE_SOCKET = """
+WSGIDaemonProcess site python-home=@PYTHON@ threads=1 @OPTIONS@
+WSGIScriptAlias / @APPS@/hello.wsgi process-group=site
+"""
+
+
+@contextmanager
+def standing_still(server: Httpd) -> Iterator[Path]:
+    """Nobody accepts connections of the one group; its socket."""
+    (daemon,) = server.wait_for_daemons(1, "site")
+    (path,) = [path for path in (server.root / "run").iterdir() if path.is_socket()]
+    daemon.kill(signal.SIGSTOP)
+    try:
+        yield path
+    finally:
+        daemon.kill(signal.SIGCONT)
+
+
+def fill(path: Path, held: ExitStack) -> int:
+    """Makes connections until there is no place for another; their number."""
+    for count in range(1000):
+        connection = held.enter_context(socket.socket(socket.AF_UNIX))
+        connection.setblocking(False)
+        try:
+            connection.connect(str(path))
+        except BlockingIOError:
+            return count
+    raise AssertionError("no end of places")
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("backlog", [1, 7, 100])
+def test_listen_backlog(serve_once, backlog: int):
+    """The kernel lets one more wait than it was told."""
+    options = f"listen-backlog={backlog}" if backlog != 100 else ""
+    server = serve_once(ONE_SOCKET.replace("@OPTIONS@", options))
+    with standing_still(server) as path, ExitStack() as held:
+        assert fill(path, held) == backlog + 1
+    wait_for(lambda: server.get("/").status_code == 200, "the queue is empty again")
+
+
+@pytest.mark.ours
+def test_connect_timeout_is_how_long_a_full_queue_is_waited_for(serve_once):
+    server = serve_once(ONE_SOCKET.replace("@OPTIONS@", "listen-backlog=1 connect-timeout=700ms"))
+    with standing_still(server) as path, ExitStack() as held:
+        fill(path, held)
+        begun = time.monotonic()
+        assert server.get("/").status_code == 503
+        assert 0.7 <= time.monotonic() - begun < 5
+    server.wait_for_log("WSGI231.*queue is full.*connect-timeout")
+
+
+@pytest.mark.ours
+def test_a_place_in_the_queue_that_becomes_free_in_time_is_taken(serve_once):
+    server = serve_once(ONE_SOCKET.replace("@OPTIONS@", "listen-backlog=1 connect-timeout=20"))
+    with ThreadPoolExecutor(1) as pool, ExitStack() as held:
+        with standing_still(server) as path:
+            fill(path, held)
+            waiting = pool.submit(server.get, "/")
+            assert not done_within(waiting, 0.5)
+        held.close()
+        assert waiting.result().status_code == 200
+
+
+def done_within(future: Future, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        future.result(seconds)
+    return future.done()
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("given", [True, False])
+def test_buffers_of_the_connection_to_a_process(serve_once, given: bool):
+    """The kernel doubles what it is told."""
+    options = "send-buffer-size=50000 receive-buffer-size=30000" if given else ""
+    server = serve_once(ONE_SOCKET.replace("@OPTIONS@", options))
+    assert server.get("/").status_code == 200
+    (path,) = [path for path in (server.root / "run").iterdir() if path.is_socket()]
+    found = set()
+    for child in server.children():
+        for connection in child.sockets():
+            with connection:
+                if connection.family == socket.AF_UNIX and peer(connection) == str(path):
+                    sizes = (socket.SO_SNDBUF, socket.SO_RCVBUF)
+                    found.add(tuple(connection.getsockopt(socket.SOL_SOCKET, size) for size in sizes))
+    usual = tuple(int(Path(f"/proc/sys/net/core/{name}_default").read_text()) for name in ("wmem", "rmem"))
+    assert found == {(100_000, 60_000) if given else usual}
+
+
+def peer(connection: socket.socket) -> str | bytes | None:
+    with suppress(OSError):
+        return connection.getpeername()
+
+
+@NEEDS_ROOT
+@pytest.mark.ours
+def test_socket_user(serve_once):
+    server = serve_once(
+        "WSGIDaemonProcess usual python-home=@PYTHON@\nWSGIScriptAlias /usual @APPS@/hello.wsgi process-group=usual\n"
+        + ONE_SOCKET.replace("@OPTIONS@", "socket-user=daemon")
+    )
+    owners = sorted(path.owner() for path in (server.root / "run").iterdir() if path.is_socket())
+    assert owners == sorted(["daemon", server.fill_in("@USER@")])
+    # httpd's own user may not connect any more; where children run as others, theirs may.
+    assert [server.get(path).status_code for path in ("/usual", "/")] == [200, 503]
+    server.wait_for_log("WSGI231.*Permission denied")
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root can give files away")

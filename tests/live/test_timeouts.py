@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +18,32 @@ from waiting import wait_for
 APPLICATION = """
 import os, time
 
+class Endless:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __iter__(self):
+        while True:
+            yield b"x" * 10000
+
+    def close(self):
+        open(self.mark, "x").close()
+
+def pieces(folder):
+    yield b"first "
+    yield b"second "
+    until = time.monotonic() + 10
+    while not os.path.exists(os.path.join(folder, "go-on")) and time.monotonic() < until:
+        time.sleep(0.01)
+    yield b"last"
+
 def application(environ, start_response):
+    if environ["PATH_INFO"] == "/pieces":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return pieces(environ["QUERY_STRING"])
+    if environ["PATH_INFO"] == "/endless":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return Endless(environ["QUERY_STRING"])
     if environ["PATH_INFO"] == "/wait":
         until = time.monotonic() + 10
         while not os.path.exists(environ["QUERY_STRING"]) and time.monotonic() < until:
@@ -27,6 +57,18 @@ CONFIGURATION = """
 Timeout 2
 WSGIDaemonProcess slow python-home=@PYTHON@ threads=1 socket-timeout=1
 WSGIDaemonProcess site python-home=@PYTHON@ threads=2
+WSGIDaemonProcess short python-home=@PYTHON@ threads=1 response-socket-timeout=500ms
+WSGIDaemonProcess default python-home=@PYTHON@ threads=1 socket-timeout=500ms
+WSGIDaemonProcess at-once python-home=@PYTHON@ threads=1 response-flush-delay=0
+WSGIDaemonProcess later python-home=@PYTHON@ threads=1 response-flush-delay=400
+WSGIScriptAlias /at-once @ROOT@/waits.wsgi process-group=at-once
+WSGIScriptAlias /later @ROOT@/waits.wsgi process-group=later
+WSGIScriptAlias /short @ROOT@/waits.wsgi process-group=short
+WSGIScriptAlias /default @ROOT@/waits.wsgi process-group=default
+Listen 127.0.0.1:@TLS@
+<VirtualHost *:@TLS@>
+    SSLEngine on
+</VirtualHost>
 WSGIScriptAlias /slow @ROOT@/waits.wsgi process-group=slow
 WSGIScriptAlias /site @ROOT@/waits.wsgi process-group=site
 WSGIScriptAlias /only @ROOT@/waits.wsgi process-group=site
@@ -78,8 +120,98 @@ def test_path_info_that_is_refused_is_404(server: Httpd):
 def test_a_socket_that_was_removed_is_503(serve_once):
     server = started(serve_once.prepare(CONFIGURATION))
     sockets = [path for path in (server.root / "run").iterdir() if path.is_socket()]
-    assert len(sockets) == 2
+    assert len(sockets) == 6
     for path in sockets:
         path.unlink()
     assert server.get("/site/").status_code == 503
     server.wait_for_log("WSGI231.*restart httpd")
+
+
+@contextmanager
+def client_that_does_not_read(server: Httpd, group: str, mark: Path, port: str = "PORT") -> Iterator[socket.socket]:
+    """It has sent a request for an endless answer."""
+    mark.parent.mkdir(exist_ok=True)
+    mark.parent.chmod(0o777)
+    with raw_http.Connection(server.ports[port]) as connection, ExitStack() as held:
+        client = connection.socket
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        if port == "TLS":
+            context = ssl.create_default_context(cafile=str(server.root / "localhost.crt"))
+            client = held.enter_context(context.wrap_socket(client, server_hostname="localhost"))
+        client.sendall(f"GET /{group}/endless?{mark} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        yield client
+
+
+@pytest.mark.parametrize("group, port", [("short", "PORT"), ("short", "TLS"), ("default", "PORT")])
+def test_a_client_that_does_not_read_is_cut(server: Httpd, group: str, port: str):
+    mark, start = server.root / "marks" / f"{group}-{port}", len(server.error_log())
+    begun = time.monotonic()
+    with client_that_does_not_read(server, group, mark, port):
+        wait_for(mark.exists, "the application's iterable is closed")
+        assert 0.5 <= time.monotonic() - begun < 1.9  # httpd's Timeout is 2
+        server.wait_for_log("WSGI226", start=start)
+
+
+def test_without_the_option_the_client_has_the_timeout_of_httpd(server: Httpd):
+    mark, start = server.root / "marks" / "site", len(server.error_log())
+    begun = time.monotonic()
+    with client_that_does_not_read(server, "site", mark):
+        wait_for(mark.exists, "the application's iterable is closed")
+        assert time.monotonic() - begun >= 2
+        server.wait_for_log("WSGI226", start=start)
+
+
+def test_a_client_that_reads_slowly_has_its_answer(server: Httpd):
+    """Each silence is shorter than the limit, all of them together are not."""
+    mark = server.root / "marks" / "reads"
+    begun = time.monotonic()
+    with client_that_does_not_read(server, "short", mark) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        while time.monotonic() - begun < 1.5:
+            for _ in range(500):
+                assert client.recv(100_000)
+            assert not mark.exists()
+            time.sleep(0.1)
+    wait_for(mark.exists, "the application's iterable is closed")
+
+
+def test_the_body_of_a_client_is_waited_for_as_long_as_httpd_says(server: Httpd):
+    """Also after an answer that had a limit of its own on the same connection."""
+    with raw_http.Connection(server.ports["PORT"], timeout=10) as connection:
+        for _ in range(2):
+            connection.send(b"POST /short/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
+            assert not connection.closed_by_server(within=1)
+            connection.send(b"defghij")
+            assert connection.answer().body == b"abcdefghij"
+
+
+@pytest.mark.parametrize(
+    "group, least, most", [("at-once", 0, 0.3), ("site", 0.005, 0.3), ("later", 0.4, 0.7)], ids=["0", "default", "400"]
+)
+def test_data_leaves_after_the_delay(server: Httpd, group: str, least: float, most: float):
+    """The best of several attempts: another process may have had the processor in one of them."""
+    taken = []
+    for attempt in range(5):
+        folder = server.root / "pieces" / f"{group}-{attempt}"
+        folder.mkdir(parents=True)
+        with raw_http.Connection(server.ports["PORT"], timeout=5) as connection:
+            begun = time.monotonic()
+            connection.send(f"GET /{group}/pieces?{folder} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            received = b""
+            while b"second " not in received:
+                received += connection.socket.recv(65536)
+            taken.append(time.monotonic() - begun)
+            (folder / "go-on").touch()
+            while not received.endswith(b"0\r\n\r\n"):
+                received += connection.socket.recv(65536)
+            assert b"last" in received
+        if group == "later":
+            assert b"first second " in received, "one chunk"
+    assert least <= min(taken) < most
+
+
+def test_the_end_of_an_answer_waits_for_no_delay(server: Httpd):
+    begun = time.monotonic()
+    for _ in range(5):
+        assert server.post("/later/", content=b"whole").content == b"whole"
+    assert time.monotonic() - begun < 5 * 0.4

@@ -149,6 +149,11 @@ impl<'fd> PollFd<'fd> {
         PollFd { raw, fd: PhantomData }
     }
 
+    fn writing(fd: BorrowedFd<'fd>) -> Self {
+        let raw = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+        PollFd { raw, fd: PhantomData }
+    }
+
     /// Whether anything at all is to be seen to.
     pub fn is_ready(&self) -> bool {
         self.raw.revents != 0
@@ -170,7 +175,16 @@ pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usi
 
 /// Whether there is something to read (or an end of file to see) within the time.
 pub fn readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
-    let mut fds = [PollFd::reading(fd)];
+    ready(PollFd::reading(fd), timeout)
+}
+
+/// Whether there is room to write (or nobody who would read) within the time.
+pub fn writable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    ready(PollFd::writing(fd), timeout)
+}
+
+fn ready(fd: PollFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    let mut fds = [fd];
     let deadline = timeout.map(|timeout| std::time::Instant::now() + timeout);
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(std::time::Instant::now()));

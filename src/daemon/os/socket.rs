@@ -13,9 +13,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::descriptor::owned;
+use super::descriptor::{owned, writable};
 use super::message::{receive_message, send_message};
 use super::{check, check_size, retry, unless_it_would_block};
 
@@ -99,6 +99,34 @@ pub fn send_all(socket: BorrowedFd<'_>, mut parts: &mut [IoSlice<'_>]) -> io::Re
         IoSlice::advance_slices(&mut parts, sent);
     }
     Ok(())
+}
+
+/// The same with another limit than the socket's own; false when the time was over before the end.
+pub fn send_all_until(
+    socket: BorrowedFd<'_>,
+    mut parts: &mut [IoSlice<'_>],
+    end: Instant,
+) -> io::Result<bool> {
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        match unless_it_would_block(send_message(socket, parts, None, libc::MSG_DONTWAIT))? {
+            Some(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Some(sent) => IoSlice::advance_slices(&mut parts, sent),
+            None if !writable(socket, Some(end.saturating_duration_since(Instant::now())))? => {
+                return Ok(false);
+            }
+            None => {}
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the peer has yet to read any of what was sent.
+pub fn is_unread(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ, which is SIOCOUTQ, writes one int during the call.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
+    Ok(bytes > 0)
 }
 
 /// Sends as much as goes without waiting; `WouldBlock` if that is nothing.
@@ -227,6 +255,25 @@ mod tests {
         send_all(ours.as_fd(), &mut []).unwrap();
         drop(ours);
         assert_eq!(reader.join().unwrap(), 3_000_010);
+    }
+
+    #[test]
+    fn what_the_peer_has_yet_to_read_is_known() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        assert!(!is_unread(ours.as_fd()).unwrap());
+        let now = Instant::now();
+        assert!(send_all_until(ours.as_fd(), &mut [IoSlice::new(b"hello")], now).unwrap());
+        theirs.read_exact(&mut [0; 4]).unwrap();
+        assert!(is_unread(ours.as_fd()).unwrap());
+        theirs.read_exact(&mut [0; 1]).unwrap();
+        assert!(!is_unread(ours.as_fd()).unwrap());
+        theirs.write_all(b"answer").unwrap();
+        assert!(!is_unread(ours.as_fd()).unwrap());
+
+        let large = vec![1; 3_000_000];
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert!(!send_all_until(ours.as_fd(), &mut [IoSlice::new(&large)], soon).unwrap());
+        assert!(Instant::now() >= soon);
     }
 
     #[test]
