@@ -236,7 +236,7 @@ def test_cpu_time_limit(limited):
     first = pid(server)
     answers = []
     with Meanwhile(server), ThreadPoolExecutor(1) as pool:
-        answers.append(pool.submit(server.get, "/spin?1.5").result())
+        answers.append(pool.submit(server.get, "/burn?1.2").result())
         wait_for_others(server, {first})
     assert answers[0].status_code == 200
     assert f"cpu_time_limit {first}" in told(server)

@@ -43,6 +43,11 @@ def spin_through_interruptions(seconds):
             note("interrupted")
 
 
+def burn(seconds):
+    while time.process_time() < seconds:
+        pass
+
+
 def hold_the_gil(seconds):
     ctypes.PyDLL(None).sleep(int(seconds))  # PyDLL keeps the GIL
 
@@ -53,6 +58,7 @@ def take_memory(megabytes):
 
 WORK = {
     "/spin": spin,
+    "/burn": burn,
     "/stubborn": spin_through_interruptions,
     "/sleep": time.sleep,
     "/gil": hold_the_gil,
