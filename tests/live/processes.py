@@ -13,8 +13,11 @@ import pwd
 import re
 import signal
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from waiting import wait_for
 
 PIDFD_GETFD = 438  # the same on every architecture
 
@@ -93,6 +96,17 @@ class Process:
         os.close(pidfd)
         return found
 
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """None of its threads runs in the block."""
+        self.kill(signal.SIGSTOP)
+        try:
+            tasks = [f"{self.pid}/task/{task}" for task in os.listdir(f"/proc/{self.pid}/task")]
+            wait_for(lambda: all((_stat(task) or "?")[0] in "T?" for task in tasks), f"{self} stands still")
+            yield
+        finally:
+            self.kill(signal.SIGCONT)
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
@@ -159,13 +173,13 @@ def naming(folder: Path) -> list[Process]:
     return [process for process in every_process() if process.pid != os.getpid() and names_it(process)]
 
 
-def _stat(pid: int) -> list[str] | None:
+def _stat(pid: int | str) -> list[str] | None:
     """The fields of /proc/PID/stat after the name: state first, then the parent."""
     text = _read(pid, "stat").decode("utf-8", "replace")
     return text.rpartition(")")[2].split() if text else None
 
 
-def _read(pid: int, name: str) -> bytes:
+def _read(pid: int | str, name: str) -> bytes:
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import grp
 import pwd
 import shutil
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -192,11 +191,8 @@ def standing_still(server: Httpd) -> Iterator[Path]:
     """Nobody accepts connections of the one group; its socket."""
     (daemon,) = server.wait_for_daemons(1, "site")
     (path,) = [path for path in (server.root / "run").iterdir() if path.is_socket()]
-    daemon.kill(signal.SIGSTOP)
-    try:
+    with daemon.standing_still():
         yield path
-    finally:
-        daemon.kill(signal.SIGCONT)
 
 
 def fill(path: Path, held: ExitStack) -> int:

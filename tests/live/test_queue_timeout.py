@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -148,13 +147,10 @@ def test_a_request_that_finds_no_place_in_the_queue(server: Httpd, scene):
     assert scene.send("first") == 200
     start = len(server.error_log())
     (daemon,) = server.daemons("full")
-    daemon.kill(signal.SIGSTOP)
-    try:
+    with daemon.standing_still():
         begun, names = time.monotonic(), [f"late-{number}" for number in range(6)]
         assert set(scene.pool.map(scene.send, names)) == {504}
         assert LIMIT <= time.monotonic() - begun < LIMIT + 2
-    finally:
-        daemon.kill(signal.SIGCONT)
     assert server.error_log()[start:].count("WSGI225") == len(names)
     assert scene.send("next") == 200
     assert not any(scene.ran(name) for name in names)
