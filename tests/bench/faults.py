@@ -148,7 +148,10 @@ class Site:
         for number in range(LONG_TIMES):
             self.version = number + 1
             self.write_script()
-            self._overlap_or(number, lambda: {text.split()[0] for text in self.serving()} == {str(self.version)})
+            self._overlap_or(number, lambda: len(self.daemons()) == PROCESSES and self._answered_version() == number + 1)
+
+    def _answered_version(self):
+        return int(raw_http.get(self.port, "/version", "Connection: close").body)
 
     def _overlap_or(self, number, done):
         """Every other one comes in the middle of the import that the one before has caused."""

@@ -19,6 +19,11 @@ def hello(environ, start_response):
     return [b"Hello World!"]
 
 
+def version(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(VERSION).encode()]
+
+
 def version_and_pid(environ, start_response):
     """Takes long enough that requests at the same time need all threads."""
     time.sleep(0.2)
@@ -41,4 +46,4 @@ def first_half(way):
     raise ValueError("in mid-body")
 
 
-PATHS = {"/": hello, "/pid": version_and_pid, "/mid-body": broken_in_mid_body}
+PATHS = {"/": hello, "/version": version, "/pid": version_and_pid, "/mid-body": broken_in_mid_body}
