@@ -210,6 +210,7 @@ class Bench:
 
 def main():
     os.umask(0o022)  # the daemons are another user
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the servers end too
     modules = {"ours": module_so()}
     modules["mod_wsgi"], venv = install_mod_wsgi()
     folder = Path(tempfile.mkdtemp(prefix="mod_wsgi_rs-faults-", dir="/var/tmp"))
@@ -266,7 +267,7 @@ def measure(row, site):
         "failures": report["failures"],
         "retried": len(report["retries"]),
         "slowest_ms": max(record["ms"] for record in report["slowest"]),
-        "slowest_at": report["slowest"][0]["ended"] - load.began,
+        "slowest": [{"ms": record["ms"], "ended": record["ended"] - load.began} for record in report["slowest"]],
         "faults": [when - load.began for when in faults],
         "failed_a_fault": [sum(1 for f in report["failures"] if start <= f["ended"] < end) for start, end in
                            zip(faults, [*faults[1:], float("inf")])],

@@ -530,6 +530,7 @@ def print_result(soak: Soak):
 
 def main():
     os.umask(0o022)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that httpd ends too
     seconds = float(os.environ.get("SOAK_SECONDS") or 600)
     seed = int(os.environ.get("SOAK_SEED") or time.time_ns() % 1_000_000)
     print(f"SOAK_SEED={seed}, {seconds:g} s", flush=True)

@@ -15,6 +15,8 @@ def application(environ, start_response):
 
 
 def hello(environ, start_response):
+    """Takes a moment, as a real application does: so a process that is killed has requests inside."""
+    time.sleep(0.003)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "12")])
     return [b"Hello World!"]
 
