@@ -4,9 +4,10 @@ A closed loop of eight keep-alive clients (tests/closed_loop.py) runs over a gro
 while a fault is injected three times; each row and server has a private Apache of its own. Then faults for which one
 request is enough, and for ours two long rows: twenty restarts and twenty deploys of an application that takes two
 seconds to import. Printed is a table; exit status 1 if ours misses a figure that it must reach. Requests that were
-sent again on a fresh connection, since httpd had closed an idle one, are counted in a column of their own.
+sent again on a fresh connection, since httpd had closed an idle one, are counted in a column of their own. "Apache alone"
+serves a static file without any such module: what a graceful restart costs there is not a module's doing.
 
-FAULT_SECONDS (8) a row, FAULT_ONLY (words that a row's name must contain), FAULT_SERVERS ("mod_wsgi ours"),
+FAULT_SECONDS (8) a row, FAULT_ONLY (words that a row's name must contain), FAULT_SERVERS (Apache alone,mod_wsgi,ours),
 FAULTS_JSON (target/bench/faults.json), MODULE_SO, BENCH_PYTHON, TEST_CACHE as for bench.py.
 """
 
@@ -38,7 +39,7 @@ from waiting import wait_for
 
 SECONDS = float(os.environ.get("FAULT_SECONDS") or 8)
 ONLY = os.environ.get("FAULT_ONLY", "")
-SERVERS = (os.environ.get("FAULT_SERVERS") or "mod_wsgi ours").split()
+SERVERS = (os.environ.get("FAULT_SERVERS") or "Apache alone,mod_wsgi,ours").split(",")
 RESULTS = Path(os.environ.get("FAULTS_JSON") or HERE.parent.parent / "target/bench/faults.json")
 TIMES = 3
 PROCESSES, THREADS = 2, 4
@@ -51,13 +52,18 @@ CONF = """
 Listen 127.0.0.1:{port}
 KeepAlive On
 MaxKeepAliveRequests 0
+<Directory {folder}>
+    Require all granted
+</Directory>
+"""
+ALONE_CONF = """
+AliasMatch ^/$ {folder}/hello.txt
+"""
+WSGI_CONF = """
 LoadModule wsgi_module {module}
 WSGISocketPrefix {folder}/run/wsgi
 WSGIDaemonProcess faults processes=2 threads=4 display-name=%{{GROUP}} python-home={venv} {options}
 WSGIScriptAlias / {folder}/faults.wsgi process-group=faults application-group=%{{GLOBAL}}
-<Directory {folder}>
-    Require all granted
-</Directory>
 """
 TLS_CONF = """
 LoadModule socache_shmcb_module {libexec}/mod_socache_shmcb.so
@@ -79,8 +85,11 @@ class Site:
         self.port, tls_port = free_ports(2, first=8201)
         values = {"port": self.port, "module": module, "folder": folder, "venv": venv, "options": options}
         values |= {"tls_port": tls_port, "libexec": apxs("LIBEXECDIR") or "/usr/lib/apache2/modules"}
-        self.apache = Apache(folder, (CONF + (TLS_CONF if tls else "")).format(**values))
+        self.alone = module is None
+        text = CONF + (ALONE_CONF if self.alone else WSGI_CONF) + (TLS_CONF if tls else "")
+        self.apache = Apache(folder, text.format(**values))
         write_certificate(folder)
+        (folder / "hello.txt").write_text("Hello World!")
         self.script = folder / "faults.wsgi"
         self.write_script()
 
@@ -95,7 +104,7 @@ class Site:
     def __enter__(self):
         try:
             self.apache.start(self.port)
-            wait_for(lambda: len(self.serving()) == PROCESSES, "both processes answer", 30)
+            wait_for(lambda: self.alone or len(self.serving()) == PROCESSES, "both processes answer", 30)
         except BaseException:
             self.apache.stop()
             raise
@@ -171,6 +180,7 @@ class Row:
     import_seconds: float = 0
     retry: bool = False
     long: bool = False
+    control: bool = False
     none_fail: bool = True
     slowest_ms: float = 0
     share: float = 0
@@ -178,10 +188,11 @@ class Row:
 
 ROWS = (
     Row("none"),
-    Row("graceful", "graceful", retry=True, slowest_ms=SLOWEST_MS),
+    Row("graceful", "graceful", retry=True, control=True, slowest_ms=SLOWEST_MS),
     Row("touch", "touch", slowest_ms=SLOWEST_MS),
     Row("graceful, import of 2 s", "graceful", import_seconds=IMPORT_SECONDS, retry=True, slowest_ms=SLOWEST_MS),
     Row("touch, import of 2 s", "touch", import_seconds=IMPORT_SECONDS, slowest_ms=SLOWEST_MS),
+    Row("none, once more"),  # right before the row that is held against it
     Row("maximum-requests=200", options="maximum-requests=200", slowest_ms=SLOWEST_MS, share=0.9),
     Row("kill -9 of a daemon", "kill_nine", none_fail=False),
     Row("kill -TERM of a daemon", "kill_term"),
@@ -198,10 +209,11 @@ class Bench:
         self.folder, self.modules, self.venv = folder, modules, venv
         self.number = 0
         self.rows, self.probes, self.missed = {}, {}, []
+        self.none = {}  # requests of each server without a fault, as last measured
 
     def site(self, server, **options):
         self.number += 1
-        return Site(self.folder / f"{self.number}-{server}", self.modules[server], self.venv, **options)
+        return Site(self.folder / f"{self.number}-{server.replace(' ', '-')}", self.modules[server], self.venv, **options)
 
     def miss(self, server, row, text):
         if server == "ours":
@@ -214,10 +226,10 @@ def main():
     modules = {"ours": module_so()}
     modules["mod_wsgi"], venv = install_mod_wsgi()
     folder = Path(tempfile.mkdtemp(prefix="mod_wsgi_rs-faults-", dir="/var/tmp"))
-    for name in modules:
+    for name in list(modules):
         modules[name] = shutil.copy(modules[name], folder / f"{name}.so")
     make_public(folder)
-    bench = Bench(folder, modules, venv)
+    bench = Bench(folder, modules | {"Apache alone": None}, venv)
     try:
         under_load(bench)
         alone(bench)
@@ -235,11 +247,11 @@ def main():
 
 
 def under_load(bench):
-    print(f"{'':28}{'':10}{'requests':>9}{'of none':>9}{'failed':>8}{'retried':>9}{'slowest ms':>12}")
+    print(f"{'':28}{'':14}{'requests':>9}{'of none':>9}{'failed':>8}{'retried':>9}{'slowest ms':>12}")
     for row in ROWS:
         if ONLY in row.name:
             for server in SERVERS:
-                if server == "ours" or not row.long:
+                if server == "ours" or not row.long and (row.control or server != "Apache alone"):
                     with bench.site(server, options=row.options, import_seconds=row.import_seconds) as site:
                         figures = measure(row, site)
                     bench.rows.setdefault(row.name, {})[server] = figures
@@ -286,9 +298,10 @@ def inject(fault, load):
 
 
 def judge(bench, row, server, figures):
-    none = bench.rows.get("none", {}).get(server)
-    if none and not row.long:
-        figures["share"] = figures["requests"] / none["requests"]
+    if not row.fault and not row.options:
+        bench.none[server] = figures["requests"]
+    if server in bench.none and not row.long:
+        figures["share"] = figures["requests"] / bench.none[server]
     failed = sum(figures["failed"].values())
     if row.none_fail and failed:
         bench.miss(server, row.name, f"{failed} failed, 0 are allowed: {words(figures['failed'])}")
@@ -310,7 +323,7 @@ def words(failed):
 def print_figures(row, server, figures):
     share = f"{figures['share']:.0%}" if "share" in figures else ""
     failed = sum(figures["failed"].values())
-    print(f"{row.name:28}{server:10}{figures['requests']:>9,}{share:>9}{failed:>8}{figures['retried']:>9}"
+    print(f"{row.name:28}{server:14}{figures['requests']:>9,}{share:>9}{failed:>8}{figures['retried']:>9}"
           f"{figures['slowest_ms']:>12,.0f}  {words(figures['failed'])}", flush=True)  # fmt: skip
 
 
@@ -322,12 +335,13 @@ def alone(bench):
     for name, probe in PROBES.items():
         if ONLY in name:
             for server in SERVERS:
-                probe(bench, server, name)
+                if bench.modules[server]:
+                    probe(bench, server, name)
 
 
 def note(bench, server, name, text, good):
     bench.probes.setdefault(name, {})[server] = {"text": text, "good": good}
-    print(f"{name:38}{server:10}{text}", flush=True)
+    print(f"{name:38}{server:14}{text}", flush=True)
     if not good:
         bench.miss(server, name, text)
 
