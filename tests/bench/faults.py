@@ -4,8 +4,8 @@ A closed loop of eight keep-alive clients (tests/closed_loop.py) runs over a gro
 while a fault is injected three times; each row and server has a private Apache of its own. Then faults for which one
 request is enough, and for ours two long rows: twenty restarts and twenty deploys of an application that takes two
 seconds to import. Printed is a table; exit status 1 if ours misses a figure that it must reach. Requests that were
-sent again on a fresh connection, since httpd had closed an idle one, are counted in a column of their own. "Apache alone"
-serves a static file without any such module: what a graceful restart costs there is not a module's doing.
+sent again on a fresh connection, since httpd had closed an idle one, are counted in a column of their own. "Apache
+alone" serves a static file without any such module: what a graceful restart costs there is not a module's doing.
 
 FAULT_SECONDS (8) a row, FAULT_ONLY (words that a row's name must contain), FAULT_SERVERS (Apache alone,mod_wsgi,ours),
 FAULTS_JSON (target/bench/faults.json), MODULE_SO, BENCH_PYTHON, TEST_CACHE as for bench.py.
@@ -157,7 +157,10 @@ class Site:
         for number in range(LONG_TIMES):
             self.version = number + 1
             self.write_script()
-            self._overlap_or(number, lambda: len(self.daemons()) == PROCESSES and self._answered_version() == number + 1)
+            self._overlap_or(number, lambda: self._serves(self.version))
+
+    def _serves(self, version):
+        return len(self.daemons()) == PROCESSES and self._answered_version() == version
 
     def _answered_version(self):
         return int(raw_http.get(self.port, "/version", "Connection: close").body)
@@ -213,7 +216,8 @@ class Bench:
 
     def site(self, server, **options):
         self.number += 1
-        return Site(self.folder / f"{self.number}-{server.replace(' ', '-')}", self.modules[server], self.venv, **options)
+        folder = self.folder / f"{self.number}-{server.replace(' ', '-')}"
+        return Site(folder, self.modules[server], self.venv, **options)
 
     def miss(self, server, row, text):
         if server == "ours":

@@ -1,4 +1,4 @@
-"""What tests/soak/soak.py asks for. Every request is noted at its start: time, pid, id, in one write to records/begun."""
+"""What tests/soak/soak.py asks for. As a request begins, one write to records/begun notes time, pid and id."""
 
 import errno
 import faulthandler
