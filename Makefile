@@ -12,7 +12,7 @@ MPMS ?= event worker prefork
 # Apache's programs are in /usr/sbin, rustup's in ~/.cargo/bin: neither is on every PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help setup build demo test check live compat bench install uninstall clean
+.PHONY: help setup build demo test check live compat bench faults soak install uninstall clean
 
 help:
 	@echo 'make build       the release module, $(MODULE)'
@@ -21,9 +21,11 @@ help:
 	@echo 'make test        format, lints, unit tests, documentation, then the live tests against a real Apache'
 	@echo 'make compat      the same requests to mod_wsgi 6.1.1 and to this module: what differs is in docs/differences.md'
 	@echo 'make bench       requests/s and CPU per request beside mod_wsgi and a C handler (BENCH_ROUNDS, BENCH_SECONDS)'
+	@echo 'make faults      what clients notice of restarts, deploys and dying processes, beside mod_wsgi (FAULT_SECONDS, FAULT_ONLY)'
+	@echo 'make soak        ten minutes of load with a random fault every two seconds (SOAK_SECONDS, SOAK_SEED)'
 	@echo 'make install     puts the module where Apache looks for modules (DESTDIR is respected)'
 	@echo 'make uninstall   takes it away again'
-	@echo 'make setup       installs what building and testing need; demo, test and bench do this themselves'
+	@echo 'make setup       installs what building and testing need; the others do this themselves'
 	@echo 'make clean       removes target/'
 
 setup:
@@ -68,6 +70,17 @@ bench:
 	@sh tests/setup.sh build bench
 	$(MAKE) --no-print-directory build
 	@python3 tests/bench/bench.py
+
+faults:
+	@sh tests/setup.sh build
+	$(MAKE) --no-print-directory build
+	@python3 tests/bench/faults.py
+
+soak:
+	@sh tests/setup.sh build
+	$(MAKE) --no-print-directory build
+	@sh tests/venv.sh
+	@$(TEST_CACHE)/venv/bin/python tests/soak/soak.py
 
 # Builds only what is missing, so that `sudo make install` after `make build` compiles nothing as root.
 install:

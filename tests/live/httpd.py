@@ -28,6 +28,7 @@ import httpx
 
 import processes
 import pythons
+from certificate import write_certificate
 from processes import Process
 from pythons import REFERENCE
 from waiting import wait_for
@@ -60,7 +61,7 @@ class Httpd:
         shutil.copytree(HERE / "apps", self.root / "apps", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(_module_under_test(), self.root / "mod_wsgi.so")
         subprocess.run(["chmod", "-R", "a+rX", self.root], check=True)
-        _make_certificate(self.root)
+        write_certificate(self.root)
         self.write_configuration(configuration)
 
     # Configuration
@@ -347,24 +348,6 @@ def _module_under_test() -> Path:
     if not path.exists():
         raise RuntimeError(f"{path} is missing: run `cargo build --release` or set MODULE_SO")
     return path
-
-
-def _make_certificate(root: Path) -> None:
-    """A self-signed certificate for localhost, made once a test run."""
-    for name, content in _certificate().items():
-        (root / name).write_bytes(content)
-    (root / "localhost.key").chmod(0o600)
-
-
-@functools.cache
-def _certificate() -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory() as folder:
-        key, certificate = f"{folder}/localhost.key", f"{folder}/localhost.crt"
-        command = (
-            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-        )
-        subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
-        return {Path(path).name: Path(path).read_bytes() for path in (key, certificate)}
 
 
 def _trusting(certificate: Path) -> ssl.SSLContext:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import raw_http
+from certificate import secrets_of
 from httpd import IS_ROOT, Httpd, daemon_account
 from waiting import wait_for
 
@@ -73,25 +72,12 @@ def test_a_crash_in_the_middle_of_an_answer_cuts_it(server: Httpd):
 @pytest.mark.skipif(not IS_ROOT, reason="only root may read the memory of the parent and of daemons")
 def test_the_private_key_is_in_no_daemon(server: Httpd):
     assert server.get("/steady/", port="TLS").status_code == 200
-    needles = secrets_of(server)
+    needles = secrets_of(server.root / "localhost.key")
     parent = next(process for process in server.note_processes() if process.pid == server.parent.pid)
     assert parent.holds(needles), "the search must find the key where it is"
     daemons = server.daemons()
     assert len(daemons) == 4
     assert [process.title for process in daemons if process.holds(needles)] == []
-
-
-def secrets_of(server: Httpd) -> list[bytes]:
-    """Both primes of the key in both byte orders."""
-    command = ["openssl", "rsa", "-in", str(server.root / "localhost.key"), "-noout", "-text"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found = []
-    for name in ("prime1", "prime2"):
-        digits = re.search(rf"{name}:((?:\s*[0-9a-f]{{2}}:?)+)", text)[1]
-        number = bytes.fromhex(re.sub(r"[:\s]", "", digits)).lstrip(b"\0")
-        found += [number, number[::-1]]
-    assert {len(number) for number in found} == {128}
-    return found
 
 
 @pytest.mark.ours

@@ -1,0 +1,256 @@
+"""The faults of the soak, and which failed requests each of them accounts for."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import raw_http
+from httpd import Httpd
+from processes import Process, descendants
+from under_load import GROUPS, THREADS, read_records, write_script
+from waiting import wait_for
+
+BROKEN = "raise RuntimeError('broken for a moment')\n"
+
+
+@dataclass
+class Hit:
+    """A fault that has been injected: when, where, and what it may cost."""
+
+    fault: str
+    began: float
+    ended: float = 0.0
+    group: str = ""
+    allowed: str = ""  # a pattern for what may be said of requests that it concerns
+    pids: set[int] = field(default_factory=set)  # requests that ran there
+    ports: set[int] = field(default_factory=set)  # requests on these connections
+    everybody: bool = False  # all of the group, or of all groups
+    unread: bool = False  # also what was read but had not begun
+    cost: int = 0
+
+    def __str__(self):
+        who = " ".join(str(pid) for pid in sorted(self.pids))
+        return f"{self.fault} {self.group} {who}".strip()
+
+    def overlaps(self, failure):
+        return failure["began"] <= self.ended and failure["ended"] >= self.began
+
+
+class Wrong(AssertionError):
+    """A fault that had a consequence of its own which it must not have."""
+
+    def __init__(self, hit: Hit, text: str):
+        super().__init__(text)
+        self.hit = hit
+
+
+DIED = r"status 502|cut "
+CLOSED = r"cut |\w+ before any"
+
+
+class Faults:
+    """Each method does harm once and returns what that may cost, or None where there was nobody to harm."""
+
+    def __init__(self, server: Httpd, chance: random.Random):
+        self.server, self.chance = server, chance
+        self.number = 0
+
+    def all(self):
+        """Those that the environment lets through."""
+        only, without = os.environ.get("SOAK_ONLY", ""), os.environ.get("SOAK_WITHOUT")
+        chosen = {name: fault for name, fault in self._every_one().items() if only in name}
+        return {name: fault for name, fault in chosen.items() if not without or without not in name}
+
+    def _every_one(self):
+        return {
+            "kill -9 of a daemon": lambda: self.signal(signal.SIGKILL),
+            "kill -SEGV of a daemon": lambda: self.signal(signal.SIGSEGV),
+            "kill -ABRT of a daemon": lambda: self.signal(signal.SIGABRT),
+            "kill -TERM of a daemon": self.terminate,
+            "SIGSTOP for a second": self.pause,
+            "os._exit": lambda: self.deadly("exit"),
+            "os.abort": lambda: self.deadly("abort"),
+            "stack overflow": lambda: self.deadly("overflow"),
+            "endless recursion": lambda: self.harmless("recurse"),
+            "descriptors exhausted": lambda: self.harmless("descriptors"),
+            "memory exhausted": self.memory,
+            "touch": self.touch,
+            "broken script": self.break_script,
+            "graceful": self.graceful,
+            "kill -9 of the supervisor": self.supervisor,
+            "kill -9 of an httpd child": self.child,
+            "socket removed": self.remove_socket,
+        }
+
+    # Signals
+
+    def signal(self, number):
+        process = self.a_daemon()
+        if process is None:
+            return None
+        hit = Hit("", time.monotonic(), group=group_of(process), pids={process.pid}, allowed=DIED, unread=True)
+        process.kill(number)
+        wait_for(lambda: not process.alive, f"{process.pid} ends by signal {number}", 5)
+        return self.done(hit)
+
+    def terminate(self):
+        process = self.a_daemon()
+        if process is None:
+            return None
+        hit = Hit("", time.monotonic(), group=group_of(process), pids={process.pid})
+        process.kill(signal.SIGTERM)
+        return self.done(hit)
+
+    def pause(self):
+        process = self.a_daemon()
+        if process is None:
+            return None
+        hit = Hit("", time.monotonic(), group=group_of(process), pids={process.pid})
+        process.kill(signal.SIGSTOP)
+        try:
+            time.sleep(1)
+        finally:
+            process.kill(signal.SIGCONT)
+        return self.done(hit)
+
+    def supervisor(self):
+        supervisors = self.server.supervisors()
+        if not supervisors:
+            return None
+        process = self.chance.choice(supervisors)
+        hit = Hit("", time.monotonic(), allowed=f"{DIED}|status 503", everybody=True)
+        family = [process, *descendants(process.pid)]
+        hit.pids = {member.pid for member in family}
+        process.kill(signal.SIGKILL)
+        wait_for(lambda: not any(member.alive for member in family), "the supervisor's daemons end with it", 5)
+        return self.done(hit)
+
+    def child(self):
+        children = self.server.children()
+        if not children:
+            return None
+        process = self.chance.choice(children)
+        hit = Hit("", time.monotonic(), pids={process.pid}, allowed=CLOSED)
+        process.kill(signal.SIGSTOP)  # so that it accepts no connection that is not on the list
+        hit.ports = clients_of(process, self.server.ports["PORT"])
+        process.kill(signal.SIGKILL)
+        wait_for(lambda: not process.alive, "the child ends", 5)
+        return self.done(hit)
+
+    # Inside the application
+
+    def deadly(self, path):
+        hit, status = self.request(path)
+        hit.allowed, hit.unread = DIED, True
+        if status != 502:
+            raise Wrong(hit, f"/{path} of {hit.group} was answered with {status} instead of 502")
+        return hit
+
+    def harmless(self, path):
+        hit, status = self.request(path)
+        if status != 200:
+            raise Wrong(hit, f"/{path} of {hit.group} was answered with {status}")
+        return hit
+
+    def memory(self):
+        hit, _ = self.request("memory", "two")
+        died = not any(os.path.exists(f"/proc/{pid}") for pid in hit.pids)
+        hit.allowed, hit.unread = f"status 500|{DIED}" if died else "status 500", died
+        return hit
+
+    def request(self, path, group=""):
+        self.number += 1
+        group = group or self.chance.choice(GROUPS)
+        name = f"fault-{self.number}"
+        hit = Hit("", time.monotonic(), group=group)
+        answer = raw_http.get(self.server.ports["PORT"], f"/{group}/{path}", f"X-Request: {name}", "Connection: close")
+        hit.pids = {pid for _, pid in read_records(self.server.root).get(name, [])}
+        if answer.status == 502:
+            wait_for(lambda: not any(Process.of(pid) for pid in hit.pids), f"{hit.pids} end by {path}", 5)
+        return self.done(hit), answer.status
+
+    # From outside
+
+    def touch(self):
+        hit = Hit("", time.monotonic(), group=self.chance.choice((*GROUPS, "here")))
+        os.utime(self.server.root / f"site/{hit.group}.wsgi")
+        return self.done(hit)
+
+    def break_script(self):
+        group = self.chance.choice((*GROUPS, "here"))
+        hit = Hit("", time.monotonic(), group=group, everybody=True, allowed="status 500")
+        write_script(self.server.root, group, BROKEN)
+        time.sleep(0.5)
+        write_script(self.server.root, group)
+        self.done(hit).ended += 1
+        return hit
+
+    def graceful(self):
+        hit = Hit("", time.monotonic())
+        self.server.graceful()
+        return self.done(hit)
+
+    def remove_socket(self):
+        sockets = sorted(path for path in (self.server.root / "run").rglob("*") if path.is_socket())
+        if not sockets:
+            return None
+        hit = Hit("", time.monotonic(), everybody=True, allowed="status 503")
+        path = self.chance.choice(sockets)
+        kept = path.with_suffix(".kept")
+        os.link(path, kept)
+        path.unlink()
+        try:
+            self.server.graceful()
+            wait_for(path.is_socket, f"{path.name} is there again", 2)
+        except AssertionError as error:
+            kept.rename(path)  # so that the run goes on
+            raise Wrong(self.done(hit), str(error)) from error
+        kept.unlink()
+        return self.done(hit)
+
+    def a_daemon(self):
+        found = self.server.daemons()
+        return self.chance.choice(found) if found else None
+
+    @staticmethod
+    def done(hit):
+        hit.ended = time.monotonic()
+        return hit
+
+
+def explains(hit: Hit, failure, begun: list[int]) -> bool:
+    """Whether this fault accounts for this failure; the table at the top in other words."""
+    if not hit.allowed or not hit.overlaps(failure) or not re.match(hit.allowed, failure["what"]):
+        return False
+    group = failure["kind"].split()[0]
+    if hit.group and hit.group != group:
+        return False
+    if hit.everybody:
+        return group in GROUPS or hit.group == group
+    if hit.ports:
+        return failure["port"] in hit.ports
+    if hit.unread and hit.cost >= THREADS:
+        return False
+    return bool(hit.pids.intersection(begun)) or hit.unread and not begun
+
+
+def group_of(process: Process) -> str:
+    found = re.match(r"\(wsgi:(\w+)\)", process.title)
+    return found[1] if found else ""
+
+
+def clients_of(process: Process, port: int) -> set[int]:
+    """The clients' ports of the connections that this process has accepted."""
+    held = set(process.descriptors)
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {
+        int(row[2].partition(":")[2], 16)
+        for row in rows
+        if int(row[1].partition(":")[2], 16) == port and f"socket:[{row[9]}]" in held
+    }
