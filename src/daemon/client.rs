@@ -34,6 +34,8 @@ const MOST_POOLED: usize = 256;
 pub struct Client {
     pub group: String,
     pub path: PathBuf,
+    /// The socket's file, whatever becomes of its name.
+    pub place: Option<OwnedFd>,
     pub status: Arc<StatusPage>,
     pub processes: u32,
     /// Of all its processes together.
@@ -162,7 +164,7 @@ impl Client {
     fn connect(&self, queue_end: Option<Instant>) -> Result<UnixStream, Trouble> {
         self.give_up_if_failing()?;
         let in_queue = queue_end.map(left_until).filter(|left| *left <= self.connect_timeout);
-        let stream = os::connect(&self.path, in_queue.unwrap_or(self.connect_timeout)).map_err(|error| {
+        let stream = self.reach(in_queue.unwrap_or(self.connect_timeout)).map_err(|error| {
             if in_queue.is_some() && error.kind() == io::ErrorKind::WouldBlock {
                 return self.queued();
             }
@@ -179,6 +181,18 @@ impl Client {
             });
         prepared.map_err(|error| self.cannot_connect(&error))?;
         Ok(stream)
+    }
+
+    /// Connects to the very file that was made: another may have its name by now, or a directory above it may be
+    /// closed to this user. Only without /proc the name has to do.
+    fn reach(&self, timeout: Duration) -> io::Result<UnixStream> {
+        let place = self.place.as_ref().map(|place| os::descriptor_path(place.as_fd()));
+        match place.map(|place| os::connect(&place, timeout)) {
+            Some(reached) if !matches!(&reached, Err(error) if error.kind() == io::ErrorKind::NotFound) => {
+                reached
+            }
+            _ => os::connect(&self.path, timeout),
+        }
     }
 
     /// Sends on a new connection, and waits to be accepted before the answer.
@@ -343,7 +357,7 @@ impl Client {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 "; its queue is full (listen-backlog of WSGIDaemonProcess) and stayed so for connect-timeout"
             }
-            io::ErrorKind::NotFound => "; the file was removed: restart httpd",
+            io::ErrorKind::NotFound => "; the file was removed: restart httpd, or mount /proc",
             _ => "",
         };
         Trouble::Unavailable(format!(

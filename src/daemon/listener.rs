@@ -10,7 +10,7 @@ mod retained;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +38,9 @@ pub struct ListenerKey {
 pub struct Listener {
     pub key: ListenerKey,
     pub path: PathBuf,
+    /// The file at that path, open as a place only: the children reach the socket by it when somebody has
+    /// removed the name.
+    pub place: OwnedFd,
     pub socket: OwnedFd,
     pub status: Arc<StatusPage>,
 }
@@ -67,14 +70,12 @@ impl Registry {
     }
 
     /// Makes the listeners of a new configuration: keeps what is there, makes what is new, retires the
-    /// rest. Returns warnings. After an error the registry still holds all that it held, and what was
+    /// rest. After an error the registry still holds all that it held, and what was
     /// made before the error.
-    pub fn renew(&mut self, wanted: &[(ListenerKey, Origin)]) -> Result<Vec<Message>, Message> {
-        let mut warnings = Vec::new();
+    pub fn renew(&mut self, wanted: &[(ListenerKey, Origin)]) -> Result<(), Message> {
         for (key, origin) in wanted {
             if !self.listeners.iter().any(|listener| listener.key == *key) {
                 let listener = self.create(key, origin)?;
-                warnings.extend(unreachable_directory(&listener, origin));
                 self.listeners.push(listener);
             }
         }
@@ -85,7 +86,7 @@ impl Registry {
             }
             kept
         });
-        Ok(warnings)
+        Ok(())
     }
 
     /// When httpd stops: no file is left behind.
@@ -118,7 +119,8 @@ impl Registry {
         let socket = bind(&path, key.backlog).map_err(|error| bind_failure(key, origin, &path, &error))?;
         let status = StatusPage::create().map_err(|error| bind_failure(key, origin, &path, &error))?;
         give_to_owner(key, origin, &path)?;
-        Ok(Listener { key: key.clone(), path, socket, status: Arc::new(status) })
+        let place = os::open_place(&path).map_err(|error| bind_failure(key, origin, &path, &error))?;
+        Ok(Listener { key: key.clone(), path, place, socket, status: Arc::new(status) })
     }
 }
 
@@ -175,30 +177,6 @@ fn give_to_owner(key: &ListenerKey, origin: &Origin, path: &Path) -> Result<(), 
             ),
         )
     })
-}
-
-/// The classic reason for a 503: httpd's children may not pass through a directory above the socket.
-fn unreachable_directory(listener: &Listener, origin: &Origin) -> Option<Message> {
-    let owner = listener.key.owner.filter(|owner| *owner != 0)?;
-    let closed = listener.path.ancestors().skip(1).find(|directory| {
-        // Whether the user is in a directory's group is left open: no warning then.
-        let passes = |meta: fs::Metadata| {
-            let (mode, own) = (meta.mode(), meta.uid() == owner);
-            if own { mode & 0o100 != 0 } else { mode & 0o011 != 0 }
-        };
-        !fs::metadata(directory).is_ok_and(passes)
-    })?;
-    Some(Message::new(
-        306,
-        format!(
-            "requests for process group '{}' (WSGIDaemonProcess at {}) will fail: the user with number {owner} may \
-             not pass through {} to the socket {}; allow it (chmod o+x), or set WSGISocketPrefix to another path",
-            listener.key.group,
-            origin,
-            closed.display(),
-            listener.path.display(),
-        ),
-    ))
 }
 
 #[cfg(test)]
@@ -271,19 +249,6 @@ mod tests {
         let error = Registry::default().renew(&wanted(missing, &["blog"])).unwrap_err();
         assert_eq!(error.code, 302);
         assert!(error.text.contains("WSGISocketPrefix") && error.text.contains("/nonexistent/run"));
-    }
-
-    #[test]
-    fn a_directory_closed_to_the_user_is_warned_of() {
-        let directory = scratch("closed");
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
-        let mut wanted = wanted(&directory, &["blog"]);
-        let uid = fs::metadata(&directory).unwrap().uid();
-        wanted[0].0.owner = Some(if uid == 0 { 4711 } else { uid });
-        let warnings = Registry::default().renew(&wanted).unwrap();
-        assert_eq!(warnings.len(), usize::from(uid == 0));
-        assert!(warnings.iter().all(|warning| warning.code == 306));
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]

@@ -22,9 +22,9 @@ use std::time::Duration;
 
 pub use clock::milliseconds_now;
 pub use descriptor::{
-    PollFd, adopt_descriptor, clear_event, close_on_exec_from, duplicate, duplicate_above, event, eventfd,
-    has_hung_up, memfd, pipe, place_descriptor, poll, readable, seal_size, set_close_on_exec,
-    set_nonblocking,
+    PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,
+    event, eventfd, has_hung_up, memfd, open_place, pipe, place_descriptor, poll, readable, seal_size,
+    set_close_on_exec, set_nonblocking,
 };
 pub use epoll::Epoll;
 pub use identity::{

@@ -5,7 +5,8 @@
 //! `daemon::group`; this file waits for what happens, and `supervisor::crew` does what was decided.
 //!
 //! It ends, and with it every daemon, when nobody is left who could send a request (`daemon::generation`),
-//! on SIGTERM, or when the httpd parent has gone in whatever way.
+//! on SIGTERM, or when the httpd parent has gone in whatever way. Where a newer generation is coming its
+//! daemons serve that one's children too, until it has daemons of its own.
 
 mod crew;
 mod demand;
@@ -54,6 +55,8 @@ struct Supervisor<'a> {
     /// Readable when the parent has gone; None where the kernel has no such thing.
     parent_watch: Option<OwnedFd>,
     newer_is_coming: bool,
+    /// All holders of this generation have gone.
+    nobody_left: bool,
     ending: Option<Ending>,
 }
 
@@ -92,6 +95,7 @@ impl<'a> Supervisor<'a> {
             parent,
             parent_watch: os::pidfd(parent).ok(),
             newer_is_coming: false,
+            nobody_left: false,
             ending: None,
         })
     }
@@ -115,8 +119,10 @@ impl<'a> Supervisor<'a> {
     /// Waits for something to happen, and deals with all that has.
     fn turn(&mut self) -> io::Result<()> {
         let mut fds = vec![PollFd::reading(self.signals.as_fd())];
-        if self.ending.is_none() {
+        if !self.nobody_left {
             fds.push(PollFd::reading(self.watch.as_fd()));
+        }
+        if self.ending.is_none() {
             fds.extend(self.parent_watch.as_ref().map(|parent| PollFd::reading(parent.as_fd())));
         }
         fds.extend(self.crew.descriptors().into_iter().map(PollFd::reading));
@@ -124,11 +130,16 @@ impl<'a> Supervisor<'a> {
         drop(fds);
         self.crew.hear();
         self.look_at_signals()?;
-        if self.ending.is_none() {
+        if !self.nobody_left {
             self.look_at_generation()?;
+        }
+        if self.ending.is_none() {
             self.look_at_parent();
         }
         self.crew.look_for_successors();
+        if self.nobody_left && self.ending.is_none() {
+            self.hand_over();
+        }
         self.crew.look_at_processes();
         self.crew.look_at_demand();
         self.crew.tick(Instant::now());
@@ -157,9 +168,19 @@ impl<'a> Supervisor<'a> {
         match self.watch.read()? {
             Tidings::Nothing => {}
             Tidings::NewerComing => self.newer_is_coming = true,
-            Tidings::Ended => self.end(Ending::NobodyLeft),
+            Tidings::Ended => self.nobody_left = true,
         }
         Ok(())
+    }
+
+    /// The requests of a newer generation's children may be in the daemons: they are not stopped, but end when
+    /// their successors are ready.
+    fn hand_over(&mut self) {
+        if !self.newer_is_coming {
+            self.end(Ending::NobodyLeft);
+        } else if self.crew.is_handed_over() {
+            self.ending = Some(Ending::NobodyLeft);
+        }
     }
 
     fn look_at_parent(&mut self) {

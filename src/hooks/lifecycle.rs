@@ -89,9 +89,8 @@ pub fn post_config(lifetime: Lifetime) -> Result<(), Message> {
     parent.generation += 1;
     let configuration = Arc::new(configuration(parent.generation));
     let wanted = listener_keys(&configuration);
-    for warning in parent.listeners.renew(&wanted)? {
-        log::server(main_server(), Level::Warning, warning.to_string().as_bytes());
-    }
+    parent.listeners.renew(&wanted)?;
+    httpd::wake_when_children_end();
     parent.pid = std::process::id() as i32;
     let supervisor = start_supervisor(&mut parent, &configuration)?;
     parent.current = Some(Current { configuration, supervisor });
@@ -329,7 +328,10 @@ fn end_of_generation() {
     }
     let Some(mut current) = parent.current.take() else { return };
     if let Some(holder) = current.supervisor.as_mut().and_then(|supervisor| supervisor.holder.take()) {
-        holder.announce_newer();
+        // Of an httpd that ends no newer one comes.
+        if !httpd::is_ending() {
+            holder.announce_newer();
+        }
     }
     if !httpd::is_ending() {
         let mut retained = parent.generation.to_le_bytes().to_vec();
@@ -351,6 +353,7 @@ pub fn child_init(lifetime: Lifetime) {
     // With httpd -X the parent itself serves.
     if parent.pid != pid as i32 {
         httpd::end_with_parent();
+        httpd::leave_ends_of_children();
     }
     let listeners = std::mem::take(&mut parent.listeners);
     let Some(current) = parent.current.as_ref() else { return };
@@ -362,6 +365,7 @@ pub fn child_init(lifetime: Lifetime) {
         Some(Client {
             group: group.name.clone(),
             path: listener.path.clone(),
+            place: listener.place.try_clone().ok(),
             status: Arc::clone(&listener.status),
             processes: group.maximum_processes,
             threads: group.maximum_processes as usize * group.threads as usize,

@@ -16,7 +16,7 @@ use crate::daemon::status::StatusPage;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 
 /// First in what is kept across a restart; another number when the form of the rest changes.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 impl Registry {
     /// The registry as bytes for httpd to keep while it unloads and loads modules. The descriptors stay
@@ -36,6 +36,7 @@ impl Registry {
             encoder.bytes(listener.path.as_os_str().as_bytes());
             let status = listener.status.fd().try_clone_to_owned().map_or(-1, IntoRawFd::into_raw_fd);
             encoder.i64(i64::from(status));
+            encoder.i64(i64::from(listener.place.into_raw_fd()));
             encoder.i64(i64::from(listener.socket.into_raw_fd()));
         }
         out
@@ -62,9 +63,10 @@ impl Registry {
             };
             let path = path(decoder.bytes()?);
             let status = descriptor(&mut decoder)?.and_then(|fd| StatusPage::from_fd(fd).ok());
-            match (descriptor(&mut decoder)?, status) {
-                (Some(socket), Some(status)) => {
-                    registry.listeners.push(Listener { key, path, socket, status: Arc::new(status) });
+            match (descriptor(&mut decoder)?, descriptor(&mut decoder)?, status) {
+                (Some(place), Some(socket), Some(status)) => {
+                    let status = Arc::new(status);
+                    registry.listeners.push(Listener { key, path, place, socket, status });
                 }
                 // Made by a build with another status page: nobody would ever remove the file.
                 _ => drop(fs::remove_file(path)),

@@ -6,9 +6,12 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
+use std::fs::OpenOptions;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{check, check_size, milliseconds, retry};
@@ -27,6 +30,17 @@ pub fn adopt_descriptor(number: RawFd) -> io::Result<OwnedFd> {
     let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
     check(flags)?;
     owned(number)
+}
+
+/// A file as a place in the file system, to be reached by `descriptor_path` whatever becomes of its name.
+pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_NOFOLLOW;
+    Ok(OpenOptions::new().read(true).custom_flags(flags).open(path)?.into())
+}
+
+/// Another name of what is open there, for this process.
+pub fn descriptor_path(fd: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
 /// A descriptor of our own for the file that a number of the application's stands for.

@@ -134,6 +134,19 @@ impl<'a> Crew<'a> {
         }
     }
 
+    /// Whether newer generations need nothing any more of what is here. A group that has no place in the newest
+    /// configuration, or that has not begun to serve while older processes do, leaves it to others at once.
+    pub fn is_handed_over(&mut self) -> bool {
+        for unit in 0..self.units.len() {
+            let status = &self.units[unit].plan.listener.status;
+            let others_serve = self.load(unit).ready == 0 && status.ready_processes() > 0;
+            if (status.is_retired() || others_serve) && !self.units[unit].group.is_superseded() {
+                self.tell(unit, Event::Superseded);
+            }
+        }
+        self.is_superseded() && self.is_empty()
+    }
+
     /// Groups whose processes of a newer generation are all ready take themselves back.
     pub fn look_for_successors(&mut self) {
         for unit in 0..self.units.len() {

@@ -120,12 +120,14 @@ impl Scene {
         let listener = Listener {
             key: listener.key.clone(),
             path: listener.path.clone(),
+            place: listener.place.try_clone().unwrap(),
             socket: listener.socket.try_clone().unwrap(),
             status: listener.status.clone(),
         };
         let journal = Log(self.scratch.join("log"));
         fork_for_test(|| {
-            keep_only(&[watch.as_fd(), listener.socket.as_fd(), listener.status.fd()]);
+            let place = listener.place.as_fd();
+            keep_only(&[watch.as_fd(), place, listener.socket.as_fd(), listener.status.fd()]);
             let launcher = Launcher {
                 flags: vec!["-S".into()],
                 module: "/nowhere/mod_wsgi_rs.so".into(),

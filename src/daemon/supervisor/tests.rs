@@ -147,7 +147,8 @@ fn a_killed_parent_leaves_no_process_and_no_file() {
     let (watch, holder) = generation::pipe().unwrap();
     let parent = fork_for_test(|| {
         let listener = scene.registry.get("blog").unwrap();
-        keep_only(&[watch.as_fd(), listener.socket.as_fd(), listener.status.fd()]);
+        let place = listener.place.as_fd();
+        keep_only(&[watch.as_fd(), place, listener.socket.as_fd(), listener.status.fd()]);
         scene.fork(scene.group(1), 1, watch, std::process::id() as i32);
         std::thread::sleep(Duration::from_secs(60));
     });

@@ -69,6 +69,7 @@ WORK = {
 def application(environ, start_response):
     work = WORK.get(environ["PATH_INFO"])
     if work:
+        note(f"begun {environ['PATH_INFO']}")
         work(float(environ["QUERY_STRING"]))
     body = b"%d %s" % (os.getpid(), str(environ["wsgi.run_once"]).encode())
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
