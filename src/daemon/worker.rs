@@ -23,11 +23,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 const LISTENER: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
+
+/// Milliseconds between two messages about the same trouble.
+const COMPLAINTS: u64 = 5000;
 
 const READABLE: u32 = libc::EPOLLIN as u32;
 const ONCE: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
@@ -62,6 +65,8 @@ pub struct Workers {
     /// Threads that have ended, and the event that tells of each.
     ended: AtomicU32,
     end: OwnedFd,
+    /// When the process last said that it cannot accept connections.
+    complained: AtomicU64,
 }
 
 /// The sockets and numbers a daemon was started with.
@@ -102,6 +107,7 @@ impl Workers {
             draining: AtomicBool::new(false),
             ended: AtomicU32::new(0),
             end,
+            complained: AtomicU64::new(0),
         })
     }
 
@@ -202,6 +208,14 @@ impl Workers {
         self.threads == 1 && self.maximum_requests == Some(1)
     }
 
+    /// What is the case for many threads and many times is said every few seconds only.
+    fn may_complain(&self) -> bool {
+        let now = os::milliseconds_now();
+        let last = self.complained.load(Ordering::Relaxed);
+        let due = last == 0 || now - last >= COMPLAINTS;
+        due && self.complained.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
     fn ask_for_renewal(&self) {
         // Without a supervisor there is nobody who could replace this process.
         let _ = self.control.send(&Report::Renew(Reason::MaximumRequests));
@@ -265,7 +279,10 @@ impl Worker<'_> {
             Ok(Some(stream)) => stream,
             Ok(None) => return,
             Err(error) => {
-                report(&Message::new(382, format!("a connection could not be accepted: {error}")));
+                if workers.may_complain() {
+                    let text = format!("connections cannot be accepted, and wait in the queue: {error}");
+                    report(&Message::new(382, text));
+                }
                 // Out of descriptors: the connection stays queued, the loop must not spin.
                 std::thread::sleep(Duration::from_millis(50));
                 return;

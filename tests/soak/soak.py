@@ -13,10 +13,10 @@ its pid as it begins. So it is known in which process a lost request was, and wh
     kill -9 of the supervisor       those in flight then, as it takes its daemons along: 502, 503 or cut
     kill -9 of an httpd child       those on the child's connections then: closed or cut
     a broken script for a moment    500 of that script, while it is broken and for a second after
-    socket file removed, graceful   503 of a process group, from the removal until the graceful restart is done
     kill -TERM, SIGSTOP for 1 s,    none
     descriptors exhausted, endless
-    recursion, touch, graceful
+    recursion, touch, graceful,
+    socket file removed
 
 A request on a used connection that is closed without an answer is sent again by the client, as a browser does. That
 is in order only if no application has begun it, or the httpd child was killed. No request may ever begin twice.

@@ -10,7 +10,7 @@ THREADS = 4
 CHILDREN = 2
 
 CONFIGURATION = """
-WSGIDaemonProcess one python-home=@PYTHON@ processes=2 threads=4
+WSGIDaemonProcess one python-home=@PYTHON@ processes=2 maximum-processes=3 threads=4 maximum-requests=500 restart-interval=5 request-timeout=10
 WSGIDaemonProcess two python-home=@PYTHON@ processes=2 threads=4 virtual-memory-limit=1G
 WSGIPythonHome @PYTHON@
 WSGIScriptAlias /one @ROOT@/site/one.wsgi process-group=one application-group=%{GLOBAL}
