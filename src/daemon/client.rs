@@ -4,12 +4,16 @@
 //! again on another connection; one that was read is never sent twice. The kernel tells them apart:
 //! a unix socket whose peer closed with unread data reports a reset, otherwise end-of-file.
 
+mod conversation;
+mod trouble;
+
 use super::os;
 use super::status::{SLOTS, StatusPage};
 use crate::config::process_group::ResponseOptions;
-use crate::request::{BodyError, Request};
+use crate::request::Request;
 use crate::wire::frame::{self, HEADER, Inbox, Kind};
 use crate::wire::request as payload;
+pub use conversation::Conversation;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -20,6 +24,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
+use trouble::Failed;
+pub use trouble::Trouble;
 
 /// How often a child that waits to be accepted looks whether the group has given up.
 const TICK: Duration = Duration::from_millis(100);
@@ -60,41 +66,10 @@ pub struct Channel {
     slot: usize,
 }
 
-/// Why a request got no conversation, or lost it. The text says what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// 503: nobody could take it.
-    Unavailable(String),
-    /// 504: no answer in time.
-    TimedOut(String),
-    /// 504: no thread began to read it in time.
-    Queued(String),
-    /// 502: the process that had read it is gone.
-    Died,
-}
-
 impl Channel {
     /// Whether a process really answers, or gives the request back.
     fn unless_given_back(self) -> Result<Channel, Failed> {
         if self.inbox.begins_with(Kind::GiveBack) { Err(Failed::Unread) } else { Ok(self) }
-    }
-}
-
-enum Failed {
-    /// Nobody has read the request.
-    Unread,
-    /// Likewise, on a new connection that no process greeted.
-    Refused,
-    Trouble(Trouble),
-}
-
-impl Failed {
-    /// Once the request was read, a connection that breaks has lost it.
-    fn of_a_read_request(self) -> Trouble {
-        match self {
-            Failed::Trouble(trouble) => trouble,
-            Failed::Unread | Failed::Refused => Trouble::Died,
-        }
     }
 }
 
@@ -283,19 +258,6 @@ impl Client {
         }
     }
 
-    fn broken(&self, error: &io::Error) -> Failed {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Failed::Unread,
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                Failed::Trouble(self.timed_out("the application did not answer"))
-            }
-            _ => Failed::Trouble(Trouble::Unavailable(format!(
-                "the connection to process group '{}' failed: {error}",
-                self.group
-            ))),
-        }
-    }
-
     fn give_up_if_failing(&self) -> Result<(), Trouble> {
         if self.status.ready_processes() > 0 {
             return Ok(());
@@ -309,158 +271,14 @@ impl Client {
         }
     }
 
-    /// A connection that breaks when request-timeout has passed was let go because of that.
-    fn why(&self, trouble: Trouble, begun: Instant) -> Trouble {
-        match self.request_timeout {
-            Some(timeout) if trouble == Trouble::Died && begun.elapsed() >= timeout => {
-                Trouble::TimedOut(format!(
-                    "the application did not answer within {} s (process group '{}'; request-timeout of \
-                     WSGIDaemonProcess is the limit)",
-                    timeout.as_secs_f64(),
-                    self.group
-                ))
-            }
-            _ => trouble,
-        }
-    }
-
     fn give_up_if_over(&self, queue_end: Option<Instant>) -> Result<(), Trouble> {
         match queue_end {
             Some(at) if Instant::now() >= at => Err(self.queued()),
             _ => Ok(()),
         }
     }
-
-    fn queued(&self) -> Trouble {
-        let seconds = self.queue_timeout.unwrap_or_default().as_secs_f64();
-        Trouble::Queued(format!(
-            "no thread of process group '{}' was free for the request within {seconds} s (queue-timeout of \
-             WSGIDaemonProcess); the application was not called",
-            self.group
-        ))
-    }
-
-    fn timed_out(&self, what: &str) -> Trouble {
-        let seconds = self.socket_timeout.as_secs_f64();
-        Trouble::TimedOut(format!(
-            "{what} within {seconds} s (process group '{}'; socket-timeout of WSGIDaemonProcess, by default \
-             httpd's Timeout, is the limit)",
-            self.group
-        ))
-    }
-
-    fn cannot_connect(&self, error: &io::Error) -> Trouble {
-        let cure = match error.kind() {
-            io::ErrorKind::PermissionDenied => {
-                "; httpd's User must be able to search every directory above it: set WSGISocketPrefix"
-            }
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                "; its queue is full (listen-backlog of WSGIDaemonProcess) and stayed so for connect-timeout"
-            }
-            io::ErrorKind::NotFound => "; the file was removed: restart httpd, or mount /proc",
-            _ => "",
-        };
-        Trouble::Unavailable(format!(
-            "connecting to process group '{}' at {} failed: {error}{cure}",
-            self.group,
-            self.path.display()
-        ))
-    }
 }
 
 fn left_until(instant: Instant) -> Duration {
     instant.saturating_duration_since(Instant::now())
-}
-
-/// One request and its answer on a connection.
-pub struct Conversation<'a> {
-    client: &'a Client,
-    channel: Channel,
-    begun: Instant,
-}
-
-impl Conversation<'_> {
-    /// `response-flush-delay` of the process group.
-    pub fn flush_delay(&self) -> Duration {
-        self.client.response.flush_delay
-    }
-
-    /// Name of the process group.
-    pub fn group(&self) -> &str {
-        &self.client.group
-    }
-
-    /// Whether the next frame is here already, or the end of the connection.
-    pub fn is_ready(&mut self) -> bool {
-        if self.channel.inbox.has_frame() {
-            return true;
-        }
-        match os::receive_with_fd_now(self.channel.stream.as_fd(), self.channel.inbox.space()) {
-            Ok(None) => false,
-            Ok(Some((count, file))) => {
-                self.channel.inbox.received(count);
-                self.channel.files.extend(file);
-                count == 0 || self.channel.inbox.has_frame()
-            }
-            Err(_) => true,
-        }
-    }
-
-    /// The same until `end`.
-    pub fn is_ready_until(&mut self, end: Instant) -> bool {
-        while !self.is_ready() {
-            let left = left_until(end);
-            // What fails here fails again when the frame is read.
-            if left.is_zero() || matches!(os::readable(self.channel.stream.as_fd(), Some(left)), Ok(false)) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// The next frame, waiting for it as long as socket-timeout allows.
-    pub fn frame(&mut self) -> Result<(Kind, &[u8]), Trouble> {
-        while !self.channel.inbox.has_frame() {
-            let received = self.client.receive(&mut self.channel).map_err(Failed::of_a_read_request);
-            received.map_err(|trouble| self.client.why(trouble, self.begun))?;
-        }
-        match self.channel.inbox.next() {
-            Ok(Some(frame)) => Ok(frame),
-            Ok(None) | Err(_) => Err(Trouble::Died),
-        }
-    }
-
-    /// The descriptor of the File frame that was just read.
-    pub fn file(&mut self) -> Result<OwnedFd, Trouble> {
-        self.channel.files.pop_front().ok_or(Trouble::Died)
-    }
-
-    /// A piece of the body that Want asked for.
-    pub fn send_body(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
-        let header = frame::header(Kind::Body, bytes.len());
-        self.send(&mut [IoSlice::new(&header), IoSlice::new(bytes)])
-    }
-
-    pub fn send_body_end(&mut self) -> Result<(), Trouble> {
-        self.send(&mut [IoSlice::new(&frame::header(Kind::BodyEnd, 0))])
-    }
-
-    pub fn send_body_error(&mut self, error: &BodyError) -> Result<(), Trouble> {
-        let mut out = Vec::new();
-        frame::append(&mut out, Kind::BodyFailed, |out| payload::encode_body_error(out, error));
-        self.send(&mut [IoSlice::new(&out)])
-    }
-
-    fn send(&mut self, parts: &mut [IoSlice<'_>]) -> Result<(), Trouble> {
-        os::send_all(self.channel.stream.as_fd(), parts)
-            .map_err(|error| self.client.broken(&error).of_a_read_request())
-    }
-
-    /// After the End frame: the connection can carry another request.
-    pub fn finish(mut self) {
-        if self.channel.inbox.is_empty() {
-            self.channel.inbox.shrink();
-            self.client.keep(self.channel);
-        }
-    }
 }
