@@ -17,9 +17,9 @@ use super::spawn::{self, Inherited};
 use super::status::StatusPage;
 use super::worker::{Equipment, Workers};
 use crate::log::{Level, Message};
-use crate::python::attach;
+use crate::python::attach::{self, ThreadState};
 use crate::python::{Attached, Object};
-use crate::wsgi::interpreters::{Interpreters, ThreadStates, stacks_signal};
+use crate::wsgi::interpreters::{Interpreters, ThreadStates};
 use crate::wsgi::log_stream::write_process_output;
 use crate::wsgi::preload;
 use crate::wsgi::world::Facts;
@@ -314,13 +314,19 @@ impl<'a> MainThread<'a> {
         self.deadline = self.deadline.or(latest);
     }
 
-    /// Python's own signal handler writes them, which works whoever holds the GIL.
+    /// Python's own signal handler writes them, which works whoever holds the GIL. Not every interpreter has one.
     fn show_stacks(&self) {
-        for index in 0..self.workers.interpreters.count() {
-            if let Some(signal) = stacks_signal(index) {
+        for interpreter in self.workers.interpreters.all() {
+            if let Some(signal) = interpreter.world.stacks_signal {
                 // A process can always send itself a signal.
                 let _ = os::kill(std::process::id() as i32, signal);
+                continue;
             }
+            let show = move || {
+                ThreadState::new(interpreter.state).attached(|py| interpreter.world.show_stacks(py));
+            };
+            // What is missing without memory for a thread is no more than this.
+            let _ = thread::Builder::new().name("wsgi-stacks".into()).spawn(show);
         }
     }
 

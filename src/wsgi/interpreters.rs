@@ -37,7 +37,7 @@ pub struct Interpreters {
 const STACKS_SIGNALS: usize = 8;
 
 /// The signal at which Python writes where the threads of the process's n-th interpreter are.
-pub fn stacks_signal(index: usize) -> Option<i32> {
+fn stacks_signal(index: usize) -> Option<i32> {
     (index < STACKS_SIGNALS).then(|| libc::SIGRTMAX() - 1 - index as i32)
 }
 
@@ -58,11 +58,6 @@ impl Interpreters {
         let named = self.named.lock();
         let others = named.values().filter_map(|made| made.as_ref().ok());
         std::iter::once(&self.main).chain(others).cloned().collect()
-    }
-
-    /// How many have been begun.
-    pub fn count(&self) -> usize {
-        self.begun.load(Ordering::Relaxed)
     }
 
     /// Called once, before the process ends, by Python's main thread. Python cannot be left to finalize itself: up to

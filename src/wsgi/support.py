@@ -15,7 +15,6 @@ def prepare(
     restrict_stdout,
     restrict_signal,
     free_threading,
-    stacks_signal,
 ):
     """Standard streams, sys.path and the rest as the configuration asks for."""
     sys.stdout = sys.__stdout__ = Restricted("stdout") if restrict_stdout else stdout
@@ -23,10 +22,6 @@ def prepare(
     if restrict_stdin:
         sys.stdin = sys.__stdin__ = Restricted("stdin")
     sys.argv[:] = ["mod_wsgi"]
-    if stacks_signal:
-        import faulthandler
-
-        faulthandler.register(stacks_signal, file=2)
     if restrict_signal:
         ignore_signal_handlers(stderr)
     if free_threading and "free-threading" not in sys.version:
@@ -45,6 +40,26 @@ def prepare(
         sys.path[:] = wanted + [entry for entry in sys.path if entry not in wanted]
     if home:
         sys.path.insert(0, home)
+
+
+def show_stacks_at(number):
+    """Has the signal write where all threads of the interpreter are, whoever holds the GIL; False if it cannot be."""
+    try:
+        import faulthandler
+    except ImportError:  # an interpreter with a GIL of its own
+        return False
+    faulthandler.register(number, file=2)
+    return True
+
+
+def show_stacks():
+    """The same for those."""
+    import traceback
+
+    for ident, frame in sys._current_frames().items():
+        if ident != threading.get_ident():
+            lines = traceback.format_stack(frame)[::-1]
+            sys.__stderr__.write("Thread %#018x (most recent call first):\n%s" % (ident, "".join(lines)))
 
 
 class Restricted:

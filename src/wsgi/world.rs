@@ -60,6 +60,9 @@ pub struct World {
     describe: Object,
     finish: Object,
     publish_signal: Object,
+    show_stacks: Object,
+    /// The signal at which Python writes where all threads of this interpreter are, where it can.
+    pub stacks_signal: Option<i32>,
     names: Mutex<HashMap<Box<[u8]>, Object>>,
 }
 
@@ -69,8 +72,7 @@ const MOST_NAMES: usize = 512;
 const SUPPORT: &str = concat!(include_str!("support.py"), "\0");
 
 impl World {
-    /// Prepares the interpreter that the thread is attached to.
-    /// `stacks_signal` is the signal at which Python is to write where all its threads are.
+    /// Prepares the interpreter that the thread is attached to. `stacks_signal` is free for its stacks.
     pub fn create(
         py: Attached<'_>,
         facts: &Facts,
@@ -82,6 +84,10 @@ impl World {
         Object::execute(py, source, c"<mod_wsgi_rs>", &support)?;
         let function = |name: &CStr| support.dict_get(py, name).expect("support.py defines it");
         let errors = log_stream::define(py, &function(c"log_buffer"))?;
+        let signal = stacks_signal.map_or(Ok(None), |signal| {
+            let taken = function(c"show_stacks_at").call(py, [Object::int(py, signal.into())?])?;
+            Ok(taken.is_true(py)?.then_some(signal))
+        })?;
         let world = World {
             input: input::define(py)?,
             start_response: Class::define(py)?,
@@ -102,6 +108,8 @@ impl World {
             describe: function(c"describe"),
             finish: function(c"finish"),
             publish_signal: function(c"publish_signal"),
+            show_stacks: function(c"show_stacks"),
+            stacks_signal: signal,
             names: Mutex::default(),
             errors,
         };
@@ -121,7 +129,6 @@ impl World {
                 // The signals of a process that only executes a service script are the script's.
                 Object::bool(py, options.restrict_signal && facts.threads > 0)?,
                 Object::bool(py, options.free_threading)?,
-                Object::int(py, stacks_signal.unwrap_or(0).into())?,
             ],
         )?;
         function(c"install_modules").call(
@@ -181,6 +188,13 @@ impl World {
             let exception = Exception::fetch(py);
             let text = self.describe(py, &exception);
             py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));
+        }
+    }
+
+    /// Writes where all threads of this interpreter are, the slow way: it has to let the caller in.
+    pub fn show_stacks(&self, py: Attached<'_>) {
+        if self.show_stacks.call(py, []).is_err() {
+            drop(Exception::fetch(py));
         }
     }
 
