@@ -146,8 +146,9 @@ def test_privileges_signals_and_parent(server: Httpd, group: str):
     ignored = sum(1 << number - 1 for number in (signal.SIGPIPE, signal.SIGXFSZ))
     for thread in ("main thread", "this thread"):
         assert process[thread] == {
-            "NoNewPrivs": "1", "CapPrm": none, "CapEff": none, "CapAmb": none, "SigBlk": none,
-            "SigIgn": f"{ignored:016x}", "CapInh": capabilities(server, "CapInh"), "CapBnd": capabilities(server, "CapBnd"),
+            "NoNewPrivs": "1", "CapPrm": none, "CapEff": none, "CapAmb": none,
+            "CapInh": capabilities(server, "CapInh"), "CapBnd": capabilities(server, "CapBnd"),
+            "SigBlk": none, "SigIgn": f"{ignored:016x}",
         }  # fmt: skip
 
 
@@ -192,6 +193,15 @@ def held_socket(text: str) -> Path:
 
 
 @pytest.mark.parametrize("group", ["asked", "plain"])
+def test_memory_that_is_shared_with_others(server: Httpd, group: str):
+    """What httpd's children read of a group, and what the supervisor reads of a process; nothing of httpd's."""
+    (daemon,) = server.daemons(group)
+    shared = re.findall(r"^\S+ (\S\S\S)s .*?(/.*|\[.*)?$", daemon.maps, re.MULTILINE)
+    writable = sorted(name for permissions, name in shared if "w" in permissions)
+    assert writable == ["/memfd:mod_wsgi_rs-activity (deleted)", "/memfd:mod_wsgi_rs-status (deleted)"]
+
+
+@pytest.mark.parametrize("group", ["asked", "plain"])
 def test_a_program_that_the_application_starts_gets_nothing_but_input_and_output(server: Httpd, group: str):
     process, child = seen(server, f"/{group}"), seen(server, f"/{group}/child")
     held = child["descriptors"]
@@ -221,6 +231,7 @@ def test_nobody_but_httpd_is_talked_to(serve_once):
     server = serve_once(
         "WSGIDaemonProcess site python-home=@PYTHON@\nWSGIScriptAlias / @APPS@/hello.wsgi process-group=site\n"
     )
+    assert server.get("/").text == "Hello, world!"
     (path,) = [path for path in (server.root / "run").iterdir() if path.is_socket()]
     assert connect(server, path, "daemon").startswith("PermissionError")
     path.chmod(0o777)
@@ -249,7 +260,7 @@ def make_root(server: Httpd) -> tuple[Path, Path]:
     programs = [python, server.root / "mod_wsgi.so", *jail.rglob("lib-dynload/*.so")]
     libraries = re.findall(r"(/\S+) \(0x", "".join(run("ldd", path) for path in programs))
     script = server.root / "apps" / "privileges.wsgi"
-    for path in {python, server.root / "mod_wsgi.so", script, *map(Path, libraries)}:
+    for path in {python, server.root / "mod_wsgi.so", script, *map(Path, map(os.path.normpath, libraries))}:
         inside(jail, path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, inside(jail, path))
     inside(jail, Path("/srv/site")).mkdir(parents=True)
@@ -268,7 +279,8 @@ def test_chroot(serve_once):
     server = serve_once.prepare("")
     jail, python = make_root(server)
     server.write_configuration(
-        f"WSGIDaemonProcess jailed chroot=@ROOT@/jail python={python} home=/srv/site user=daemon env=OUTSIDE=@ROOT@/outside\n"
+        f"WSGIDaemonProcess jailed chroot=@ROOT@/jail python={python} home=/srv/site user=daemon "
+        "env=OUTSIDE=@ROOT@/outside\n"
         "WSGIScriptAlias / @APPS@/privileges.wsgi process-group=jailed\n"
     )
     (server.root / "outside").write_text("not in the jail\n")
