@@ -16,7 +16,7 @@ pub struct SystemAccounts;
 impl Accounts for SystemAccounts {
     fn user(&self, name: &str) -> Option<Account> {
         if let Some(number) = name.strip_prefix('#') {
-            return number.parse().ok().map(user_by_id);
+            return id(number).map(user_by_id);
         }
         let name = CString::new(name).ok()?;
         // SAFETY: the name is a C string; configuration is read by one thread, so nobody else asks
@@ -26,7 +26,7 @@ impl Accounts for SystemAccounts {
 
     fn group(&self, name: &str) -> Option<u32> {
         if let Some(number) = name.strip_prefix('#') {
-            return number.parse().ok();
+            return id(number);
         }
         let name = CString::new(name).ok()?;
         // SAFETY: as in `user`.
@@ -46,6 +46,11 @@ impl Accounts for SystemAccounts {
         let (uid, gid) = httpd_ids();
         Account { gid, ..user_by_id(uid) }
     }
+}
+
+/// A uid or gid. The highest number is none: system calls take it as "leave it as it is".
+fn id(digits: &str) -> Option<u32> {
+    digits.parse().ok().filter(|id| *id != u32::MAX)
 }
 
 pub fn effective_ids() -> (u32, u32) {

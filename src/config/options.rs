@@ -202,6 +202,11 @@ fn check_name(name: &str) -> Result<(), String> {
 fn apply(definition: &mut Definition, word: &str, reader: &Reader<'_>) -> Result<(), String> {
     let names = || OPTIONS.iter().map(|row| row.name);
     let Some((name, value)) = word.split_once('=') else {
+        if names().any(|name| name == word) {
+            return Err(format!(
+                "option '{word}' has no value: write {word}=VALUE, without blanks around the ="
+            ));
+        }
         return Err(format!(
             "'{word}' is not of the form option=value{}: write no blanks around the =, and quotes \
              around a value that contains blanks",

@@ -222,20 +222,83 @@ fn mistakes_name_option_value_and_cure() {
     }
     assert!(error("thread=5").contains("no option 'thread' (did you mean 'threads'?)"));
     assert!(error("colour=red").contains("no option 'colour':"));
-    assert!(error("threads = 5").contains("no blanks around the ="));
+    assert!(
+        error("threads = 5").contains("option 'threads' has no value: write threads=VALUE, without blanks")
+    );
+    assert!(
+        error("display-name=My site").contains("'site' is not of the form option=value: write no blanks")
+    );
     assert!(error("send-buffer-size=100").contains("at least 512"));
     assert!(define("threads=5").err().unwrap().contains("name of the process group is missing"));
     assert!(define("").err().unwrap().contains("name of the process group is missing"));
     assert!(define("%{GLOBAL}").err().unwrap().contains("cannot name"));
 }
 
-#[test]
-fn every_option_is_documented_where_it_belongs() {
+/// The rows of the tables in docs/directives.md: names, value, default, meaning.
+fn documented(effective: bool) -> Vec<(&'static str, [&'static str; 3])> {
     let page = include_str!("../../docs/directives.md");
     let (_, options) = page.split_once("## WSGIDaemonProcess options").unwrap();
-    let (effective, pending) = options.split_once("**Read and checked").unwrap();
-    for row in OPTIONS {
-        let part = if row.effect == Effect::Later { pending } else { effective };
-        assert!(part.contains(&format!("`{}`", row.name)), "{} is missing in docs/directives.md", row.name);
+    let (now, later) = options.split_once("**Read and checked").unwrap();
+    let rows = if effective { now } else { later }.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.map(|row| row.trim_end_matches('|').split(" | ").map(str::trim).collect::<Vec<_>>());
+    cells
+        .flat_map(|cells| {
+            let [names, value, default, meaning] = cells[..] else { panic!("four cells, not {cells:?}") };
+            names.split(", ").map(move |name| (name.trim_matches('`'), [value, default, meaning]))
+        })
+        .collect()
+}
+
+fn sorted(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn every_option_is_documented_where_it_belongs_and_no_other() {
+    for effective in [true, false] {
+        let rows = OPTIONS.iter().filter(|row| (row.effect != Effect::Later) == effective);
+        let table = documented(effective);
+        assert_eq!(sorted(table.iter().map(|(name, _)| *name)), sorted(rows.map(|row| row.name)));
+        for (name, cells) in table {
+            assert!(cells.iter().all(|cell| !cell.is_empty()), "{name}: {cells:?}");
+        }
     }
+}
+
+#[test]
+fn the_documentation_says_which_values_are_times_and_sizes() {
+    let page = include_str!("../../docs/directives.md");
+    let (_, values) = page.split_once("**Values:**").unwrap();
+    let (values, _) = values.split_once("\n\n").unwrap();
+    assert!(
+        values.contains("A *time* is a number of seconds")
+            && values.contains("A *size* is a number of\nbytes")
+    );
+    let accepts = |name: &str, value: &str| define(&format!("blog {name}={value}")).is_ok();
+    for (name, [value, ..]) in documented(true) {
+        let has = |word: &str| value.split(|c: char| !c.is_alphanumeric()).any(|found| found == word);
+        let (time, size) = (accepts(name, "5h"), accepts(name, "64G"));
+        // What takes any text takes both.
+        assert_eq!((has("time"), has("size")), (time && !size, size && !time), "{name}: {value}");
+        if time && !size {
+            let milliseconds = parsed(&format!("{name}=7")) == parsed(&format!("{name}=7ms"));
+            assert_eq!(value.contains("a plain number is milliseconds"), milliseconds, "{name}: {value}");
+        }
+    }
+}
+
+#[test]
+fn documented_defaults_are_those_in_force() {
+    let mut seen = 0;
+    for (name, [_, default, _]) in documented(true) {
+        let value = default.split(',').next().unwrap();
+        if value.starts_with(|c: char| c.is_ascii_digit()) || value == "always" {
+            assert_eq!(parsed(&format!("{name}={value}")), parsed(""), "{name}={value}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 22);
+    assert_ne!(parsed("threads=16"), parsed(""));
 }

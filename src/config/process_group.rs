@@ -119,15 +119,9 @@ impl Default for ResponseOptions {
 }
 
 /// Options that are accepted now and take effect with a later change; zero means off.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pending {
     pub server_metrics: bool,
-}
-
-impl Default for Pending {
-    fn default() -> Self {
-        Pending { server_metrics: false }
-    }
 }
 
 impl ProcessGroup {

@@ -107,6 +107,12 @@ impl Launcher {
         command.args(&self.flags).arg("-c").arg(self.program()).arg(&self.module);
         // Where Python is, and what it is, was decided above.
         command.env_remove("PYTHONHOME").env_remove("__PYVENV_LAUNCHER__");
+        if group.identity.is_some() {
+            // They tell of the user who started httpd, also where nothing takes their place.
+            for name in USER_NAMES.iter().chain(&["HOME"]) {
+                command.env_remove(name);
+            }
+        }
         command.envs(user_environment(group));
         let locale = [("LANG", &group.lang), ("LC_ALL", &group.locale)];
         command.envs(locale.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
@@ -130,12 +136,14 @@ impl Launcher {
     }
 }
 
+/// Variables that hold the name of the user.
+const USER_NAMES: [&str; 3] = ["USER", "LOGNAME", "USERNAME"];
+
 fn user_environment(group: &ProcessGroup) -> Vec<(&'static str, OsString)> {
     let Some(identity) = &group.identity else { return Vec::new() };
     let mut pairs = Vec::new();
     if !identity.user_name.is_empty() {
-        let names = ["USER", "LOGNAME", "USERNAME"];
-        pairs.extend(names.map(|name| (name, OsString::from(&identity.user_name))));
+        pairs.extend(USER_NAMES.map(|name| (name, OsString::from(&identity.user_name))));
     }
     if !identity.user_home.as_os_str().is_empty() {
         pairs.push(("HOME", identity.user_home.clone().into_os_string()));

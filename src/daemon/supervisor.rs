@@ -10,6 +10,7 @@
 
 mod crew;
 mod demand;
+mod looks;
 mod plan;
 #[cfg(test)]
 mod scene;

@@ -88,7 +88,8 @@ impl<'py> Attached<'py> {
     }
 }
 
-/// The calling thread, as Python numbers it.
+/// The calling thread, as Python numbers it: in an `unsigned long`, which is shorter on some machines.
+#[allow(clippy::useless_conversion)]
 pub fn thread_ident(_py: Attached<'_>) -> u64 {
     // SAFETY: asks the system only.
     u64::from(unsafe { api().PyThread_get_thread_ident() })

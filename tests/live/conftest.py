@@ -69,6 +69,24 @@ def serve_once(mode: str) -> Iterator[Servers]:
     servers.close()
 
 
+@pytest.fixture
+def limited(serve_once) -> Callable[[str], Httpd]:
+    """`limited(options)`: a server with one process group `site` that has these options and serves apps/limits.wsgi."""
+
+    def start(options: str, directives: str = "") -> Httpd:
+        server = serve_once.prepare(
+            f"WSGIDaemonProcess site python-home=@PYTHON@ env=FOLDER=@ROOT@/told {options}\n"
+            "WSGIScriptAlias / @APPS@/limits.wsgi process-group=site\n" + directives
+        )
+        (server.root / "told").mkdir(mode=0o777)
+        (server.root / "told").chmod(0o777)
+        server.start()
+        assert server.get("/").status_code == 200
+        return server
+
+    return start
+
+
 @pytest.fixture(scope="session")
 def python() -> Callable[..., pythons.Python]:
     """`python("3.9")`: the environment of this version with Django and Flask."""

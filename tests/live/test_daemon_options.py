@@ -25,12 +25,10 @@ WSGIDaemonProcess plain python-home=@PYTHON@ processes=2 threads=3
 WSGIDaemonProcess folders python-home=@PYTHON@ home=@ROOT@/htdocs python-path=@ROOT@/first:@ROOT@/second umask=027
 WSGIDaemonProcess words python-home=@PYTHON@ lang=C.UTF-8 locale=C.UTF-8 display-name="My own site"
 WSGIDaemonProcess account python-home=@PYTHON@ @ACCOUNT_OPTIONS@
-WSGIDaemonProcess numbers python-home=@PYTHON@ listen-backlog=20 connect-timeout=5 socket-timeout=30 shutdown-timeout=2 graceful-timeout=10 deadlock-timeout=100 queue-timeout=20 stack-size=1048576 maximum-requests=100000 inactivity-timeout=3600 response-buffer-size=65536 header-buffer-size=32768
 WSGIScriptAlias /plain @APPS@/process.wsgi process-group=plain
 WSGIScriptAlias /folders @APPS@/process.wsgi process-group=folders
 WSGIScriptAlias /words @APPS@/process.wsgi process-group=words application-group=%{GLOBAL}
 WSGIScriptAlias /account @APPS@/process.wsgi process-group=account
-WSGIScriptAlias /numbers @APPS@/process.wsgi process-group=numbers
 """
 
 
@@ -59,6 +57,58 @@ def test_python_home(server: Httpd):
 @pytest.mark.ours
 def test_the_interpreter_is_that_of_the_environment(server: Httpd):
     assert seen(server, "plain")["executable"] == server.fill_in("@PYTHON@/bin/python")
+
+
+@pytest.mark.ours
+def test_python_wins_over_python_home(serve_once, python):
+    """And needs none: the interpreter of a virtual environment knows where it is."""
+    other = python("3.13")
+    server = serve_once(
+        f"WSGIDaemonProcess both python-home=@PYTHON@ python={other.executable}\n"
+        "WSGIDaemonProcess alone python=@PYTHON@/bin/python\n"
+        "WSGIScriptAlias /both @APPS@/process.wsgi process-group=both\n"
+        "WSGIScriptAlias /alone @APPS@/process.wsgi process-group=alone\n"
+    )
+    both, alone = seen(server, "both"), seen(server, "alone")
+    assert (both["version"], both["prefix"], both["executable"]) == ("3.13", str(other.home), str(other.executable))
+    assert (alone["version"], alone["prefix"]) == (LIVE_PYTHON, server.fill_in("@PYTHON@"))
+
+
+NUMBERS = """
+import ctypes, json, sys
+
+C = ctypes.CDLL(None)
+C.pthread_self.restype = ctypes.c_void_p
+
+def stack():
+    attributes, size = ctypes.create_string_buffer(256), ctypes.c_size_t()
+    assert C.pthread_getattr_np(ctypes.c_void_p(C.pthread_self()), attributes) == 0
+    assert C.pthread_attr_getstacksize(attributes, ctypes.byref(size)) == 0
+    C.pthread_attr_destroy(attributes)
+    return size.value
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({"stack": stack(), "switch interval": sys.getswitchinterval()}).encode()]
+"""
+
+
+def test_stack_size_and_switch_interval(serve_once):
+    server = serve_once.prepare(
+        "WSGISwitchInterval 0.125\n"
+        "WSGIDaemonProcess usual python-home=@PYTHON@\n"
+        "WSGIDaemonProcess small python-home=@PYTHON@ stack-size=1048576 switch-interval=0.25\n"
+        "WSGIDaemonProcess large python-home=@PYTHON@ stack-size=67108864 switch-interval=0.0005\n"
+        + "".join(
+            f"WSGIScriptAlias /{name} @ROOT@/numbers.wsgi process-group={name} application-group=%{{GLOBAL}}\n"
+            for name in ("usual", "small", "large")
+        )
+    )
+    (server.root / "numbers.wsgi").write_text(NUMBERS)
+    server.start()
+    assert seen(server, "small") == {"stack": 1 << 20, "switch interval": 0.25}
+    assert seen(server, "large") == {"stack": 64 << 20, "switch interval": 0.0005}
+    assert seen(server, "usual") == {"stack": 8 << 20, "switch interval": 0.125}
 
 
 @NEEDS_ROOT
@@ -112,10 +162,6 @@ def test_all_daemons_are_children_of_the_supervisor(server: Httpd):
     (supervisor,) = server.supervisors()
     assert {process.parent for process in server.daemons()} == {supervisor.pid}
     assert supervisor.parent == server.parent.pid
-
-
-def test_options_with_numbers_are_accepted(server: Httpd):
-    assert seen(server, "numbers")["group"] == "numbers"
 
 
 def test_several_processes_share_the_work(server: Httpd):
@@ -278,6 +324,7 @@ def test_socket_user(serve_once):
         "WSGIDaemonProcess usual python-home=@PYTHON@\nWSGIScriptAlias /usual @APPS@/hello.wsgi process-group=usual\n"
         + ONE_SOCKET.replace("@OPTIONS@", "socket-user=daemon")
     )
+    assert server.get("/usual").status_code == 200
     owners = sorted(path.owner() for path in (server.root / "run").iterdir() if path.is_socket())
     assert owners == sorted(["daemon", server.fill_in("@USER@")])
     # httpd's own user may not connect any more; where children run as others, theirs may.

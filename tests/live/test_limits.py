@@ -5,87 +5,14 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from httpd import Httpd
+from limited import Meanwhile, pid, pids, told, wait_for_others
 from waiting import wait_for
 
 pytestmark = pytest.mark.ours
-
-
-@pytest.fixture
-def limited(serve_once) -> Callable[[str], Httpd]:
-    """A server with one process group `site` that has these options."""
-
-    def start(options: str, directives: str = "") -> Httpd:
-        server = serve_once.prepare(
-            f"WSGIDaemonProcess site python-home=@PYTHON@ env=FOLDER=@ROOT@/told {options}\n"
-            "WSGIScriptAlias / @APPS@/limits.wsgi process-group=site\n" + directives
-        )
-        (server.root / "told").mkdir(mode=0o777)
-        (server.root / "told").chmod(0o777)
-        server.start()
-        assert server.get("/").status_code == 200
-        return server
-
-    return start
-
-
-def pid(server: Httpd, path: str = "/") -> int:
-    answer = server.get(path)
-    assert answer.status_code == 200, answer.text
-    return int(answer.text.split()[0])
-
-
-def told(server: Httpd) -> list[str]:
-    file = server.root / "told/told"
-    return file.read_text().splitlines() if file.exists() else []
-
-
-def pids(server: Httpd) -> set[int]:
-    return {process.pid for process in server.daemons("site")}
-
-
-def wait_for_others(server: Httpd, old: set[int], timeout: float = 10) -> set[int]:
-    def others() -> set[int] | None:
-        now = pids(server)
-        return now if now and not now & old else None
-
-    return wait_for(others, f"other processes than {old}", timeout)
-
-
-class Meanwhile:
-    """Requests, one after another, for as long as the block lasts: all must be answered, none waits for long."""
-
-    def __init__(self, server: Httpd, clients: int = 2) -> None:
-        self.server, self.clients = server, clients
-        self.slowest, self.count, self.failures = 0.0, 0, []
-
-    def __enter__(self) -> Meanwhile:
-        self.ends = False
-        self.pool = ThreadPoolExecutor(self.clients)
-        self.futures: list[Future] = [self.pool.submit(self.work) for _ in range(self.clients)]
-        return self
-
-    def work(self) -> None:
-        with self.server.client() as client:
-            while not self.ends:
-                begun = time.monotonic()
-                answer = client.get("/", headers={"Connection": "close"})
-                self.slowest = max(self.slowest, time.monotonic() - begun)
-                self.count += 1
-                if answer.status_code != 200:
-                    self.failures.append(answer.status_code)
-
-    def __exit__(self, *exception) -> None:
-        self.ends = True
-        for future in self.futures:
-            future.result()
-        self.pool.shutdown()
-        assert not self.failures and self.count > 0
 
 
 STUCK = [("/spin?30", "in spin"), ("/sleep?30", "in application"), ("/gil?30", "in hold_the_gil")]
@@ -147,7 +74,7 @@ def test_a_request_that_withstands_its_interruption_is_let_go(limited):
     begun = time.monotonic()
     assert server.get("/stubborn?30").status_code == 504
     assert 1.9 < time.monotonic() - begun < 3
-    assert told(server)[1] == "interrupted"
+    assert told(server)[0] == "interrupted"
     wait_for_others(server, old)
 
 
@@ -199,9 +126,7 @@ def test_restart_interval(limited):
 
 
 def test_inactivity_timeout(limited):
-    server = limited(
-        "threads=2 inactivity-timeout=1", "<Location /ignored>\nWSGIIgnoreActivity On\n</Location>\n"
-    )
+    server = limited("threads=2 inactivity-timeout=1", "<Location /ignored>\nWSGIIgnoreActivity On\n</Location>\n")
     start = len(server.error_log())
     first = pid(server)
     for _ in range(5):  # requests keep it
@@ -209,7 +134,7 @@ def test_inactivity_timeout(limited):
     # One that lasts longer than the timeout is not idle, and those that do not count do not keep it.
     assert pid(server, "/sleep?1.5") == first
     wait_for(lambda: pid(server, "/ignored") != first, "the idle process is replaced", every=0.1)
-    assert f"inactivity_timeout {first}" in told(server)
+    assert told(server)[0] == f"inactivity_timeout {first}"
     server.wait_for_log("WSGI334.*inactivity-timeout", start=start)
 
 
@@ -228,7 +153,20 @@ def test_maximum_memory(limited):
     with Meanwhile(server):
         assert pid(server, "/memory?120") == first
         wait_for_others(server, {first})
-    assert f"maximum_memory {first}" in told(server)
+    assert told(server)[0] == f"maximum_memory {first}"
+
+
+@pytest.mark.parametrize("option, refused", [("memory-limit=150M", 200), ("virtual-memory-limit=1G", 1100)])
+def test_memory_that_is_not_given_is_a_memory_error(limited, option: str, refused: int):
+    """The process stays as it is, and so does what it had before."""
+    server = limited(f"threads=2 {option}")
+    [daemon] = server.daemons("site")
+    assert pid(server, "/memory?50") == daemon.pid
+    resident, start = daemon.resident, len(server.error_log())
+    assert server.get(f"/memory?{refused}").status_code == 500
+    server.wait_for_log("MemoryError", start=start)
+    assert pid(server) == daemon.pid
+    assert 50 * 1024 < daemon.resident < resident + 20 * 1024
 
 
 def test_cpu_time_limit(limited):
@@ -275,7 +213,7 @@ def test_a_suspended_process_is_ended_when_a_request_in_it_is_late(limited):
     [daemon] = server.daemons("site")
     with ThreadPoolExecutor(1) as pool:
         lost = pool.submit(server.get, "/sleep?5")
-        wait_for(lambda: "begun /sleep" in told(server), "the request is under way")
+        wait_for((server.root / "told/begun").exists, "the request is under way")
         daemon.kill(signal.SIGSTOP)
         assert lost.result().status_code == 504
     server.wait_for_log("WSGI337")
@@ -292,8 +230,31 @@ def test_a_group_grows_and_shrinks(limited):
         assert all(answer.result().status_code == 200 for answer in answers)
         assert time.monotonic() - begun < 5, "the third was served by the third process"
     server.wait_for_daemons(1, "site")
-    assert "idle_timeout" in " ".join(told(server))
+    assert "idle_timeout" in told(server)[0]
     assert server.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "options, first, most, least",
+    [
+        ("minimum-processes=2 maximum-processes=3", 2, 3, 2),
+        ("processes=2 minimum-processes=1 maximum-processes=3", 2, 3, 1),
+    ],
+)
+def test_there_are_never_fewer_than_minimum_processes(limited, options: str, first: int, most: int, least: int):
+    server = limited(f"threads=1 idle-timeout=1 {options}")
+    server.wait_for_daemons(first, "site")
+    with ThreadPoolExecutor(most) as pool:
+        answers = [pool.submit(server.get, "/sleep?2") for _ in range(most)]
+        server.wait_for_daemons(most, "site")
+        assert [answer.result().status_code for answer in answers] == [200] * most
+    server.wait_for_daemons(least, "site")
+    seen, until = set(), time.monotonic() + 1.5
+    wait_for(lambda: seen.add(len(pids(server))) or time.monotonic() > until, "more than another idle-timeout")
+    assert seen == {least}
+    (daemon, *_) = server.daemons("site")
+    daemon.kill()
+    wait_for(lambda: not daemon.alive and len(pids(server)) == least, "there are as many again")
 
 
 def test_a_group_on_demand(serve_once):

@@ -247,6 +247,7 @@ def test_groups_may_come_and_go_with_a_restart(serve_once):
 @pytest.mark.ours
 def test_sockets_are_private(serve_once):
     server = serve_once(BUSY)
+    assert len(pids(server)) == 2
     sockets = [path for path in server.root.rglob("*") if path.is_socket()]
     assert len(sockets) == 2
     for path in sockets:

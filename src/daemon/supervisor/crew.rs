@@ -5,12 +5,12 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::demand::{Demand, Load};
+use super::demand::Demand;
 use super::plan::{GroupPlan, Start};
-use super::watch::{Finding, Now, Watch};
-use crate::daemon::activity::{Activity, Running};
+use super::watch::Watch;
+use crate::daemon::activity::Activity;
 use crate::daemon::control::{ControlSupervisor, Order, Report};
 use crate::daemon::group::{Action, Event, Group, ProcessId};
 use crate::daemon::listener::Listener;
@@ -22,27 +22,27 @@ use crate::log::{Journal, Message};
 /// Reports heard of one process before the others have their turn.
 const REPORTS_AT_ONCE: usize = 16;
 
-struct Unit {
-    plan: GroupPlan,
-    group: Group,
-    demand: Demand,
+pub(super) struct Unit {
+    pub plan: GroupPlan,
+    pub group: Group,
+    pub demand: Demand,
     /// When to look at the demand again.
-    look: Option<Instant>,
+    pub look: Option<Instant>,
 }
 
-struct Process {
-    unit: usize,
-    id: ProcessId,
-    pid: i32,
-    slot: usize,
+pub(super) struct Process {
+    pub unit: usize,
+    pub id: ProcessId,
+    pub pid: i32,
+    pub slot: usize,
     /// None once the daemon's end is closed.
-    control: Option<ControlSupervisor>,
-    output: Output,
-    activity: Activity,
+    pub control: Option<ControlSupervisor>,
+    pub output: Output,
+    pub activity: Activity,
     /// Between the orders to serve and to end.
-    serves: bool,
+    pub serves: bool,
     /// Once it has served, with the moment of the next look.
-    watch: Option<(Watch, Option<Instant>)>,
+    pub watch: Option<(Watch, Option<Instant>)>,
 }
 
 /// Output that can still come when its process has ended: of processes that the site's code started.
@@ -54,14 +54,14 @@ struct Remains {
 
 impl Unit {
     /// Whether the next caller is to wake it.
-    fn sleeps(&self) -> bool {
+    pub fn sleeps(&self) -> bool {
         self.demand.is_asleep() && !self.group.is_superseded()
     }
 }
 
 pub struct Crew<'a> {
-    units: Vec<Unit>,
-    processes: Vec<Process>,
+    pub(super) units: Vec<Unit>,
+    pub(super) processes: Vec<Process>,
     remains: Vec<Remains>,
     pub generation: u64,
     start: Start,
@@ -157,92 +157,16 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// Finds what lasts too long in the processes, and limits that they have reached.
-    pub fn look_at_processes(&mut self) {
-        let (now, time) = (Instant::now(), os::milliseconds_now());
-        for pid in self.pids() {
-            let Some(process) = self.processes.iter_mut().find(|process| process.pid == pid) else {
-                continue;
-            };
-            let limits = &self.units[process.unit].plan.group.limits;
-            let Some((watch, due)) = process.watch.as_mut() else { continue };
-            if due.is_none_or(|due| due > now) {
-                continue;
-            }
-            let running: Vec<Running> = process.activity.running().collect();
-            let memory = limits.maximum_memory.and_then(|_| os::resident_memory(pid));
-            let state = Now {
-                time,
-                running: &running,
-                last: process.activity.last(),
-                attaching_since: process.activity.attaching_since(),
-                loading_since: process.activity.loading_since(),
-                memory,
-            };
-            let (findings, next) = watch.look(limits, &state);
-            *due = next.map(|next| now + Duration::from_millis(next.saturating_sub(time)));
-            let (unit, id) = (process.unit, process.id);
-            for finding in findings {
-                self.act_on(unit, id, finding);
-            }
-        }
-    }
-
-    fn act_on(&mut self, unit: usize, id: ProcessId, finding: Finding) {
-        let order = match finding {
-            Finding::Interrupt(work) => Order::Interrupt(work),
-            Finding::Expire(work) => Order::Expire(work),
-            Finding::ShowStacks => Order::ShowStacks,
-            Finding::Renew(reason) => return self.tell(unit, Event::Renew(id, reason)),
-            Finding::Unresponsive => return self.tell(unit, Event::Unresponsive(id)),
-        };
-        let process = self.find(unit, id).and_then(|index| self.processes[index].control.as_ref());
-        // One that reads no orders is found by that.
-        let _ = process.map(|control| control.send(order));
-    }
-
-    /// Lets groups grow and shrink, sleep and wake.
-    pub fn look_at_demand(&mut self) {
-        let now = Instant::now();
-        for index in 0..self.units.len() {
-            let load = self.load(index);
-            let unit = &mut self.units[index];
-            if unit.sleeps() {
-                let caller = os::readable(unit.plan.listener.socket.as_fd(), Some(Duration::ZERO));
-                if !matches!(caller, Ok(true)) {
-                    continue;
-                }
-                unit.demand.wake(now);
-            } else if unit.group.is_superseded() || unit.look.is_none_or(|look| look > now) {
-                continue;
-            }
-            let (wanted, next) = unit.demand.look(&load, now);
-            unit.look = next;
-            self.tell(index, Event::Want(wanted));
-        }
-    }
-
-    fn load(&self, unit: usize) -> Load {
-        let time = os::milliseconds_now();
-        let serving = |process: &&Process| process.unit == unit && process.serves;
-        let processes: Vec<&Process> = self.processes.iter().filter(serving).collect();
-        let last = processes.iter().map(|process| process.activity.last()).max().filter(|last| *last > 0);
-        Load {
-            ready: processes.len(),
-            running: processes.iter().map(|process| process.activity.running().count()).sum(),
-            last: last.map(|last| Duration::from_millis(time.saturating_sub(last))),
-        }
-    }
-
-    fn pids(&self) -> Vec<i32> {
-        self.processes.iter().map(|process| process.pid).collect()
+    /// All processes; while they are dealt with one by one, others may come and go.
+    pub(super) fn keys(&self) -> Vec<(usize, ProcessId)> {
+        self.processes.iter().map(|process| (process.unit, process.id)).collect()
     }
 
     /// Reads what the processes wrote and reported.
     pub fn hear(&mut self) {
-        for pid in self.pids() {
-            self.read_output(pid);
-            self.read_reports(pid);
+        for (unit, id) in self.keys() {
+            self.read_output(unit, id);
+            self.read_reports(unit, id);
         }
         for remains in &mut self.remains {
             let index = self.units[remains.unit].plan.index;
@@ -259,14 +183,15 @@ impl<'a> Crew<'a> {
     }
 
     fn ended(&mut self, pid: i32, exit: Exit) {
+        let known = self.processes.iter().find(|process| process.pid == pid);
+        let Some((unit, id)) = known.map(|process| (process.unit, process.id)) else { return };
         // Its last words first: all that was written, then the end of it.
-        self.read_output(pid);
-        self.read_output(pid);
-        self.read_reports(pid);
+        self.read_output(unit, id);
+        self.read_output(unit, id);
+        self.read_reports(unit, id);
         // A process that ended by itself when its successors were ready was right to do so.
         self.look_for_successors();
-        let Some(index) = self.processes.iter().position(|process| process.pid == pid) else { return };
-        let (unit, id) = (self.processes[index].unit, self.processes[index].id);
+        let Some(index) = self.find(unit, id) else { return };
         self.status_of(index).release_slot(self.processes[index].slot);
         let output = self.processes[index].output.last_lines();
         self.tell(unit, Event::Exited { process: id, exit, output });
@@ -276,17 +201,17 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn read_output(&mut self, pid: i32) {
-        let Some(process) = self.processes.iter_mut().find(|process| process.pid == pid) else { return };
-        let unit = &self.units[process.unit];
-        let lines = process.output.read(unit.group.holds_output(process.id));
-        show(self.journal, unit.plan.index, pid, &lines);
+    fn read_output(&mut self, unit: usize, id: ProcessId) {
+        let Some(index) = self.find(unit, id) else { return };
+        let process = &mut self.processes[index];
+        let lines = process.output.read(self.units[unit].group.holds_output(id));
+        show(self.journal, self.units[unit].plan.index, process.pid, &lines);
     }
 
-    fn read_reports(&mut self, pid: i32) {
+    fn read_reports(&mut self, unit: usize, id: ProcessId) {
         for _ in 0..REPORTS_AT_ONCE {
-            let Some(process) = self.processes.iter_mut().find(|process| process.pid == pid) else { return };
-            let (unit, id) = (process.unit, process.id);
+            let Some(index) = self.find(unit, id) else { return };
+            let process = &mut self.processes[index];
             let Some(control) = &process.control else { return };
             match control.receive() {
                 Ok(Some(Report::Heard)) => {
@@ -304,7 +229,7 @@ impl<'a> Crew<'a> {
     }
 
     /// Tells a group what happened, and does what follows from it.
-    fn tell(&mut self, unit: usize, event: Event) {
+    pub(super) fn tell(&mut self, unit: usize, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             for action in self.units[unit].group.on(event, Instant::now()) {
@@ -340,7 +265,7 @@ impl<'a> Crew<'a> {
         None
     }
 
-    fn start(&mut self, unit: usize, id: ProcessId) -> Option<Event> {
+    pub(super) fn start(&mut self, unit: usize, id: ProcessId) -> Option<Event> {
         let plan = &self.units[unit].plan;
         let (listener, status) = (&plan.listener, &plan.listener.status);
         let Some(slot) = status.claim_slot(self.generation) else {
@@ -375,18 +300,6 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn begin_watch(&mut self, unit: usize, id: ProcessId) {
-        let Some(index) = self.find(unit, id) else { return };
-        let group = &self.units[unit].plan.group;
-        // A service script must not run twice, as it would while its successor starts.
-        if group.threads == 0 {
-            return;
-        }
-        let limits = &group.limits;
-        let watch = Watch::new(limits, self.processes[index].pid, os::milliseconds_now());
-        self.processes[index].watch = Some((watch, Some(Instant::now())));
-    }
-
     fn order(&mut self, unit: usize, id: ProcessId, state: State, order: Order) {
         let Some(index) = self.find(unit, id) else { return };
         self.status_of(index).set_state(self.processes[index].slot, state);
@@ -414,7 +327,7 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn find(&self, unit: usize, id: ProcessId) -> Option<usize> {
+    pub(super) fn find(&self, unit: usize, id: ProcessId) -> Option<usize> {
         self.processes.iter().position(|process| process.unit == unit && process.id == id)
     }
 

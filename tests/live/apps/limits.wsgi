@@ -15,13 +15,19 @@ def tell(name, **event):
     note(f"{event['shutdown_reason']} {os.getpid()}")
 
 
-def note(text):
-    with open(f"{FOLDER}/told", "a") as file:
+def note(text, name="told"):
+    with open(f"{FOLDER}/{name}", "a") as file:
         file.write(text + "\n")
 
 
+def at_the_end():
+    note(f"atexit {os.getpid()}")
+    if os.path.exists(f"{FOLDER}/slow-exit"):
+        time.sleep(30)
+
+
 mod_wsgi.subscribe_shutdown(tell)
-atexit.register(lambda: note(f"atexit {os.getpid()}"))
+atexit.register(at_the_end)
 if os.path.exists(f"{FOLDER}/slow-import"):
     time.sleep(2)
 if os.path.exists(f"{FOLDER}/broken-import"):
@@ -56,7 +62,15 @@ def take_memory(megabytes):
     kept.append(bytearray(os.urandom(1 << 20) * int(megabytes)))
 
 
+def wait(_):
+    """Until the test says so."""
+    end = time.monotonic() + 30
+    while not os.path.exists(f"{FOLDER}/go-on") and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 WORK = {
+    "/wait": wait,
     "/spin": spin,
     "/burn": burn,
     "/stubborn": spin_through_interruptions,
@@ -69,8 +83,8 @@ WORK = {
 def application(environ, start_response):
     work = WORK.get(environ["PATH_INFO"])
     if work:
-        note(f"begun {environ['PATH_INFO']}")
-        work(float(environ["QUERY_STRING"]))
+        note(environ["PATH_INFO"], "begun")
+        work(float(environ["QUERY_STRING"] or 0))
     body = b"%d %s" % (os.getpid(), str(environ["wsgi.run_once"]).encode())
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
