@@ -134,6 +134,7 @@ def test_inactivity_timeout(limited):
     # One that lasts longer than the timeout is not idle, and those that do not count do not keep it.
     assert pid(server, "/sleep?1.5") == first
     wait_for(lambda: pid(server, "/ignored") != first, "the idle process is replaced", every=0.1)
+    wait_for(lambda: told(server), "it is told")
     assert told(server)[0] == f"inactivity_timeout {first}"
     server.wait_for_log("WSGI334.*inactivity-timeout", start=start)
 
