@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::alias::Alias;
 use crate::config::global::{GlobalConfig, GroupKind, GroupUse, Note, Server};
+use crate::config::plan::{self, Loading};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::log::{Level, Message};
 
@@ -32,6 +33,10 @@ pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -
     for group in global.groups.groups() {
         check.group(group);
     }
+    let loadings = plan::loadings(global, servers);
+    for group in global.groups.groups() {
+        check.preload(group, &loadings);
+    }
     check.unused_groups(servers);
     for server in servers {
         for alias in &server.config.aliases {
@@ -52,6 +57,20 @@ pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -
 }
 
 impl Check<'_> {
+    fn preload(&mut self, group: &ProcessGroup, loadings: &[Loading]) {
+        let of_group = |loading: &&Loading| loading.process_group == group.name;
+        let in_main = |loading: &Loading| loading.application_group.is_empty();
+        if group.preload && (group.threads == 0 || !loadings.iter().filter(of_group).any(in_main)) {
+            let text = format!(
+                "WSGIDaemonProcess {} at {}: preload=On has no effect, since no script for the main interpreter of the \
+                 group is known in advance: give WSGIScriptAlias a fixed process-group= and \
+                 application-group=%{{GLOBAL}}, or remove it",
+                group.name, group.origin
+            );
+            self.warn(125, text);
+        }
+    }
+
     fn warn(&mut self, code: u16, text: String) {
         self.notes.push((Level::Warning, Message::new(code, text)));
     }

@@ -97,6 +97,7 @@ const OPTIONS: &[DaemonOption] = &[
     option("minimum-processes", |d, v, _| set(&mut d.minimum_processes, count(v))),
     option("maximum-processes", |d, v, _| set(&mut d.maximum_processes, count(v))),
     option("start", start),
+    option("preload", |d, v, _| set(&mut d.group.preload, on_off(v))),
     option("idle-timeout", |d, v, _| set(&mut d.group.idle_timeout, longer_than_zero(v))),
     option("threads", |d, v, _| set(&mut d.group.threads, integer(v, 0, 65533))),
     option("umask", |d, v, _| set(&mut d.group.umask, octal_mask(v).map(Some))),

@@ -47,6 +47,8 @@ pub struct ProcessGroup {
     pub maximum_processes: u32,
     /// `start=on-demand`: there are processes only while there are requests.
     pub on_demand: bool,
+    /// Scripts are imported once, in a process from which the others are forked.
+    pub preload: bool,
     /// How long a process that is not needed is kept.
     pub idle_timeout: Duration,
     pub threads: u32,
@@ -135,6 +137,7 @@ impl ProcessGroup {
             minimum_processes: 1,
             maximum_processes: 1,
             on_demand: false,
+            preload: false,
             idle_timeout: Duration::from_secs(60),
             threads: 15,
             identity: None,

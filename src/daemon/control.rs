@@ -19,6 +19,10 @@ const LONGEST: usize = 64 * 1024;
 /// Longest text in a daemon's message: a traceback fits, a message stays below `LONGEST`.
 const LONGEST_TEXT: usize = 32 * 1024;
 
+/// Messages that carry a descriptor.
+const FORK: &[u8] = b"K";
+const DESCRIPTOR: &[u8] = b"O";
+
 /// Supervisor to daemon, after the launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -62,6 +66,8 @@ pub enum Report {
     Renew(Reason),
     /// It has carried out an order that asks for this.
     Heard,
+    /// It was forked from a template, and has this pid.
+    Born(i32),
 }
 
 pub struct ControlSupervisor(OwnedFd);
@@ -87,6 +93,19 @@ impl ControlSupervisor {
         memory.write_all(&bytes)?;
         memory.rewind()?;
         os::send_with_fd_now(self.0.as_fd(), b"M", memory.as_fd()).map(drop)
+    }
+
+    /// To a template: fork, and let the new process have this control socket.
+    pub fn send_fork(&self, control: &ControlDaemon) -> io::Result<()> {
+        os::send_with_fd_now(self.0.as_fd(), FORK, control.as_fd()).map(drop)
+    }
+
+    /// What a process that is forked from a template gets after its launch, since it inherits other ones.
+    pub fn send_equipment(&self, output: BorrowedFd<'_>, activity: BorrowedFd<'_>) -> io::Result<()> {
+        for descriptor in [output, activity] {
+            os::send_with_fd_now(self.0.as_fd(), DESCRIPTOR, descriptor)?;
+        }
+        Ok(())
     }
 
     /// A daemon that reads no orders is not waited for; the supervisor's timers deal with it.
@@ -132,6 +151,25 @@ impl ControlDaemon {
             _ => return Err(invalid(Malformed)),
         };
         Launch::decode(&bytes).map_err(invalid)
+    }
+
+    /// In a template: the control socket of the process that is to be forked. An error is the end.
+    pub fn receive_fork(&self) -> io::Result<ControlDaemon> {
+        self.receive_descriptor(FORK).map(ControlDaemon)
+    }
+
+    /// In a process that was forked from one, after the launch: its output and its activity.
+    pub fn receive_equipment(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        Ok((self.receive_descriptor(DESCRIPTOR)?, self.receive_descriptor(DESCRIPTOR)?))
+    }
+
+    fn receive_descriptor(&self, letter: &[u8]) -> io::Result<OwnedFd> {
+        let mut buffer = [0; 16];
+        match os::receive_with_fd(self.0.as_fd(), &mut buffer)? {
+            (size, Some(descriptor)) if &buffer[..size] == letter => Ok(descriptor),
+            (0, _) => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Err(invalid(Malformed)),
+        }
     }
 
     /// The next order; None when the time is over. `UnexpectedEof` when the supervisor is gone.
@@ -230,6 +268,10 @@ impl Report {
                 encoder.u8(reason.to_byte());
             }
             Report::Heard => encoder.u8(b'H'),
+            Report::Born(pid) => {
+                encoder.u8(b'B');
+                encoder.i64((*pid).into());
+            }
         }
         out
     }
@@ -246,6 +288,7 @@ impl Report {
             }
             b'N' => Ok(Report::Renew(reason(&mut decoder)?)),
             b'H' => Ok(Report::Heard),
+            b'B' => Ok(Report::Born(i32::try_from(decoder.i64()?).map_err(|_| Malformed)?)),
             _ => Err(Malformed),
         }
     }
@@ -291,6 +334,7 @@ mod tests {
             times_requests: true,
             maximum_requests: 1000,
             eviction: false,
+            template: false,
             preload: vec![preload; preloads],
         }
     }
@@ -338,6 +382,7 @@ mod tests {
             Report::Failed { code: 401, text: "too old".into() },
             Report::Renew(Reason::CpuTimeLimit),
             Report::Heard,
+            Report::Born(4711),
         ];
         for report in &reports {
             daemon.send(report).unwrap();

@@ -188,6 +188,16 @@ impl Group {
         }
     }
 
+    pub fn edition_of(&self, process: ProcessId) -> Option<u32> {
+        Some(self.members.iter().find(|member| member.id == process)?.edition)
+    }
+
+    /// Whether processes of this edition may be started yet.
+    pub fn starts(&self, edition: u32) -> bool {
+        let rolled_out = self.rollout.as_ref().is_some_and(|rollout| rollout.edition == edition);
+        self.mode == Mode::Serving && (edition == self.edition || rolled_out)
+    }
+
     /// When the next `Tick` is due.
     pub fn deadline(&self) -> Option<Instant> {
         let start = self.not_before.filter(|_| self.mode == Mode::Serving && self.missing() > 0);

@@ -41,6 +41,8 @@ pub struct Launch {
     pub times_requests: bool,
     /// Requests after which the process asks to be replaced; 0 is never.
     pub maximum_requests: u64,
+    /// It serves nothing itself, and is there for others to be forked from.
+    pub template: bool,
     /// Whether SIGUSR1 has a timeout of its own.
     pub eviction: bool,
     pub preload: Vec<Preload>,
@@ -75,6 +77,7 @@ impl Launch {
         e.bool(self.times_requests);
         e.u64(self.maximum_requests);
         e.bool(self.eviction);
+        e.bool(self.template);
         e.u32(self.preload.len() as u32);
         for preload in &self.preload {
             e.bytes(preload.script.as_bytes());
@@ -106,6 +109,7 @@ impl Launch {
             times_requests: d.bool()?,
             maximum_requests: d.u64()?,
             eviction: d.bool()?,
+            template: d.bool()?,
             preload: list(&mut d, |d| {
                 Ok(Preload {
                     script: d.string()?,
@@ -190,6 +194,7 @@ mod tests {
             times_requests: true,
             maximum_requests: 7,
             eviction: true,
+            template: true,
             preload: vec![Preload {
                 script: "/srv/blog/wsgi.py".into(),
                 application_group: String::new(),

@@ -11,6 +11,7 @@ pub mod signals;
 pub mod worker;
 
 pub mod roster;
+pub mod template;
 
 pub mod activity;
 pub mod control;

@@ -15,6 +15,7 @@ use super::service;
 use super::signals::{HANDED_ON, Publisher};
 use super::spawn::{self, Inherited};
 use super::status::StatusPage;
+use super::template;
 use super::worker::{Equipment, Workers};
 use crate::log::{Level, Message};
 use crate::python::attach::{self, ThreadState};
@@ -23,6 +24,7 @@ use crate::wsgi::interpreters::{Interpreters, ThreadStates};
 use crate::wsgi::log_stream::write_process_output;
 use crate::wsgi::preload;
 use crate::wsgi::world::Facts;
+use parking_lot::Mutex;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -47,15 +49,23 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let _ = os::set_title(&launch.display_name);
 
     attach::count_forks();
-    let activity = Arc::new(activity);
+    let activity = Arc::new(Mutex::new(Arc::new(activity)));
+    let interpreters = Interpreters::new(py, facts(&launch, &activity));
+    let interpreters = interpreters.inspect_err(|message| failed(&control, message))?;
     if launch.threads == 0 {
-        let interpreters = Interpreters::new(py, facts(&launch, &activity))
-            .inspect_err(|message| failed(&control, message))?;
         return service::main(py, &interpreters, &launch, control, &status).map_err(system);
     }
-    let control = Arc::new(control);
+    let (control, launch) = if launch.template {
+        let forked = template::main(py, &interpreters, &launch, &control).map_err(system)?;
+        *activity.lock() = Arc::new(forked.activity);
+        (Arc::new(forked.control), forked.launch)
+    } else {
+        (Arc::new(control), launch)
+    };
+    let activity = Arc::clone(&activity.lock());
     let roster = Roster::new(launch.threads, activity, launch.times_requests);
-    let started = prepare(py, &launch, listener, status, roster, &control).and_then(|workers| {
+    let prepared = prepare(interpreters, &launch, listener, status, roster, &control);
+    let started = prepared.map_err(system).and_then(|workers| {
         let signals = SignalEvent::new().map_err(system)?;
         // These would end a process that is still starting.
         signals.watch(&HANDED_ON).map_err(system)?;
@@ -99,7 +109,8 @@ fn failed(control: &ControlDaemon, message: &Message) {
     let _ = control.send(&Report::Failed { code: message.code, text: message.text.clone() });
 }
 
-fn facts(launch: &Launch, activity: &Arc<Activity>) -> Facts {
+/// `activity` is the present one: a process that is forked has another than the one it was forked from.
+fn facts(launch: &Launch, activity: &Arc<Mutex<Arc<Activity>>>) -> Facts {
     let activity = Arc::clone(activity);
     Facts {
         process_group: launch.group.clone(),
@@ -110,19 +121,21 @@ fn facts(launch: &Launch, activity: &Arc<Activity>) -> Facts {
         home: launch.home.clone(),
         interpreters: launch.interpreters.clone(),
         reload_in_place: false,
-        loading: Some(Arc::new(move |done| if done { activity.loaded() } else { activity.loading() })),
+        loading: Some(Arc::new(move |done| {
+            let activity = activity.lock();
+            if done { activity.loaded() } else { activity.loading() }
+        })),
     }
 }
 
 fn prepare(
-    py: Attached<'_>,
+    interpreters: Interpreters,
     launch: &Launch,
     listener: OwnedFd,
     status: StatusPage,
     roster: Roster,
     control: &Arc<ControlDaemon>,
-) -> Result<Arc<Workers>, Message> {
-    let interpreters = Interpreters::new(py, facts(launch, &roster.activity))?;
+) -> io::Result<Arc<Workers>> {
     let equipment = Equipment {
         listener,
         control: Arc::clone(control),
@@ -135,7 +148,7 @@ fn prepare(
         socket_timeout: patience(launch.socket_timeout_ms),
         maximum_requests: Some(launch.maximum_requests).filter(|most| *most > 0),
     };
-    Workers::new(interpreters, equipment).map(Arc::new).map_err(system)
+    Workers::new(interpreters, equipment).map(Arc::new)
 }
 
 fn start(workers: &Arc<Workers>, launch: &Launch) -> io::Result<Vec<thread::JoinHandle<()>>> {

@@ -55,6 +55,7 @@ pub struct Launcher {
 
 /// A process on its way to be a daemon.
 pub struct Spawned {
+    /// 0 where it is not known yet.
     pub pid: i32,
     pub control: ControlSupervisor,
     /// Reading end of its standard output and error, non-blocking.
@@ -138,6 +139,19 @@ impl Launcher {
 
 /// Variables that hold the name of the user.
 const USER_NAMES: [&str; 3] = ["USER", "LOGNAME", "USERNAME"];
+
+/// Has a template fork a process; who it is, it says itself (`Report::Born`).
+pub fn fork_from(template: &ControlSupervisor, launch: &Launch) -> io::Result<Spawned> {
+    let (control, daemon_control) = control::pair()?;
+    let (output, daemon_output) = os::pipe()?;
+    os::set_nonblocking(output.as_fd(), true)?;
+    let memory = activity::create(launch.threads)?;
+    let activity = Activity::from_fd(memory.as_fd())?;
+    control.send_launch(launch)?;
+    control.send_equipment(daemon_output.as_fd(), memory.as_fd())?;
+    template.send_fork(&daemon_control)?;
+    Ok(Spawned { pid: 0, control, output, activity })
+}
 
 fn user_environment(group: &ProcessGroup) -> Vec<(&'static str, OsString)> {
     let Some(identity) = &group.identity else { return Vec::new() };

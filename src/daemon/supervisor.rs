@@ -14,6 +14,7 @@ mod looks;
 mod plan;
 #[cfg(test)]
 mod scene;
+mod template;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -89,6 +90,9 @@ impl<'a> Supervisor<'a> {
         let _ = os::new_session();
         let _ = os::set_title("(wsgi:supervisor)");
         let Plan { groups, generation, watch, start, parent } = plan;
+        if groups.iter().any(GroupPlan::has_template) {
+            os::adopt_orphans()?;
+        }
         Ok(Supervisor {
             crew: Crew::new(groups, generation, start, journal),
             watch,
@@ -144,6 +148,7 @@ impl<'a> Supervisor<'a> {
         self.crew.look_at_processes();
         self.crew.look_at_demand();
         self.crew.tick(Instant::now());
+        self.crew.end_old_templates();
         Ok(())
     }
 

@@ -97,6 +97,8 @@ def install_modules(version, process_group, application_group, processes, thread
     module.__getattr__ = _defined_when_used
     module.event_callbacks = []
     module.shutdown_callbacks = []
+    module.fork_callbacks = []
+    module.subscribe_fork = _subscribe(module.fork_callbacks)
     module.signal_callbacks = []
     module.subscribe_events = _subscribe(module.event_callbacks)
     module.subscribe_shutdown = _subscribe(module.shutdown_callbacks)
@@ -132,6 +134,28 @@ def _subscribers(special):
     """Those of all events, and those of a special kind."""
     module = sys.modules.get("mod_wsgi")
     return getattr(module, "event_callbacks", []) + getattr(module, special, [])
+
+
+def fork():
+    """Forks twice, so that the new process is nobody's child here; True in it. Python's own at-fork functions run."""
+    import os
+
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        return False
+    try:
+        between = os.fork()
+    except OSError:
+        os._exit(1)
+    if between:
+        os._exit(0)
+    return True
+
+
+def publish_fork():
+    """In a process that was forked from one which had loaded the scripts, before it serves."""
+    _publish(_subscribers("fork_callbacks"), "process_forked")
 
 
 def publish_signal(name, number):

@@ -60,6 +60,8 @@ pub struct World {
     describe: Object,
     finish: Object,
     publish_signal: Object,
+    publish_fork: Object,
+    fork: Object,
     show_stacks: Object,
     /// The signal at which Python writes where all threads of this interpreter are, where it can.
     pub stacks_signal: Option<i32>,
@@ -108,6 +110,8 @@ impl World {
             describe: function(c"describe"),
             finish: function(c"finish"),
             publish_signal: function(c"publish_signal"),
+            publish_fork: function(c"publish_fork"),
+            fork: function(c"fork"),
             show_stacks: function(c"show_stacks"),
             stacks_signal: signal,
             names: Mutex::default(),
@@ -178,6 +182,27 @@ impl World {
         }
     }
 
+    /// Forks this process; whether this is the new one. Only for the main interpreter's main thread.
+    pub fn fork(&self, py: Attached<'_>) -> bool {
+        let forked = self.fork.call(py, []).and_then(|forked| forked.is_true(py));
+        forked.unwrap_or_else(|_raised| {
+            self.log_exception(py);
+            false
+        })
+    }
+
+    pub fn publish_fork(&self, py: Attached<'_>) {
+        if self.publish_fork.call(py, []).is_err() {
+            self.log_exception(py);
+        }
+    }
+
+    fn log_exception(&self, py: Attached<'_>) {
+        let exception = Exception::fetch(py);
+        let text = self.describe(py, &exception);
+        py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));
+    }
+
     /// Tells the subscribers of this interpreter, whose own exceptions are logged there.
     pub fn publish_signal(&self, py: Attached<'_>, name: &str, number: i32) {
         let told = Object::text(py, name).and_then(|name| {
@@ -185,9 +210,7 @@ impl World {
             self.publish_signal.call(py, [name, number])
         });
         if told.is_err() {
-            let exception = Exception::fetch(py);
-            let text = self.describe(py, &exception);
-            py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));
+            self.log_exception(py);
         }
     }
 

@@ -39,6 +39,10 @@ impl Group {
         if self.mode != Mode::Serving || self.rollout_failed(member, &reason, now) {
             return;
         }
+        if !self.starts(member.edition) {
+            // One more of a roll-out that has failed already.
+            return;
+        }
         let others_start = self.members.iter().any(Member::is_starting);
         let pause = (!others_start).then(|| self.failures.backoff.failed());
         self.not_before = pause.map(|pause| now + pause);

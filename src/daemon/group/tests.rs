@@ -233,6 +233,19 @@ fn a_roll_out_that_cannot_load_keeps_the_old_processes() {
 }
 
 #[test]
+fn a_roll_out_whose_processes_fail_together_fails_once() {
+    let mut story = Story::serving(2);
+    story.reload(7);
+    story.ready(3, false);
+    story.ready(4, false);
+    story.exits(3, Exit::Status(0));
+    assert_eq!(story.said(), [(Level::Error, 332)]);
+    story.exits(4, Exit::Status(0));
+    assert_eq!(story.said(), []);
+    assert!(story.group.deadline().is_none() && story.started.len() == 4);
+}
+
+#[test]
 fn a_change_during_a_roll_out_that_fails_is_tried_next() {
     let mut story = Story::serving(1);
     story.reload(7);

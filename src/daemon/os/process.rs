@@ -155,6 +155,18 @@ pub fn resident_memory(pid: i32) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+/// Processes whose parents end become this one's children.
+pub fn adopt_orphans() -> io::Result<()> {
+    process_control(libc::PR_SET_CHILD_SUBREAPER, 1)
+}
+
+/// Parent and real user of a process; None if it has gone.
+pub fn parent_and_user(pid: i32) -> Option<(i32, u32)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+    Some((field("PPid:")?.parse().ok()?, field("Uid:")?.parse().ok()?))
+}
+
 /// A descriptor that becomes readable when the process ends; an error on kernels before 5.3.
 pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: takes two integers, returns a close-on-exec descriptor.
@@ -198,7 +210,7 @@ pub fn die_with_parent(signal: i32) -> io::Result<()> {
 
 fn process_control(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
     let none: libc::c_ulong = 0;
-    // SAFETY: both options that come here take integers only.
+    // SAFETY: the options that come here take integers only.
     check(unsafe { libc::prctl(option, value, none, none, none) })?;
     Ok(())
 }

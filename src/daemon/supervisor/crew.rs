@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::demand::Demand;
 use super::plan::{GroupPlan, Start};
+use super::template::Template;
 use super::watch::Watch;
 use crate::daemon::activity::Activity;
 use crate::daemon::control::{ControlSupervisor, Order, Report};
@@ -16,6 +17,7 @@ use crate::daemon::group::{Action, Event, Group, ProcessId};
 use crate::daemon::listener::Listener;
 use crate::daemon::os::{self, Exit};
 use crate::daemon::output::Output;
+use crate::daemon::spawn::Spawned;
 use crate::daemon::status::State;
 use crate::log::{Journal, Message};
 
@@ -45,6 +47,14 @@ pub(super) struct Process {
     pub watch: Option<(Watch, Option<Instant>)>,
 }
 
+impl Process {
+    pub fn new(unit: usize, id: ProcessId, slot: usize, spawned: Spawned) -> Process {
+        let Spawned { pid, control, output, activity } = spawned;
+        let (control, output) = (Some(control), Output::new(output));
+        Process { unit, id, pid, slot, control, output, activity, serves: false, watch: None }
+    }
+}
+
 /// Output that can still come when its process has ended: of processes that the site's code started.
 struct Remains {
     unit: usize,
@@ -62,9 +72,10 @@ impl Unit {
 pub struct Crew<'a> {
     pub(super) units: Vec<Unit>,
     pub(super) processes: Vec<Process>,
+    pub(super) templates: Vec<Template>,
     remains: Vec<Remains>,
     pub generation: u64,
-    start: Start,
+    pub(super) start: Start,
     pub journal: &'a dyn Journal,
 }
 
@@ -77,7 +88,8 @@ impl<'a> Crew<'a> {
             plan,
         };
         let units = groups.into_iter().map(unit).collect();
-        Crew { units, processes: Vec::new(), remains: Vec::new(), generation, start, journal }
+        let (processes, templates, remains) = (Vec::new(), Vec::new(), Vec::new());
+        Crew { units, processes, templates, remains, generation, start, journal }
     }
 
     pub fn begin(&mut self) {
@@ -94,7 +106,8 @@ impl<'a> Crew<'a> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.processes.is_empty() && self.units.iter().all(|unit| unit.group.is_empty())
+        let none = self.processes.is_empty() && self.templates.is_empty();
+        none && self.units.iter().all(|unit| unit.group.is_empty())
     }
 
     pub fn is_superseded(&self) -> bool {
@@ -117,7 +130,10 @@ impl<'a> Crew<'a> {
         let remains = self.remains.iter().filter_map(|remains| remains.output.fd());
         let sleeping = self.units.iter().filter(|unit| unit.sleeps());
         let callers = sleeping.map(|unit| unit.plan.listener.socket.as_fd());
-        controls.chain(outputs).chain(remains).chain(callers).collect()
+        let of_templates = self.templates.iter().flat_map(|template| {
+            [Some(template.control.as_fd()), template.output.fd()].into_iter().flatten()
+        });
+        controls.chain(outputs).chain(remains).chain(callers).chain(of_templates).collect()
     }
 
     pub fn tell_all(&mut self, event: &Event) {
@@ -168,6 +184,7 @@ impl<'a> Crew<'a> {
             self.read_output(unit, id);
             self.read_reports(unit, id);
         }
+        self.hear_templates();
         for remains in &mut self.remains {
             let index = self.units[remains.unit].plan.index;
             show(self.journal, index, remains.pid, &remains.output.read(false));
@@ -184,7 +201,14 @@ impl<'a> Crew<'a> {
 
     fn ended(&mut self, pid: i32, exit: Exit) {
         let known = self.processes.iter().find(|process| process.pid == pid);
-        let Some((unit, id)) = known.map(|process| (process.unit, process.id)) else { return };
+        let Some((unit, id)) = known.map(|process| (process.unit, process.id)) else {
+            self.template_ended(pid, exit);
+            return;
+        };
+        self.gone(unit, id, exit);
+    }
+
+    pub(super) fn gone(&mut self, unit: usize, id: ProcessId, exit: Exit) {
         // Its last words first: all that was written, then the end of it.
         self.read_output(unit, id);
         self.read_output(unit, id);
@@ -196,14 +220,18 @@ impl<'a> Crew<'a> {
         let output = self.processes[index].output.last_lines();
         self.tell(unit, Event::Exited { process: id, exit, output });
         if let Some(index) = self.find(unit, id) {
-            let process = self.processes.swap_remove(index);
-            self.remains.push(Remains { unit, pid, output: process.output });
+            let Process { pid, output, .. } = self.processes.swap_remove(index);
+            self.remains.push(Remains { unit, pid, output });
         }
     }
 
     fn read_output(&mut self, unit: usize, id: ProcessId) {
         let Some(index) = self.find(unit, id) else { return };
         let process = &mut self.processes[index];
+        // What a forked process says before it is known waits in the pipe.
+        if process.pid == 0 && process.control.is_some() {
+            return;
+        }
         let lines = process.output.read(self.units[unit].group.holds_output(id));
         show(self.journal, self.units[unit].plan.index, process.pid, &lines);
     }
@@ -219,11 +247,18 @@ impl<'a> Crew<'a> {
                         watch.heard();
                     }
                 }
+                Ok(Some(Report::Born(pid))) => self.born(unit, id, pid),
                 Ok(Some(report)) => self.tell(unit, event(id, report)),
                 Ok(None) => return,
                 // Nonsense from a process that runs a site's code is not listened to.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {}
-                Err(_) => process.control = None,
+                Err(_) => {
+                    process.control = None;
+                    if process.pid == 0 {
+                        // It never came to life; there is no other sign of that.
+                        return self.gone(unit, id, Exit::Status(1));
+                    }
+                }
             }
         }
     }
@@ -241,6 +276,9 @@ impl<'a> Crew<'a> {
     /// Does it; an event is what came of it at once.
     fn carry_out(&mut self, unit: usize, action: Action) -> Option<Event> {
         match action {
+            Action::Start(process) if self.units[unit].plan.has_template() => {
+                return self.start_from_template(unit, process);
+            }
             Action::Start(process) => return self.start(unit, process),
             Action::Serve(process) => {
                 self.order(unit, process, State::Ready, Order::Serve);
@@ -269,9 +307,7 @@ impl<'a> Crew<'a> {
         let plan = &self.units[unit].plan;
         let (listener, status) = (&plan.listener, &plan.listener.status);
         let Some(slot) = status.claim_slot(self.generation) else {
-            let text = "the group has too many processes, those of older configurations included; wait until their \
-                        requests have ended, or lower processes=";
-            return Some(Event::NotStarted(id, Message::new(314, text)));
+            return Some(no_slot(id));
         };
         let launch = self.start.launch(plan, self.generation, slot);
         match self.start.launcher.spawn(&plan.group, listener.socket.as_fd(), status.fd(), &launch) {
@@ -281,20 +317,8 @@ impl<'a> Crew<'a> {
             }
             Ok(spawned) => {
                 status.set_pid(slot, spawned.pid);
-                let (pid, control) = (spawned.pid, Some(spawned.control));
-                let (output, activity) = (Output::new(spawned.output), spawned.activity);
-                self.units[unit].group.started(id, pid);
-                self.processes.push(Process {
-                    unit,
-                    id,
-                    pid,
-                    slot,
-                    control,
-                    output,
-                    activity,
-                    serves: false,
-                    watch: None,
-                });
+                self.units[unit].group.started(id, spawned.pid);
+                self.processes.push(Process::new(unit, id, slot, spawned));
                 None
             }
         }
@@ -312,9 +336,12 @@ impl<'a> Crew<'a> {
     }
 
     fn signal(&mut self, unit: usize, id: ProcessId, signal: i32) {
-        if let Some(index) = self.find(unit, id) {
+        match self.find(unit, id).map(|index| self.processes[index].pid) {
+            None => self.end_template_of(unit, id),
+            // Without its control socket it ends as soon as it lives.
+            Some(0) => self.gone(unit, id, Exit::Signal(signal)),
             // It can only have ended in the meantime, which is about to be seen.
-            let _ = os::kill(self.processes[index].pid, signal);
+            Some(pid) => drop(os::kill(pid, signal)),
         }
     }
 
@@ -336,9 +363,15 @@ impl<'a> Crew<'a> {
     }
 }
 
+pub(super) fn no_slot(process: ProcessId) -> Event {
+    let text = "the group has too many processes, those of older configurations included; wait until their requests \
+                have ended, or lower processes=";
+    Event::NotStarted(process, Message::new(314, text))
+}
+
 fn event(process: ProcessId, report: Report) -> Event {
     match report {
-        Report::Heard => Event::Tick,
+        Report::Heard | Report::Born(_) => Event::Tick,
         Report::Ready { loaded } => Event::Ready { process, loaded },
         Report::Reload { path, modified } => Event::Reload { path, modified },
         Report::ReloadRequired { path } => Event::ReloadRequired(process, path),
@@ -347,7 +380,7 @@ fn event(process: ProcessId, report: Report) -> Event {
     }
 }
 
-fn show(journal: &dyn Journal, group: usize, pid: i32, lines: &[Vec<u8>]) {
+pub(super) fn show(journal: &dyn Journal, group: usize, pid: i32, lines: &[Vec<u8>]) {
     for line in lines.iter().filter(|line| !line.is_empty()) {
         journal.output(group, pid, line);
     }

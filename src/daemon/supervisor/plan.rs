@@ -51,6 +51,11 @@ pub struct Start {
 }
 
 impl GroupPlan {
+    /// Whether its processes are forked from one. Service scripts are executed, not loaded.
+    pub fn has_template(&self) -> bool {
+        self.group.preload && self.group.threads > 0
+    }
+
     pub fn settings(&self) -> Settings {
         let group = &self.group;
         Settings {
@@ -98,6 +103,7 @@ impl Start {
             times_requests: group.limits.request.is_some(),
             maximum_requests: group.limits.maximum_requests.unwrap_or(0),
             eviction: group.limits.eviction.is_some(),
+            template: false,
             preload: plan.preload.clone(),
         }
     }

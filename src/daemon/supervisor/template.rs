@@ -1,0 +1,172 @@
+//! Templates (`preload=On`): processes that have loaded a group's scripts, and that its others are forked from.
+//!
+//! Part of `supervisor::crew`. There is one for each edition of a group that processes are started of, and none
+//! before the first. The group knows nothing of it: what it wants started waits here until the template is ready,
+//! or fails with it.
+
+use super::crew::{Crew, Process, show};
+use crate::daemon::control::{ControlSupervisor, Report};
+use crate::daemon::group::{Event, ProcessId};
+use crate::daemon::os::{self, Exit};
+use crate::daemon::output::Output;
+use crate::daemon::spawn;
+use crate::log::Message;
+use std::os::fd::AsFd;
+
+pub struct Template {
+    pub unit: usize,
+    edition: u32,
+    pid: i32,
+    pub control: ControlSupervisor,
+    pub output: Output,
+    /// Processes that are to be forked from it.
+    waiting: Vec<ProcessId>,
+    ready: bool,
+    /// Why it could not load anything.
+    failure: Option<Message>,
+    told_to_end: bool,
+}
+
+impl Crew<'_> {
+    /// In the place of a start: the process is forked, at once or when its template is ready.
+    pub(super) fn start_from_template(&mut self, unit: usize, id: ProcessId) -> Option<Event> {
+        let edition = self.units[unit].group.edition_of(id)?;
+        let usable = |t: &Template| t.unit == unit && t.edition == edition && !t.told_to_end;
+        match self.templates.iter().position(usable) {
+            Some(index) if self.templates[index].ready => self.fork_from(index, id),
+            Some(index) => {
+                self.templates[index].waiting.push(id);
+                None
+            }
+            None => self.start_template(unit, edition, id),
+        }
+    }
+
+    fn start_template(&mut self, unit: usize, edition: u32, id: ProcessId) -> Option<Event> {
+        let plan = &self.units[unit].plan;
+        let mut launch = self.start.launch(plan, self.generation, 0);
+        launch.template = true;
+        launch.display_name.push_str(" template");
+        let (listener, status) = (&plan.listener, &plan.listener.status);
+        match self.start.launcher.spawn(&plan.group, listener.socket.as_fd(), status.fd(), &launch) {
+            Err(reason) => Some(Event::NotStarted(id, reason)),
+            Ok(spawned) => {
+                self.templates.push(Template {
+                    unit,
+                    edition,
+                    pid: spawned.pid,
+                    control: spawned.control,
+                    output: Output::new(spawned.output),
+                    waiting: vec![id],
+                    ready: false,
+                    failure: None,
+                    told_to_end: false,
+                });
+                None
+            }
+        }
+    }
+
+    fn fork_from(&mut self, index: usize, id: ProcessId) -> Option<Event> {
+        let unit = self.templates[index].unit;
+        let plan = &self.units[unit].plan;
+        let Some(slot) = plan.listener.status.claim_slot(self.generation) else {
+            return Some(super::crew::no_slot(id));
+        };
+        let launch = self.start.launch(plan, self.generation, slot);
+        match spawn::fork_from(&self.templates[index].control, &launch) {
+            Ok(spawned) => {
+                self.processes.push(Process::new(unit, id, slot, spawned));
+                None
+            }
+            Err(error) => {
+                plan.listener.status.release_slot(slot);
+                let text = format!("the template of the group cannot be asked for a process: {error}");
+                Some(Event::NotStarted(id, Message::new(343, text)))
+            }
+        }
+    }
+
+    /// A forked process says who it is. It runs the site's code, so it is believed only if the kernel says the same.
+    pub(super) fn born(&mut self, unit: usize, id: ProcessId, pid: i32) {
+        let Some(index) = self.find(unit, id).filter(|index| self.processes[*index].pid == 0) else { return };
+        let identity = self.units[unit].plan.group.identity.as_ref();
+        let ours = os::parent_and_user(pid).is_some_and(|(parent, user)| {
+            parent == std::process::id() as i32 && identity.is_none_or(|identity| identity.uid == user)
+        });
+        let known = self.processes.iter().any(|process| process.pid == pid)
+            || self.templates.iter().any(|template| template.pid == pid);
+        if !ours || known {
+            return self.gone(unit, id, Exit::Status(1));
+        }
+        self.processes[index].pid = pid;
+        self.units[unit].plan.listener.status.set_pid(self.processes[index].slot, pid);
+        self.units[unit].group.started(id, pid);
+    }
+
+    /// What the templates wrote and reported.
+    pub(super) fn hear_templates(&mut self) {
+        for index in 0..self.templates.len() {
+            let template = &mut self.templates[index];
+            let (unit, pid) = (template.unit, template.pid);
+            show(self.journal, self.units[unit].plan.index, pid, &template.output.read(false));
+            match template.control.receive() {
+                Ok(Some(Report::Ready { .. })) => {
+                    template.ready = true;
+                    for id in std::mem::take(&mut template.waiting) {
+                        if let Some(event) = self.fork_from(index, id) {
+                            self.tell(unit, event);
+                        }
+                    }
+                }
+                Ok(Some(Report::Failed { code, text })) => template.failure = Some(Message::new(code, text)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether it was a template that has ended; all that waited for it have failed then.
+    pub(super) fn template_ended(&mut self, pid: i32, exit: Exit) -> bool {
+        self.hear_templates();
+        let Some(index) = self.templates.iter().position(|template| template.pid == pid) else {
+            return false;
+        };
+        let template = self.templates.swap_remove(index);
+        let output = template.output.last_lines();
+        for process in template.waiting {
+            if let Some(reason) = template.failure.clone() {
+                self.tell(template.unit, Event::Failed(process, reason));
+            }
+            self.tell(template.unit, Event::Exited { process, exit, output: output.clone() });
+        }
+        true
+    }
+
+    /// Ends the template that a process waits for which is not to be started any more.
+    pub(super) fn end_template_of(&mut self, unit: usize, id: ProcessId) {
+        let waits = |template: &&mut Template| template.unit == unit && template.waiting.contains(&id);
+        if let Some(template) = self.templates.iter_mut().find(waits) {
+            template.end();
+        }
+    }
+
+    /// Ends those that nothing will be forked from any more.
+    pub(super) fn end_old_templates(&mut self) {
+        for template in &mut self.templates {
+            let group = &self.units[template.unit].group;
+            if template.waiting.is_empty() && !group.starts(template.edition) {
+                template.end();
+            }
+        }
+    }
+}
+
+impl Template {
+    fn end(&mut self) {
+        if !self.told_to_end {
+            self.told_to_end = true;
+            // It can only have ended in the meantime.
+            let _ = os::kill(self.pid, libc::SIGKILL);
+        }
+    }
+}
