@@ -5,6 +5,7 @@
 use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions};
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 use crate::wsgi::preload::Preload;
+use std::time::Duration;
 
 /// Descriptor numbers that an exec'ed daemon finds open beside 0, 1 and 2.
 pub const CONTROL_FD: i32 = 3;
@@ -46,6 +47,11 @@ pub struct Launch {
     /// Whether SIGUSR1 has a timeout of its own.
     pub eviction: bool,
     pub preload: Vec<Preload>,
+}
+
+/// One of its times; None stands for no bound.
+pub fn time(milliseconds: u64) -> Option<Duration> {
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
 }
 
 impl Launch {

@@ -7,11 +7,13 @@ pub mod client;
 pub mod connection;
 pub mod serve;
 pub mod service;
+pub mod template;
+
+pub mod ending;
+pub mod main_thread;
+pub mod roster;
 pub mod signals;
 pub mod worker;
-
-pub mod roster;
-pub mod template;
 
 pub mod activity;
 pub mod control;

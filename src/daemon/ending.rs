@@ -1,0 +1,53 @@
+//! The bound of a daemon's end: threads and exit functions of the application can take any time, and where the GIL is
+//! never given back not even they can begin.
+//!
+//! Runs in daemons, called by `daemon::serve`.
+
+use super::launch::{Launch, time};
+use super::main_thread::SMALL_STACK;
+use super::os;
+use crate::log::{Level, Message};
+use crate::wsgi::log_stream::write_process_output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// That the end has begun; it ends the process itself where that takes too long.
+pub struct Ending {
+    attached: Arc<AtomicBool>,
+}
+
+/// How long a process in which something is stuck tries to get hold of Python for an orderly end.
+const GIL_PATIENCE: Duration = Duration::from_millis(500);
+
+impl Ending {
+    /// `stuck` says that threads are left which may never let anybody in.
+    pub fn begin(launch: &Launch, stuck: bool) -> Ending {
+        let attached = Arc::new(AtomicBool::new(false));
+        let ending = Ending { attached: Arc::clone(&attached) };
+        let patience = time(launch.shutdown_timeout_ms);
+        let watch = move || {
+            if stuck {
+                thread::sleep(GIL_PATIENCE);
+                if !attached.load(Ordering::SeqCst) {
+                    os::exit_now(0);
+                }
+            }
+            let Some(patience) = patience else { return };
+            thread::sleep(patience);
+            let text = "the threads and exit functions of the application did not end within shutdown-timeout; the \
+                        process ends without them";
+            write_process_output(Level::Warning, format!("{}\n", Message::new(388, text)).as_bytes());
+            os::exit_now(0)
+        };
+        // The supervisor's patience is a bound too.
+        let _ = thread::Builder::new().name("wsgi-ending".into()).stack_size(SMALL_STACK).spawn(watch);
+        ending
+    }
+
+    /// The main thread has got hold of Python.
+    pub fn is_attached(&self) {
+        self.attached.store(true, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,183 @@
+//! What a daemon's main thread does while the workers work: orders of the supervisor, signals, and the end.
+//!
+//! Runs in daemons, called by `daemon::serve`. It never waits for a GIL, so that a process in which nothing moves
+//! any more still does as it is told.
+
+use super::control::{ControlDaemon, Order, Report};
+use super::launch::{Launch, time};
+use super::os::{self, SignalEvent};
+use super::reason::Reason;
+use super::signals::Publisher;
+use super::worker::Workers;
+use crate::log::{Level, Message};
+use crate::python::attach::ThreadState;
+use crate::wsgi::log_stream::write_process_output;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What asks a process to end, and what asks for its replacement.
+pub const ENDING: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
+pub const GRACEFUL: [i32; 2] = [libc::SIGUSR1, libc::SIGXCPU];
+
+/// For threads that run next to no Python.
+pub const SMALL_STACK: usize = 256 * 1024;
+
+/// What the main thread has in view while the workers work; it holds no GIL.
+pub struct MainThread<'a> {
+    workers: &'a Arc<Workers>,
+    launch: &'a Launch,
+    control: &'a ControlDaemon,
+    signals: &'a SignalEvent,
+    publisher: Publisher,
+    supervised: bool,
+    /// Why the process ends, once it does.
+    reason: Option<Reason>,
+    /// An order to stop bounds the end: what still runs then ends with the process.
+    deadline: Option<Instant>,
+}
+
+impl<'a> MainThread<'a> {
+    pub fn new(
+        workers: &'a Arc<Workers>,
+        launch: &'a Launch,
+        control: &'a ControlDaemon,
+        signals: &'a SignalEvent,
+    ) -> Self {
+        let publisher = Publisher::new(workers);
+        MainThread {
+            workers,
+            launch,
+            control,
+            signals,
+            publisher,
+            supervised: true,
+            reason: None,
+            deadline: None,
+        }
+    }
+
+    /// Does as it is ordered, until after an order to end every thread has ended.
+    pub fn wait_for_end(mut self) -> Reason {
+        while !self.workers.have_ended() {
+            let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                // Threads that still run Python must not meet its finalization.
+                os::exit_now(0);
+            }
+            // Only for want of memory can it fail, and then the next one may not.
+            let _ = self.turn(left);
+        }
+        self.reason.unwrap_or(if self.workers.runs_once() {
+            Reason::MaximumRequests
+        } else {
+            Reason::Shutdown
+        })
+    }
+
+    fn turn(&mut self, patience: Option<Duration>) -> io::Result<()> {
+        let workers = self.workers;
+        let mut fds =
+            vec![os::PollFd::reading(workers.end_event()), os::PollFd::reading(self.signals.as_fd())];
+        if self.supervised {
+            fds.push(os::PollFd::reading(self.control.as_fd()));
+        }
+        os::poll(&mut fds, patience)?;
+        let [ended, signalled, ordered] = [0, 1, 2].map(|i| fds.get(i).is_some_and(os::PollFd::is_ready));
+        if ended {
+            os::clear_event(workers.end_event());
+        }
+        if signalled {
+            for signal in self.signals.take() {
+                self.obey(signal);
+            }
+        }
+        if ordered {
+            match self.control.receive(Some(Duration::ZERO)) {
+                Ok(Some(order)) => self.carry_out(order),
+                Ok(None) => {}
+                Err(_) => {
+                    self.supervised = false;
+                    self.stop(Reason::Shutdown);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, signal: i32) {
+        match signal {
+            libc::SIGTERM | libc::SIGINT => {
+                self.report(&Report::Renew(Reason::Shutdown));
+                self.stop(Reason::Shutdown);
+            }
+            libc::SIGUSR1 if self.launch.eviction => self.report(&Report::Renew(Reason::EvictionSignal)),
+            libc::SIGUSR1 => self.report(&Report::Renew(Reason::GracefulSignal)),
+            libc::SIGXCPU => self.report(&Report::Renew(Reason::CpuTimeLimit)),
+            other => self.publisher.publish(other),
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Serve => self.workers.accept(),
+            Order::Drain(reason) => {
+                self.reason.get_or_insert(reason);
+                self.workers.drain();
+            }
+            Order::Stop(reason) => self.stop(reason),
+            Order::Interrupt(work) => {
+                let workers = Arc::clone(self.workers);
+                let builder = thread::Builder::new().name("wsgi-interrupt".into()).stack_size(SMALL_STACK);
+                // Without memory for a thread the request is ended a little later, when it expires.
+                let _ = builder.spawn(move || workers.roster.interrupt(work));
+            }
+            Order::Expire(work) => {
+                if let Some(line) = self.workers.roster.expire(work) {
+                    let text = format!(
+                        "request-timeout: {line} took too long, and its client was let go; the process is replaced, \
+                         its other requests are finished; where its threads are now follows"
+                    );
+                    write_process_output(Level::Error, format!("{}\n", Message::new(335, text)).as_bytes());
+                    self.show_stacks();
+                }
+                self.report(&Report::Heard);
+            }
+            Order::ShowStacks => {
+                self.show_stacks();
+                self.report(&Report::Heard);
+            }
+        }
+    }
+
+    fn stop(&mut self, reason: Reason) {
+        self.reason.get_or_insert(reason);
+        self.workers.drain();
+        // Without a shutdown-timeout the supervisor's own patience is the bound.
+        let latest = time(self.launch.shutdown_timeout_ms).map(|patience| Instant::now() + patience);
+        self.deadline = self.deadline.or(latest);
+    }
+
+    /// Python's own signal handler writes them, which works whoever holds the GIL. Not every interpreter has one.
+    fn show_stacks(&self) {
+        for interpreter in self.workers.interpreters.all() {
+            if let Some(signal) = interpreter.world.stacks_signal {
+                // A process can always send itself a signal.
+                let _ = os::kill(std::process::id() as i32, signal);
+                continue;
+            }
+            let show = move || {
+                ThreadState::new(interpreter.state).attached(|py| interpreter.world.show_stacks(py));
+            };
+            // What is missing without memory for a thread is no more than this.
+            let _ = thread::Builder::new().name("wsgi-stacks".into()).spawn(show);
+        }
+    }
+
+    fn report(&self, report: &Report) {
+        // Without a supervisor there is nobody to tell.
+        let _ = self.control.send(report);
+    }
+}
