@@ -87,7 +87,7 @@ impl<'a> MainThread<'a> {
         os::poll(&mut fds, patience)?;
         let [ended, signalled, ordered] = [0, 1, 2].map(|i| fds.get(i).is_some_and(os::PollFd::is_ready));
         if ended {
-            os::clear_event(workers.end_event());
+            workers.take_end_event();
         }
         if signalled {
             for signal in self.signals.take() {

@@ -62,7 +62,7 @@ pub struct Workers {
     accepting: AtomicBool,
     /// Accept no more, end when nothing runs.
     draining: AtomicBool,
-    /// Threads that have ended, and the event that tells of each.
+    /// Threads that have ended, and the event that tells of each (see `take_end_event`).
     ended: AtomicU32,
     end: OwnedFd,
     /// When the process last said that it cannot accept connections.
@@ -139,7 +139,15 @@ impl Workers {
             && self.ended.load(Ordering::SeqCst) + self.roster.abandoned() >= self.threads
     }
 
-    /// Readable once a thread has ended.
+    /// After a thread has ended, or a request has come while it was about to.
+    pub fn take_end_event(&self) {
+        os::clear_event(self.end.as_fd());
+        if self.draining.load(Ordering::SeqCst) {
+            self.roster.give_back();
+        }
+    }
+
+    /// Readable once there is one to take.
     pub fn end_event(&self) -> BorrowedFd<'_> {
         self.end.as_fd()
     }
@@ -337,6 +345,10 @@ impl Worker<'_> {
         let (request, first) = decode_request(payload).ok()?;
         let workers = self.workers;
         workers.roster.receive(self.thread_id, connection.stream(), &request);
+        if workers.draining.load(Ordering::SeqCst) {
+            // `drain` may not have seen it: the main thread gives it back if it does not begin at once.
+            let _ = os::event(workers.end.as_fd());
+        }
         connection.incoming.begin(request.body, first);
         let connection = self.answer(connection, request);
         if workers.maximum_requests == Some(workers.roster.leave(self.thread_id)) {

@@ -296,7 +296,7 @@ def test_a_restart_keeps_nobody_waiting_for_an_import(limited):
 
 def test_a_restart_whose_new_processes_cannot_start_leaves_the_old_ones_in_service(limited):
     server = limited("processes=2 threads=2")
-    old = pids(server)
+    old = {daemon.pid for daemon in server.wait_for_daemons(2, "site")}
     right = server.configuration_file.read_text()
     server.configuration_file.write_text(re.sub(r"python-home=\S+", "python=/nonexistent/python", right))
     with Meanwhile(server):
