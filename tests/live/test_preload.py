@@ -158,3 +158,12 @@ def test_operators_signals_and_request_timeout(serve_once):
             victim.kill(number)
             wait_for(lambda victim=victim: not victim.alive and len(workers(server)) == 3, "another takes its place")
     assert len(imports(server)) == 1
+
+
+def test_a_group_that_sleeps_has_no_template_either(serve_once):
+    server = started(serve_once, "start=on-demand idle-timeout=1")
+    assert server.daemons("site") == []
+    of_all(server)
+    wait_for(lambda: not server.daemons("site"), "all of them sleep")
+    of_all(server)
+    assert len(imports(server)) == 2

@@ -127,6 +127,15 @@ pub fn reset_signals() -> io::Result<()> {
         // SAFETY: SIG_DFL is no handler of ours; numbers that cannot be changed only fail.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+    // glibc keeps the first real-time signals to itself, and so cannot set them right where they came ignored. The
+    // kernel's own sigaction of zeros is SIG_DFL; the last argument is the size of a signal set.
+    let default = [0usize; 4];
+    for signal in 32..libc::SIGRTMIN() {
+        // SAFETY: the structure is read during the call only; no thread is there that would need the signal.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null_mut::<usize>(), 8)
+        };
+    }
     let set = empty_set();
     // SAFETY: the set is initialised, and the old mask is not asked for.
     let error = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) };
@@ -254,6 +263,25 @@ mod tests {
             assert_eq!(signals.next_signal().unwrap(), Some(libc::SIGCHLD));
             assert_eq!(reap(), Some((child, Exit::Status(0))));
             assert_eq!((reap(), signals.next_signal().unwrap()), (None, None));
+        });
+        assert_eq!(wait_for_test(pid), Exit::Status(0));
+    }
+
+    #[test]
+    fn every_signal_is_reset() {
+        let pid = fork_for_test(|| {
+            // SIG_IGN for a signal that glibc keeps to itself, as it may be inherited.
+            let ignore = [1usize, 0, 0, 0];
+            let null = ptr::null_mut::<usize>();
+            // SAFETY: the structure is read during the call only.
+            unsafe { libc::syscall(libc::SYS_rt_sigaction, 32, ignore.as_ptr(), null, 8) };
+            let ignored = || {
+                let status = std::fs::read_to_string("/proc/self/status").unwrap();
+                status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim().to_owned()
+            };
+            assert_ne!(ignored(), "0000000000000000");
+            reset_signals().unwrap();
+            assert_eq!(ignored(), "0000000000000000");
         });
         assert_eq!(wait_for_test(pid), Exit::Status(0));
     }

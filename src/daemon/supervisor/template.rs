@@ -153,8 +153,9 @@ impl Crew<'_> {
     /// Ends those that nothing will be forked from any more.
     pub(super) fn end_old_templates(&mut self) {
         for template in &mut self.templates {
-            let group = &self.units[template.unit].group;
-            if template.waiting.is_empty() && !group.starts(template.edition) {
+            let unit = &self.units[template.unit];
+            let needed = unit.group.starts(template.edition) && !unit.sleeps();
+            if template.waiting.is_empty() && !needed {
                 template.end();
             }
         }
