@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from httpd import Httpd
 from limited import Meanwhile, pid, pids, told, wait_for_others
 from waiting import wait_for
 
@@ -181,14 +182,18 @@ def test_cpu_time_limit(limited):
     assert f"cpu_time_limit {first}" in told(server)
 
 
-def test_a_script_that_does_not_load_in_time(serve_once):
+def with_startup_timeout(serve_once, flag: str) -> Httpd:
     server = serve_once.prepare(
         "WSGIDaemonProcess site python-home=@PYTHON@ env=FOLDER=@ROOT@/told startup-timeout=1\n"
         "WSGIScriptAlias / @APPS@/limits.wsgi process-group=site\n"
     )
     (server.root / "told").mkdir()
-    (server.root / "told/slow-import").touch()
-    server.start()
+    (server.root / "told" / flag).touch()
+    return server.start()
+
+
+def test_a_script_that_does_not_load_in_time(serve_once):
+    server = with_startup_timeout(serve_once, "slow-import")
     server.wait_for_log("WSGI327.*startup-timeout")
     assert server.get("/").status_code == 503
     (server.root / "told/slow-import").unlink()
@@ -196,13 +201,7 @@ def test_a_script_that_does_not_load_in_time(serve_once):
 
 
 def test_a_script_that_never_loads_is_tried_in_a_new_process(serve_once):
-    server = serve_once.prepare(
-        "WSGIDaemonProcess site python-home=@PYTHON@ env=FOLDER=@ROOT@/told startup-timeout=1\n"
-        "WSGIScriptAlias / @APPS@/limits.wsgi process-group=site\n"
-    )
-    (server.root / "told").mkdir()
-    (server.root / "told/broken-import").touch()
-    server.start()
+    server = with_startup_timeout(serve_once, "broken-import")
     assert server.get("/").status_code == 500
     server.wait_for_log("WSGI334.*startup-timeout")
     (server.root / "told/broken-import").unlink()

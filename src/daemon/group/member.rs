@@ -80,6 +80,21 @@ impl Member {
         self.state == State::Starting || self.reason.is_some()
     }
 
+    /// Whether it counts for what its edition is to have.
+    pub fn stays(&self, edition: u32) -> bool {
+        self.edition == edition && self.state == State::Ready && !self.replaced
+    }
+
+    /// Whether it serves until its successor is ready.
+    pub fn makes_room(&self) -> bool {
+        self.state == State::Ready && self.replaced
+    }
+
+    /// Whether it is to be replaced and nothing has been done about it.
+    pub fn waits_for_renewal(&self) -> bool {
+        self.state == State::Ready && !self.replaced && self.leaving.is_some()
+    }
+
     pub fn serves_loaded(&self) -> bool {
         self.state == State::Ready && self.loaded
     }

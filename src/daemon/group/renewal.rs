@@ -60,8 +60,8 @@ impl Group {
             self.not_before = None;
             return self.retire(|_| true, Reason::Idle, now);
         }
-        let stays = |m: &&Member| m.edition == self.edition && m.state == State::Ready && !m.replaced;
-        let ready: Vec<ProcessId> = self.members.iter().filter(stays).map(|m| m.id).collect();
+        let ready: Vec<ProcessId> =
+            self.members.iter().filter(|m| m.stays(self.edition)).map(|m| m.id).collect();
         for process in ready.into_iter().skip(processes) {
             self.drain(process, Reason::Idle, now);
         }
@@ -73,13 +73,11 @@ impl Group {
             return;
         }
         self.begin_renewals(now);
-        let stays = |m: &&Member| m.edition == self.edition && m.state == State::Ready && !m.replaced;
-        if self.members.iter().filter(stays).count() < self.wanted {
+        if self.members.iter().filter(|m| m.stays(self.edition)).count() < self.wanted {
             return;
         }
-        let leaves = |m: &&Member| m.state == State::Ready && m.replaced;
-        let leaving: Vec<_> =
-            self.members.iter().filter(leaves).filter_map(|m| Some((m.id, m.leaving?))).collect();
+        let leaves = self.members.iter().filter(|m| m.makes_room());
+        let leaving: Vec<_> = leaves.filter_map(|m| Some((m.id, m.leaving?))).collect();
         for (process, reason) in leaving {
             // What stands still does not get any further by being waited for.
             if reason == Reason::DeadlockTimeout {
@@ -93,14 +91,12 @@ impl Group {
     }
 
     fn begin_renewals(&mut self, now: Instant) {
-        let waits = |m: &Member| m.state == State::Ready && !m.replaced;
-        for member in self.members.iter_mut().filter(|m| waits(m)) {
+        for member in self.members.iter_mut().filter(|m| m.waits_for_renewal()) {
             member.replaced = member.leaving.is_some_and(Reason::is_urgent);
         }
-        let under_way = self.members.iter().any(|m| m.state == State::Ready && m.replaced);
-        if !under_way
+        if !self.members.iter().any(Member::makes_room)
             && self.pace.allows(now)
-            && let Some(member) = self.members.iter_mut().find(|m| waits(m) && m.leaving.is_some())
+            && let Some(member) = self.members.iter_mut().find(|m| m.waits_for_renewal())
         {
             member.replaced = true;
         }
@@ -108,9 +104,8 @@ impl Group {
 
     /// When a renewal that waits for its turn may begin.
     pub(super) fn next_renewal(&self) -> Option<Instant> {
-        let waits = |m: &Member| m.state == State::Ready && !m.replaced && m.leaving.is_some();
-        let under_way = self.members.iter().any(|m| m.state == State::Ready && m.replaced);
-        let possible = self.mode == Mode::Serving && self.rollout.is_none() && !under_way;
-        self.pace.not_before.filter(|_| possible && self.members.iter().any(waits))
+        let under_way = self.rollout.is_some() || self.members.iter().any(Member::makes_room);
+        let possible = self.mode == Mode::Serving && !under_way;
+        self.pace.not_before.filter(|_| possible && self.members.iter().any(Member::waits_for_renewal))
     }
 }
