@@ -122,6 +122,8 @@ pub struct Group {
     members: Vec<Member>,
     next_process: ProcessId,
     edition: u32,
+    /// The last number that was given: what is left of a failed roll-out is not taken for the next one's.
+    newest_edition: u32,
     rollout: Option<Rollout>,
     /// A version that was reported while a roll-out ran.
     pending: Option<(String, i64)>,
@@ -145,6 +147,7 @@ impl Group {
             members: Vec::new(),
             next_process: 0,
             edition: 0,
+            newest_edition: 0,
             rollout: None,
             pending: None,
             tried: HashMap::new(),

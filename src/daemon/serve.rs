@@ -56,18 +56,19 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     if launch.threads == 0 {
         return service::main(py, &interpreters, &launch, control, &status).map_err(system);
     }
-    let (control, launch) = if launch.template {
-        let forked = template::main(py, &interpreters, &launch, &control).map_err(system)?;
+    let (control, launch, signals) = if launch.template {
+        let forked = template::main(py, &interpreters, &launch, control).map_err(system)?;
         *activity.lock() = Arc::new(forked.activity);
-        (Arc::new(forked.control), forked.launch)
+        (Arc::new(forked.control), forked.launch, forked.signals)
     } else {
-        (Arc::new(control), launch)
+        let signals = SignalEvent::new().map_err(system);
+        let signals = signals.inspect_err(|message| failed(&control, message))?;
+        (Arc::new(control), launch, signals)
     };
     let activity = Arc::clone(&activity.lock());
     let roster = Roster::new(launch.threads, activity, launch.times_requests);
     let prepared = prepare(interpreters, &launch, listener, status, roster, &control);
     let started = prepared.map_err(system).and_then(|workers| {
-        let signals = SignalEvent::new().map_err(system)?;
         // These would end a process that is still starting.
         signals.watch(&HANDED_ON).map_err(system)?;
         signals.watch(&GRACEFUL).map_err(system)?;
@@ -77,9 +78,9 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         signals.watch(&HANDED_ON).map_err(system)?;
         signals.watch(&GRACEFUL).map_err(system)?;
         let threads = py.detached(|| start(&workers, &launch)).map_err(system)?;
-        Ok((workers, signals, loaded, threads))
+        Ok((workers, loaded, threads))
     });
-    let (workers, signals, loaded, threads) = started.inspect_err(|message| failed(&control, message))?;
+    let (workers, loaded, threads) = started.inspect_err(|message| failed(&control, message))?;
     let (reason, ending) = py.detached(|| {
         control.send(&Report::Ready { loaded }).map_err(system)?;
         let reason = MainThread::new(&workers, &launch, &control, &signals).wait_for_end();

@@ -7,7 +7,9 @@
 use super::activity::Activity;
 use super::control::{ControlDaemon, Report};
 use super::launch::Launch;
-use super::os;
+use super::main_thread::GRACEFUL;
+use super::os::{self, PollFd, SignalEvent};
+use super::signals::HANDED_ON;
 use crate::python::Attached;
 use crate::wsgi::interpreters::Interpreters;
 use crate::wsgi::preload;
@@ -24,6 +26,7 @@ pub struct Forked {
     pub control: ControlDaemon,
     pub launch: Launch,
     pub activity: Activity,
+    pub signals: SignalEvent,
 }
 
 /// Comes back in the processes that are forked, and only there, unless something goes wrong before.
@@ -31,28 +34,61 @@ pub fn main(
     py: Attached<'_>,
     interpreters: &Interpreters,
     launch: &Launch,
-    control: &ControlDaemon,
+    control: ControlDaemon,
 ) -> io::Result<Forked> {
+    let signals = SignalEvent::new()?;
+    let watch = || signals.watch(&HANDED_ON).and_then(|()| signals.watch(&GRACEFUL));
+    // Before and after the scripts, as in other daemons.
+    watch()?;
     let mut scripts = launch.preload.clone();
     scripts.retain(|script| script.application_group.is_empty());
     let loaded = preload::load_all(py, interpreters, &scripts);
+    watch()?;
     let supervisor = os::parent_pid();
     py.detached(|| control.send(&Report::Ready { loaded }))?;
     loop {
-        let next = py.detached(|| control.receive_fork());
-        // The supervisor is gone, or says something else: there is nothing to be a template for.
+        let next = py.detached(|| wait_for_order(&control, &signals));
+        // The supervisor wants no more, or is gone; or the next processes are to have another template.
         let Ok(its_control) = next else { os::exit_now(0) };
-        if interpreters.main().world.fork(py) {
-            let forked = py.detached(|| take_over(its_control, supervisor));
-            // Nobody is there to tell.
-            let forked = forked.unwrap_or_else(|_error| os::exit_now(1));
-            interpreters.main().world.publish_fork(py);
-            return Ok(forked);
+        os::die_with_parent_after_next_fork();
+        match interpreters.main().world.fork(py) {
+            Some(0) => {
+                drop(control);
+                let forked = py.detached(|| take_over(its_control, signals, supervisor));
+                // Nobody is there to tell.
+                let forked = forked.unwrap_or_else(|_error| os::exit_now(1));
+                interpreters.main().world.publish_fork(py);
+                return Ok(forked);
+            }
+            // It says so itself, unless an at-fork function keeps it; then it can at least be ended.
+            Some(pid) => drop(py.detached(|| its_control.send(&Report::Born(pid)))),
+            // The supervisor sees that nobody holds the control socket.
+            None => {}
         }
     }
 }
 
-fn take_over(control: ControlDaemon, supervisor: i32) -> io::Result<Forked> {
+/// The control socket of the next process. Of the signals, those for subscribers are for the forked processes, and
+/// those that ask for a replacement are an error here.
+fn wait_for_order(control: &ControlDaemon, signals: &SignalEvent) -> io::Result<ControlDaemon> {
+    loop {
+        let mut fds = [PollFd::reading(signals.as_fd()), PollFd::reading(control.as_fd())];
+        os::poll(&mut fds, None)?;
+        let ordered = fds[1].is_ready();
+        if signals.take().iter().any(|signal| GRACEFUL.contains(signal)) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if ordered {
+            return control.receive_fork();
+        }
+    }
+}
+
+fn take_over(control: ControlDaemon, of_template: SignalEvent, supervisor: i32) -> io::Result<Forked> {
+    // First the new one, so that the handler always has where to write; then what came for the template is forgotten.
+    let signals = SignalEvent::new()?;
+    of_template.take();
+    drop(of_template);
     let launch = control.receive_launch()?;
     let (output, activity) = control.receive_equipment()?;
     for number in [1, 2] {
@@ -60,7 +96,8 @@ fn take_over(control: ControlDaemon, supervisor: i32) -> io::Result<Forked> {
     }
     let latest = Instant::now() + ADOPTION;
     while os::parent_pid() != supervisor {
-        if Instant::now() > latest {
+        // A supervisor that has ended does not adopt anybody.
+        if Instant::now() > latest || os::has_hung_up(control.as_fd()) {
             return Err(io::ErrorKind::TimedOut.into());
         }
         thread::sleep(Duration::from_millis(1));
@@ -71,5 +108,5 @@ fn take_over(control: ControlDaemon, supervisor: i32) -> io::Result<Forked> {
     }
     let _ = os::set_title(&launch.display_name);
     control.send(&Report::Born(std::process::id() as i32))?;
-    Ok(Forked { control, launch, activity: Activity::from_fd(activity.as_fd())? })
+    Ok(Forked { control, launch, activity: Activity::from_fd(activity.as_fd())?, signals })
 }

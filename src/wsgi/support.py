@@ -137,20 +137,29 @@ def _subscribers(special):
 
 
 def fork():
-    """Forks twice, so that the new process is nobody's child here; True in it. Python's own at-fork functions run."""
+    """Forks twice, so that the new process is nobody's child here; 0 in it, its pid here, or None if there is none.
+
+    Python's own at-fork functions run."""
     import os
 
-    pid = os.fork()
-    if pid:
-        os.waitpid(pid, 0)
-        return False
+    reader, writer = os.pipe()
+    between = os.fork()
+    if between:
+        os.close(writer)
+        os.waitpid(between, 0)
+        with open(reader, "rb", 0) as pipe:
+            return int(pipe.read(20) or 0) or None
     try:
-        between = os.fork()
+        pid = os.fork()
+        if pid:
+            os.write(writer, b"%d" % pid)
     except OSError:
         os._exit(1)
-    if between:
+    if pid:
         os._exit(0)
-    return True
+    os.close(reader)
+    os.close(writer)
+    return 0
 
 
 def publish_fork():

@@ -182,13 +182,16 @@ impl World {
         }
     }
 
-    /// Forks this process; whether this is the new one. Only for the main interpreter's main thread.
-    pub fn fork(&self, py: Attached<'_>) -> bool {
-        let forked = self.fork.call(py, []).and_then(|forked| forked.is_true(py));
-        forked.unwrap_or_else(|_raised| {
+    /// Forks this process: 0 in the new one, whose pid it is here; None if there is none. Only for the main
+    /// interpreter's main thread.
+    pub fn fork(&self, py: Attached<'_>) -> Option<i32> {
+        let forked = self.fork.call(py, []);
+        let pid = forked.and_then(|pid| if pid.is_none(py) { Ok(None) } else { pid.to_i64(py).map(Some) });
+        let pid = pid.unwrap_or_else(|_raised| {
             self.log_exception(py);
-            false
-        })
+            None
+        });
+        pid.and_then(|pid| i32::try_from(pid).ok())
     }
 
     pub fn publish_fork(&self, py: Attached<'_>) {

@@ -44,7 +44,8 @@ impl Group {
     pub(super) fn begin_edition(&mut self, path: String, now: Instant) {
         // The change may be the cure of what kept processes from starting.
         self.not_before = None;
-        self.rollout = Some(Rollout { edition: self.edition + 1, path, since: now });
+        self.newest_edition += 1;
+        self.rollout = Some(Rollout { edition: self.newest_edition, path, since: now });
     }
 
     /// The old edition goes when all of the new one are ready.
@@ -78,17 +79,9 @@ impl Group {
         }
         self.record(Level::Error, message::not_rolled_out(&rollout, reason));
         self.retire(|member| member.edition == rollout.edition, Reason::ScriptReload, now);
-        // Its number is used up, so that what is left of it is not taken for the next one's.
-        self.renumber(rollout.edition + 1);
         if let Some((path, modified)) = self.pending.take() {
             self.begin_rollout(path, modified, now);
         }
         true
-    }
-
-    fn renumber(&mut self, edition: u32) {
-        let old = std::mem::replace(&mut self.edition, edition);
-        let serving = |m: &&mut Member| m.edition == old && m.state <= State::Ready;
-        self.members.iter_mut().filter(serving).for_each(|member| member.edition = edition);
     }
 }

@@ -246,6 +246,22 @@ fn a_roll_out_whose_processes_fail_together_fails_once() {
 }
 
 #[test]
+fn a_roll_out_that_fails_leaves_the_edition_and_each_has_a_number_of_its_own() {
+    let mut story = Story::serving(1);
+    let old = story.group.edition_of(1).unwrap();
+    story.reload(7);
+    let failed = story.group.edition_of(2).unwrap();
+    story.exits(2, Exit::Status(1));
+    assert!(story.group.edition_of(1) == Some(old) && story.group.starts(old) && !story.group.starts(failed));
+    story.exits(1, Exit::Signal(9));
+    assert_eq!(story.group.edition_of(3), Some(old), "it is replaced by one of the code that serves");
+    story.ready(3, true);
+    story.reload(8);
+    let next = story.group.edition_of(4).unwrap();
+    assert!(next != old && next != failed);
+}
+
+#[test]
 fn a_change_during_a_roll_out_that_fails_is_tried_next() {
     let mut story = Story::serving(1);
     story.reload(7);

@@ -9,6 +9,8 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::descriptor::owned;
 use super::{check, check_size, retry, unless_it_would_block};
@@ -215,6 +217,27 @@ pub fn forbid_new_privileges() -> io::Result<()> {
 /// after; and a parent that ended before is to be seen by `parent_pid`.
 pub fn die_with_parent(signal: i32) -> io::Result<()> {
     process_control(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong)
+}
+
+/// The next process that is forked here is ended with this one; but not what it forks itself, for which its own end
+/// is no reason to end. This comes before the at-fork functions of Python, in which a process can get stuck.
+pub fn die_with_parent_after_next_fork() {
+    static REGISTERED: Once = Once::new();
+    static NEXT: AtomicBool = AtomicBool::new(false);
+    extern "C" fn in_parent() {
+        NEXT.store(false, Ordering::Relaxed);
+    }
+    extern "C" fn in_child() {
+        if NEXT.swap(false, Ordering::Relaxed) {
+            // It cannot fail with a signal that exists.
+            let _ = die_with_parent(libc::SIGKILL);
+        }
+    }
+    REGISTERED.call_once(|| {
+        // SAFETY: an atomic and one system call, which are allowed in a child of whatever process.
+        unsafe { libc::pthread_atfork(None, Some(in_parent), Some(in_child)) };
+    });
+    NEXT.store(true, Ordering::Relaxed);
 }
 
 fn process_control(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {

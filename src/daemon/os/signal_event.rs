@@ -24,7 +24,7 @@ static PENDING: AtomicU64 = AtomicU64::new(0);
 pub struct SignalEvent(OwnedFd);
 
 impl SignalEvent {
-    /// Called once in a process.
+    /// Called once in a process; one that was forked has to make its own.
     pub fn new() -> io::Result<SignalEvent> {
         let event = eventfd()?;
         EVENT.store(event.as_raw_fd(), Ordering::SeqCst);

@@ -56,10 +56,10 @@ impl Process {
 }
 
 /// Output that can still come when its process has ended: of processes that the site's code started.
-struct Remains {
-    unit: usize,
-    pid: i32,
-    output: Output,
+pub(super) struct Remains {
+    pub unit: usize,
+    pub pid: i32,
+    pub output: Output,
 }
 
 impl Unit {
@@ -73,7 +73,7 @@ pub struct Crew<'a> {
     pub(super) units: Vec<Unit>,
     pub(super) processes: Vec<Process>,
     pub(super) templates: Vec<Template>,
-    remains: Vec<Remains>,
+    pub(super) remains: Vec<Remains>,
     pub generation: u64,
     pub(super) start: Start,
     pub journal: &'a dyn Journal,
@@ -131,7 +131,7 @@ impl<'a> Crew<'a> {
         let sleeping = self.units.iter().filter(|unit| unit.sleeps());
         let callers = sleeping.map(|unit| unit.plan.listener.socket.as_fd());
         let of_templates = self.templates.iter().flat_map(|template| {
-            [Some(template.control.as_fd()), template.output.fd()].into_iter().flatten()
+            [template.control.as_ref().map(AsFd::as_fd), template.output.fd()].into_iter().flatten()
         });
         controls.chain(outputs).chain(remains).chain(callers).chain(of_templates).collect()
     }
@@ -339,18 +339,27 @@ impl<'a> Crew<'a> {
         match self.find(unit, id).map(|index| self.processes[index].pid) {
             None => self.end_template_of(unit, id),
             // Without its control socket it ends as soon as it lives.
-            Some(0) => self.gone(unit, id, Exit::Signal(signal)),
+            Some(0) => {
+                self.end_template_of(unit, id);
+                self.gone(unit, id, Exit::Signal(signal));
+            }
             // It can only have ended in the meantime, which is about to be seen.
             Some(pid) => drop(os::kill(pid, signal)),
         }
     }
 
     fn release_output(&mut self, unit: usize, id: ProcessId, wanted: bool) {
-        let Some(index) = self.find(unit, id) else { return };
-        let process = &mut self.processes[index];
-        let held = process.output.release();
+        let process = self.find(unit, id).map(|index| &mut self.processes[index]);
+        let output = process.map(|process| (process.pid, &mut process.output));
+        let (pid, held) = match output {
+            Some((pid, output)) => (pid, output.release()),
+            None => match self.output_of_template(unit, id) {
+                Some((pid, output)) => (pid, output.release()),
+                None => return,
+            },
+        };
         if wanted {
-            show(self.journal, self.units[unit].plan.index, process.pid, &held);
+            show(self.journal, self.units[unit].plan.index, pid, &held);
         }
     }
 

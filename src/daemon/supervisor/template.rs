@@ -4,7 +4,7 @@
 //! before the first. The group knows nothing of it: what it wants started waits here until the template is ready,
 //! or fails with it.
 
-use super::crew::{Crew, Process, show};
+use super::crew::{Crew, Process, Remains, show};
 use crate::daemon::control::{ControlSupervisor, Report};
 use crate::daemon::group::{Event, ProcessId};
 use crate::daemon::os::{self, Exit};
@@ -17,7 +17,8 @@ pub struct Template {
     pub unit: usize,
     edition: u32,
     pid: i32,
-    pub control: ControlSupervisor,
+    /// None once it is to fork no more, or its end is closed: it ends then.
+    pub control: Option<ControlSupervisor>,
     pub output: Output,
     /// Processes that are to be forked from it.
     waiting: Vec<ProcessId>,
@@ -31,7 +32,7 @@ impl Crew<'_> {
     /// In the place of a start: the process is forked, at once or when its template is ready.
     pub(super) fn start_from_template(&mut self, unit: usize, id: ProcessId) -> Option<Event> {
         let edition = self.units[unit].group.edition_of(id)?;
-        let usable = |t: &Template| t.unit == unit && t.edition == edition && !t.told_to_end;
+        let usable = |t: &Template| t.unit == unit && t.edition == edition && t.is_usable();
         match self.templates.iter().position(usable) {
             Some(index) if self.templates[index].ready => self.fork_from(index, id),
             Some(index) => {
@@ -55,7 +56,7 @@ impl Crew<'_> {
                     unit,
                     edition,
                     pid: spawned.pid,
-                    control: spawned.control,
+                    control: Some(spawned.control),
                     output: Output::new(spawned.output),
                     waiting: vec![id],
                     ready: false,
@@ -74,7 +75,9 @@ impl Crew<'_> {
             return Some(super::crew::no_slot(id));
         };
         let launch = self.start.launch(plan, self.generation, slot);
-        match spawn::fork_from(&self.templates[index].control, &launch) {
+        let gone = || Err(std::io::ErrorKind::BrokenPipe.into());
+        let template = self.templates[index].control.as_ref();
+        match template.map_or_else(gone, |control| spawn::fork_from(control, &launch)) {
             Ok(spawned) => {
                 self.processes.push(Process::new(unit, id, slot, spawned));
                 None
@@ -107,47 +110,78 @@ impl Crew<'_> {
     /// What the templates wrote and reported.
     pub(super) fn hear_templates(&mut self) {
         for index in 0..self.templates.len() {
+            self.read_template_output(index);
             let template = &mut self.templates[index];
-            let (unit, pid) = (template.unit, template.pid);
-            show(self.journal, self.units[unit].plan.index, pid, &template.output.read(false));
-            match template.control.receive() {
-                Ok(Some(Report::Ready { .. })) => {
-                    template.ready = true;
-                    for id in std::mem::take(&mut template.waiting) {
-                        if let Some(event) = self.fork_from(index, id) {
-                            self.tell(unit, event);
-                        }
-                    }
-                }
+            let Some(control) = &template.control else { continue };
+            match control.receive() {
+                Ok(Some(Report::Ready { loaded })) => self.template_is_ready(index, loaded),
                 Ok(Some(Report::Failed { code, text })) => template.failure = Some(Message::new(code, text)),
-                _ => {}
+                Ok(_) => {}
+                // Nonsense from a process that runs a site's code is not listened to.
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {}
+                Err(_) => template.control = None,
             }
         }
+    }
+
+    fn read_template_output(&mut self, index: usize) {
+        let template = &mut self.templates[index];
+        let unit = &self.units[template.unit];
+        let held = template.waiting.first().is_some_and(|id| unit.group.holds_output(*id));
+        show(self.journal, unit.plan.index, template.pid, &template.output.read(held));
+    }
+
+    fn template_is_ready(&mut self, index: usize, loaded: bool) {
+        let template = &mut self.templates[index];
+        let unit = template.unit;
+        template.ready = true;
+        show(self.journal, self.units[unit].plan.index, template.pid, &template.output.release());
+        for id in std::mem::take(&mut template.waiting) {
+            if let Some(event) = self.fork_from(index, id) {
+                self.tell(unit, event);
+            }
+        }
+        if !loaded {
+            // Those that come later are to have what can be loaded then. It does what it was asked for, and ends.
+            self.templates[index].control = None;
+        }
+    }
+
+    /// The output of the template that a process waits for.
+    pub(super) fn output_of_template(&mut self, unit: usize, id: ProcessId) -> Option<(i32, &mut Output)> {
+        let waits = |template: &&mut Template| template.unit == unit && template.waiting.contains(&id);
+        self.templates.iter_mut().find(waits).map(|template| (template.pid, &mut template.output))
     }
 
     /// Whether it was a template that has ended; all that waited for it have failed then.
     pub(super) fn template_ended(&mut self, pid: i32, exit: Exit) -> bool {
+        // All that was written, then the end of it.
+        self.hear_templates();
         self.hear_templates();
         let Some(index) = self.templates.iter().position(|template| template.pid == pid) else {
             return false;
         };
-        let template = self.templates.swap_remove(index);
-        let output = template.output.last_lines();
-        for process in template.waiting {
-            if let Some(reason) = template.failure.clone() {
-                self.tell(template.unit, Event::Failed(process, reason));
+        let template = &mut self.templates[index];
+        template.told_to_end = true;
+        let (unit, output) = (template.unit, template.output.last_lines());
+        let (waiting, failure) = (template.waiting.clone(), template.failure.clone());
+        for process in waiting {
+            if let Some(reason) = failure.clone() {
+                self.tell(unit, Event::Failed(process, reason));
             }
-            self.tell(template.unit, Event::Exited { process, exit, output: output.clone() });
+            self.tell(unit, Event::Exited { process, exit, output: output.clone() });
         }
+        // Others may have been started meanwhile, behind it.
+        let Template { output, .. } = self.templates.swap_remove(index);
+        self.remains.push(Remains { unit, pid, output });
         true
     }
 
-    /// Ends the template that a process waits for which is not to be started any more.
+    /// Ends the template of a process that has not come from it in time.
     pub(super) fn end_template_of(&mut self, unit: usize, id: ProcessId) {
-        let waits = |template: &&mut Template| template.unit == unit && template.waiting.contains(&id);
-        if let Some(template) = self.templates.iter_mut().find(waits) {
-            template.end();
-        }
+        let Some(edition) = self.units[unit].group.edition_of(id) else { return };
+        let its = |template: &&mut Template| template.unit == unit && template.edition == edition;
+        self.templates.iter_mut().filter(its).for_each(Template::end);
     }
 
     /// Ends those that nothing will be forked from any more.
@@ -163,6 +197,10 @@ impl Crew<'_> {
 }
 
 impl Template {
+    fn is_usable(&self) -> bool {
+        self.control.is_some() && !self.told_to_end
+    }
+
     fn end(&mut self) {
         if !self.told_to_end {
             self.told_to_end = true;
