@@ -67,6 +67,12 @@ class Process:
         return int(self._status("VmRSS").split()[0])
 
     @property
+    def cpu(self) -> float:
+        """Seconds of processor time so far."""
+        fields = _stat(self.pid) or ["0"] * 20
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def peak(self) -> int:
         """The highest resident memory in KiB since `forget_peak`."""
         return int(self._status("VmHWM").split()[0])

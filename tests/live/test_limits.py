@@ -305,3 +305,18 @@ def test_a_restart_whose_new_processes_cannot_start_leaves_the_old_ones_in_servi
         server.configuration_file.write_text(right)
         server.graceful()
         wait_for_others(server, old)
+
+
+def test_a_supervisor_that_is_only_waiting_costs_nothing(limited):
+    """The old one of a graceful restart waits for its last request, the new one for whatever comes."""
+    server = limited("threads=2 maximum-processes=2 start=on-demand idle-timeout=60 request-timeout=60 deadlock-timeout=60")
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(server.get, "/sleep?4")
+        wait_for((server.root / "told/begun").exists, "the request is under way")
+        server.graceful()
+        wait_for(lambda: len(server.supervisors()) == 2 and len(pids(server)) == 2, "the new processes are there")
+        supervisors = server.supervisors()
+        before = [supervisor.cpu for supervisor in supervisors]
+        assert slow.result().status_code == 200
+        used = [supervisor.cpu - earlier for supervisor, earlier in zip(supervisors, before)]
+    assert max(used) < 0.5

@@ -119,7 +119,9 @@ impl<'a> Crew<'a> {
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        let groups = self.units.iter().flat_map(|unit| [unit.group.deadline(), unit.look]);
+        // Of a group that is superseded nobody looks at the demand any more.
+        let look = |unit: &Unit| unit.look.filter(|_| !unit.group.is_superseded());
+        let groups = self.units.iter().flat_map(|unit| [unit.group.deadline(), look(unit)]);
         let looks = self.processes.iter().map(|process| process.watch.as_ref()?.1);
         groups.chain(looks).flatten().min()
     }
