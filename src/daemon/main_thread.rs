@@ -25,6 +25,9 @@ pub const GRACEFUL: [i32; 2] = [libc::SIGUSR1, libc::SIGXCPU];
 /// For threads that run next to no Python.
 pub const SMALL_STACK: usize = 256 * 1024;
 
+/// How long the end waits for stacks that have to wait for a GIL.
+const STACKS_PATIENCE: Duration = Duration::from_millis(500);
+
 /// What the main thread has in view while the workers work; it holds no GIL.
 pub struct MainThread<'a> {
     workers: &'a Arc<Workers>,
@@ -37,6 +40,8 @@ pub struct MainThread<'a> {
     reason: Option<Reason>,
     /// An order to stop bounds the end: what still runs then ends with the process.
     deadline: Option<Instant>,
+    /// Threads that write stacks.
+    showing: Vec<thread::JoinHandle<()>>,
 }
 
 impl<'a> MainThread<'a> {
@@ -56,6 +61,7 @@ impl<'a> MainThread<'a> {
             supervised: true,
             reason: None,
             deadline: None,
+            showing: Vec::new(),
         }
     }
 
@@ -70,6 +76,7 @@ impl<'a> MainThread<'a> {
             // Only for want of memory can it fail, and then the next one may not.
             let _ = self.turn(left);
         }
+        self.let_stacks_be_shown();
         self.reason.unwrap_or(if self.workers.runs_once() {
             Reason::MaximumRequests
         } else {
@@ -161,7 +168,7 @@ impl<'a> MainThread<'a> {
     }
 
     /// Python's own signal handler writes them, which works whoever holds the GIL. Not every interpreter has one.
-    fn show_stacks(&self) {
+    fn show_stacks(&mut self) {
         for interpreter in self.workers.interpreters.all() {
             if let Some(signal) = interpreter.world.stacks_signal {
                 // A process can always send itself a signal.
@@ -172,7 +179,15 @@ impl<'a> MainThread<'a> {
                 ThreadState::new(interpreter.state).attached(|py| interpreter.world.show_stacks(py));
             };
             // What is missing without memory for a thread is no more than this.
-            let _ = thread::Builder::new().name("wsgi-stacks".into()).spawn(show);
+            self.showing.extend(thread::Builder::new().name("wsgi-stacks".into()).spawn(show));
+        }
+    }
+
+    /// The stacks of what the process is replaced for are to be in the log before it has gone.
+    fn let_stacks_be_shown(&self) {
+        let latest = Instant::now() + STACKS_PATIENCE;
+        while Instant::now() < latest && self.showing.iter().any(|thread| !thread.is_finished()) {
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
