@@ -30,11 +30,9 @@ struct Check<'a> {
 pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -> Vec<Note> {
     let mut check = Check { global, files, notes: Vec::new() };
     check.socket_prefix();
-    for group in global.groups.groups() {
-        check.group(group);
-    }
     let loadings = plan::loadings(global, servers);
     for group in global.groups.groups() {
+        check.group(group);
         check.preload(group, &loadings);
     }
     check.unused_groups(servers);

@@ -61,16 +61,11 @@ impl Activity {
     pub fn end(&self, thread: u32, active: bool) {
         self.word(self.place(thread) + 1).store(0, Release);
         if active {
-            self.touch();
+            self.word(LAST).store(milliseconds_now(), Relaxed);
         }
     }
 
-    /// The application read or wrote something.
-    pub fn touch(&self) {
-        self.word(LAST).store(milliseconds_now(), Relaxed);
-    }
-
-    /// When the process last did something; 0 before its first request.
+    /// When a request last began or ended; 0 before its first request.
     pub fn last(&self) -> u64 {
         self.word(LAST).load(Relaxed)
     }

@@ -7,7 +7,7 @@ use super::launch::{Launch, time};
 use super::main_thread::SMALL_STACK;
 use super::os;
 use crate::log::{Level, Message};
-use crate::wsgi::log_stream::write_process_output;
+use crate::wsgi::log_stream::write_message;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -38,7 +38,7 @@ impl Ending {
             thread::sleep(patience);
             let text = "the threads and exit functions of the application did not end within shutdown-timeout; the \
                         process ends without them";
-            write_process_output(Level::Warning, format!("{}\n", Message::new(388, text)).as_bytes());
+            write_message(Level::Warning, &Message::new(388, text));
             os::exit_now(0)
         };
         // The supervisor's patience is a bound too.
@@ -47,7 +47,7 @@ impl Ending {
     }
 
     /// The main thread has got hold of Python.
-    pub fn is_attached(&self) {
+    pub fn got_attached(&self) {
         self.attached.store(true, Ordering::SeqCst);
     }
 }

@@ -49,6 +49,9 @@ pub struct Launch {
     pub preload: Vec<Preload>,
 }
 
+/// What no shutdown-timeout means for a process that is to end.
+pub const LONGEST_SHUTDOWN: Duration = Duration::from_secs(60);
+
 /// One of its times; None stands for no bound.
 pub fn time(milliseconds: u64) -> Option<Duration> {
     (milliseconds > 0).then(|| Duration::from_millis(milliseconds))

@@ -7,11 +7,11 @@ use super::control::{ControlDaemon, Order, Report};
 use super::launch::{Launch, time};
 use super::os::{self, SignalEvent};
 use super::reason::Reason;
-use super::signals::Publisher;
+use super::signals::{HANDED_ON, Publisher};
 use super::worker::Workers;
 use crate::log::{Level, Message};
 use crate::python::attach::ThreadState;
-use crate::wsgi::log_stream::write_process_output;
+use crate::wsgi::log_stream::write_message;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -21,6 +21,13 @@ use std::time::{Duration, Instant};
 /// What asks a process to end, and what asks for its replacement.
 pub const ENDING: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
 pub const GRACEFUL: [i32; 2] = [libc::SIGUSR1, libc::SIGXCPU];
+
+/// Signals that would end a process which is still starting; said again after the scripts, which may have set
+/// handlers of their own.
+pub fn watch_while_loading(signals: &SignalEvent) -> io::Result<()> {
+    signals.watch(&HANDED_ON)?;
+    signals.watch(&GRACEFUL)
+}
 
 /// For threads that run next to no Python.
 pub const SMALL_STACK: usize = 256 * 1024;
@@ -147,7 +154,7 @@ impl<'a> MainThread<'a> {
                         "request-timeout: {line} took too long, and its client was let go; the process is replaced, \
                          its other requests are finished; where its threads are now follows"
                     );
-                    write_process_output(Level::Error, format!("{}\n", Message::new(335, text)).as_bytes());
+                    write_message(Level::Error, &Message::new(335, text));
                     self.show_stacks();
                 }
                 self.report(&Report::Heard);

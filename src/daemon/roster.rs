@@ -1,7 +1,7 @@
 //! Which of a daemon's threads is at which request, and what others may do about it.
 //!
-//! Kept by the worker threads (`daemon::worker`), used by the main thread (`daemon::serve`), which needs no GIL for
-//! any of it: it gives back what no application has seen yet, and lets go of clients whose requests last too
+//! Kept by the worker threads (`daemon::worker`), used by the main thread (`daemon::main_thread`), which needs no GIL
+//! for any of it: it gives back what no application has seen yet, and lets go of clients whose requests last too
 //! long. `Activity` is the part of it that the supervisor sees.
 //!
 //! A seat's lock is held for moments. Whoever holds it neither attaches to Python nor waits for anything; it may

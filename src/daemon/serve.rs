@@ -9,12 +9,11 @@ use super::activity::Activity;
 use super::control::{ControlDaemon, Report};
 use super::ending::Ending;
 use super::launch::{Launch, time};
-use super::main_thread::{ENDING, GRACEFUL, MainThread, SMALL_STACK};
+use super::main_thread::{ENDING, MainThread, SMALL_STACK, watch_while_loading};
 use super::os::{self, SignalEvent};
 use super::reason::Reason;
 use super::roster::Roster;
 use super::service;
-use super::signals::HANDED_ON;
 use super::spawn::{self, Inherited};
 use super::status::StatusPage;
 use super::template;
@@ -23,7 +22,7 @@ use crate::log::{Level, Message};
 use crate::python::attach;
 use crate::python::{Attached, Object};
 use crate::wsgi::interpreters::{Interpreters, ThreadStates};
-use crate::wsgi::log_stream::write_process_output;
+use crate::wsgi::log_stream::write_message;
 use crate::wsgi::preload;
 use crate::wsgi::world::Facts;
 use parking_lot::Mutex;
@@ -37,7 +36,7 @@ use std::time::Duration;
 pub fn main(py: Attached<'_>) -> crate::python::object::Result {
     if let Err(message) = serve(py) {
         // The supervisor has it through the control socket, or is gone.
-        write_process_output(Level::Error, format!("{message}\n").as_bytes());
+        write_message(Level::Error, &message);
     }
     Ok(Object::none(py))
 }
@@ -69,14 +68,11 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let roster = Roster::new(launch.threads, activity, launch.times_requests);
     let prepared = prepare(interpreters, &launch, listener, status, roster, &control);
     let started = prepared.map_err(system).and_then(|workers| {
-        // These would end a process that is still starting.
-        signals.watch(&HANDED_ON).map_err(system)?;
-        signals.watch(&GRACEFUL).map_err(system)?;
+        watch_while_loading(&signals).map_err(system)?;
         let loaded = preload::load_all(py, &workers.interpreters, &launch.preload);
         // After the scripts, which may have set handlers that Python could never run: see `main`.
         signals.watch(&ENDING).map_err(system)?;
-        signals.watch(&HANDED_ON).map_err(system)?;
-        signals.watch(&GRACEFUL).map_err(system)?;
+        watch_while_loading(&signals).map_err(system)?;
         let threads = py.detached(|| start(&workers, &launch)).map_err(system)?;
         Ok((workers, loaded, threads))
     });
@@ -97,7 +93,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         }
         Ok((reason, ending))
     })?;
-    ending.is_attached();
+    ending.got_attached();
     workers.interpreters.finish(py, reason.name());
     os::exit_now(0)
 }

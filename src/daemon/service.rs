@@ -6,15 +6,17 @@
 //! has no handlers in others, and there the thread sets the exception itself.
 
 use super::control::{ControlDaemon, Order, Report};
-use super::launch::Launch;
+use super::launch::{LONGEST_SHUTDOWN, Launch, time};
+use super::main_thread::ENDING;
 use super::os::{self, PollFd, SignalEvent};
+use super::reason::Reason;
 use super::status::StatusPage;
 use crate::log::{Level, Message};
 use crate::python::attach::{self, InterpreterState, ThreadState};
 use crate::python::error::Kind;
 use crate::python::{Attached, Exception, Object};
 use crate::wsgi::interpreters::Interpreters;
-use crate::wsgi::log_stream::write_process_output;
+use crate::wsgi::log_stream::write_message;
 use crate::wsgi::preload::Preload;
 use crate::wsgi::service::{End, execute};
 use parking_lot::Mutex;
@@ -28,14 +30,8 @@ use std::time::{Duration, Instant};
 
 const HANDLERS: &str = concat!(include_str!("service.py"), "\0");
 
-/// What asks a script to end.
-const ENDING: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
-
 /// How often a new process looks whether those of older configurations have gone.
 const LOOK_FOR_OLDER: Duration = Duration::from_millis(20);
-
-/// When the supervisor kills a process whose shutdown-timeout is 0.
-const NO_BOUND: Duration = Duration::from_secs(60);
 
 /// Beyond its shutdown-timeout an older process is not waited for longer than this.
 const GRACE: Duration = Duration::from_secs(2);
@@ -86,13 +82,13 @@ pub fn main(
         }
     }
     if launch.finish {
-        interpreters.finish(py, if service.is_ordered() { "shutdown_signal" } else { "" });
+        interpreters.finish(py, if service.is_ordered() { Reason::Shutdown.name() } else { "" });
     }
     if service.is_ordered() {
         os::exit_now(0);
     }
     if let Some((script, end)) = last {
-        report(end.level, &ended_message(script, &end));
+        write_message(end.level, &ended_message(script, &end));
     }
     os::exit_now(status)
 }
@@ -113,10 +109,7 @@ impl Service {
     /// A service is not to run twice, so the processes of older configurations, which are told to end as soon as
     /// all new ones are ready, are given the time to. The process ends here if it is told to meanwhile.
     fn wait_for_older(&self, launch: &Launch, status: &StatusPage) {
-        let patience = match launch.shutdown_timeout_ms {
-            0 => NO_BOUND,
-            milliseconds => Duration::from_millis(milliseconds),
-        };
+        let patience = time(launch.shutdown_timeout_ms).unwrap_or(LONGEST_SHUTDOWN);
         let latest = Instant::now() + patience + GRACE;
         let mut may_run = false;
         while !may_run || (status.is_used_by_older(launch.generation) && Instant::now() < latest) {
@@ -195,19 +188,9 @@ impl Service {
 fn handle_signals(py: Attached<'_>) -> Result<(), String> {
     let source = CStr::from_bytes_with_nul(HANDLERS.as_bytes()).expect("one NUL, at the end");
     let set = Object::dict(py).and_then(|globals| Object::execute(py, source, c"<mod_wsgi_rs>", &globals));
-    set.map_err(|_raised| {
-        let exception = Exception::fetch(py);
-        exception.value.display(py).unwrap_or_else(|_raised| {
-            drop(Exception::fetch(py));
-            exception.value.class_name(py)
-        })
-    })
+    set.map_err(|_raised| Exception::fetch(py).value.shown(py))
 }
 
 fn not_executed(reason: String) -> End {
     End { status: 1, how: format!("could not be executed ({reason})"), level: Level::Error }
-}
-
-fn report(level: Level, message: &Message) {
-    write_process_output(level, format!("{message}\n").as_bytes());
 }

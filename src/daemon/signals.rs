@@ -6,7 +6,7 @@
 use super::worker::Workers;
 use crate::log::{Level, Message};
 use crate::wsgi::interpreters::ThreadStates;
-use crate::wsgi::log_stream::write_process_output;
+use crate::wsgi::log_stream::write_message;
 use once_cell::unsync::OnceCell;
 use std::io;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Publisher {
             Ok(thread) => drop(thread.send(signal)),
             Err(error) => {
                 let text = format!("{} could not be told to its subscribers: {error}", name(signal));
-                write_process_output(Level::Error, format!("{}\n", Message::new(362, text)).as_bytes());
+                write_message(Level::Error, &Message::new(362, text));
             }
         }
     }

@@ -73,11 +73,9 @@ pub struct Inherited {
 
 /// The child's ends of everything.
 struct Ends<'a> {
-    control: ControlDaemon,
-    output: OwnedFd,
+    theirs: Theirs,
     listener: BorrowedFd<'a>,
     status: BorrowedFd<'a>,
-    activity: OwnedFd,
 }
 
 impl Launcher {
@@ -142,15 +140,29 @@ const USER_NAMES: [&str; 3] = ["USER", "LOGNAME", "USERNAME"];
 
 /// Has a template fork a process; who it is, it says itself (`Report::Born`).
 pub fn fork_from(template: &ControlSupervisor, launch: &Launch) -> io::Result<Spawned> {
+    let (spawned, theirs) = equip(launch)?;
+    spawned.control.send_equipment(theirs.output.as_fd(), theirs.activity.as_fd())?;
+    template.send_fork(&theirs.control)?;
+    Ok(spawned)
+}
+
+/// A daemon's own ends of what its supervisor has the others of.
+struct Theirs {
+    control: ControlDaemon,
+    output: OwnedFd,
+    activity: OwnedFd,
+}
+
+/// Both ends for a process that is still to be; it has been sent its launch.
+fn equip(launch: &Launch) -> io::Result<(Spawned, Theirs)> {
     let (control, daemon_control) = control::pair()?;
+    control.send_launch(launch)?;
     let (output, daemon_output) = os::pipe()?;
     os::set_nonblocking(output.as_fd(), true)?;
     let memory = activity::create(launch.threads)?;
     let activity = Activity::from_fd(memory.as_fd())?;
-    control.send_launch(launch)?;
-    control.send_equipment(daemon_output.as_fd(), memory.as_fd())?;
-    template.send_fork(&daemon_control)?;
-    Ok(Spawned { pid: 0, control, output, activity })
+    let theirs = Theirs { control: daemon_control, output: daemon_output, activity: memory };
+    Ok((Spawned { pid: 0, control, output, activity }, theirs))
 }
 
 fn user_environment(group: &ProcessGroup) -> Vec<(&'static str, OsString)> {
@@ -173,15 +185,11 @@ fn spawn_command(
     status: BorrowedFd<'_>,
     launch: &Launch,
 ) -> io::Result<Spawned> {
-    let (control, daemon_control) = control::pair()?;
-    control.send_launch(launch)?;
+    let (spawned, mut theirs) = equip(launch)?;
     // Out of the way of the numbers that are given away: the report of a failure goes through it.
-    let daemon_control = ControlDaemon::from_fd(os::duplicate_above(daemon_control.as_fd(), SAFE_NUMBER)?);
-    let (output, daemon_output) = os::pipe()?;
-    os::set_nonblocking(output.as_fd(), true)?;
-    let memory = activity::create(launch.threads)?;
-    let activity = Activity::from_fd(memory.as_fd())?;
-    let ends = Ends { control: daemon_control, output: daemon_output, listener, status, activity: memory };
+    let control = os::duplicate_above(theirs.control.as_fd(), SAFE_NUMBER)?;
+    theirs.control = ControlDaemon::from_fd(control);
+    let ends = Ends { theirs, listener, status };
     let supervisor = std::process::id() as i32;
     // SAFETY: the supervisor has no other thread that could hold a lock in the child; the child
     // never returns from this function.
@@ -193,10 +201,10 @@ fn spawn_command(
                 Message::new(312, "the start of the process failed in a way that should not be possible")
             });
             // Nobody is left to tell if the supervisor has gone.
-            let _ = ends.control.send(&Report::Failed { code: failure.code, text: failure.text });
+            let _ = ends.theirs.control.send(&Report::Failed { code: failure.code, text: failure.text });
             os::exit_now(REPORTED)
         }
-        pid => Ok(Spawned { pid, control, output, activity }),
+        pid => Ok(Spawned { pid, ..spawned }),
     }
 }
 
@@ -231,15 +239,15 @@ fn become_daemon(
 fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
     let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
     let nothing = above(File::open("/dev/null")?.as_fd())?;
-    let output = above(ends.output.as_fd())?;
+    let output = above(ends.theirs.output.as_fd())?;
     let places = [
         (&nothing, 0),
         (&output, 1),
         (&output, 2),
-        (&above(ends.control.as_fd())?, CONTROL_FD),
+        (&above(ends.theirs.control.as_fd())?, CONTROL_FD),
         (&above(ends.listener)?, LISTENER_FD),
         (&above(ends.status)?, STATUS_FD),
-        (&above(ends.activity.as_fd())?, ACTIVITY_FD),
+        (&above(ends.theirs.activity.as_fd())?, ACTIVITY_FD),
     ];
     for (fd, number) in places {
         os::place_descriptor(fd.as_fd(), number)?;

@@ -7,9 +7,8 @@
 use super::activity::Activity;
 use super::control::{ControlDaemon, Report};
 use super::launch::Launch;
-use super::main_thread::GRACEFUL;
+use super::main_thread::{GRACEFUL, watch_while_loading};
 use super::os::{self, PollFd, SignalEvent};
-use super::signals::HANDED_ON;
 use crate::python::Attached;
 use crate::wsgi::interpreters::Interpreters;
 use crate::wsgi::preload;
@@ -37,13 +36,12 @@ pub fn main(
     control: ControlDaemon,
 ) -> io::Result<Forked> {
     let signals = SignalEvent::new()?;
-    let watch = || signals.watch(&HANDED_ON).and_then(|()| signals.watch(&GRACEFUL));
     // Before and after the scripts, as in other daemons.
-    watch()?;
+    watch_while_loading(&signals)?;
     let mut scripts = launch.preload.clone();
     scripts.retain(|script| script.application_group.is_empty());
     let loaded = preload::load_all(py, interpreters, &scripts);
-    watch()?;
+    watch_while_loading(&signals)?;
     let supervisor = os::parent_pid();
     py.detached(|| control.send(&Report::Ready { loaded }))?;
     loop {

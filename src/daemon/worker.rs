@@ -14,8 +14,9 @@ use crate::log::{Level, Message};
 use crate::request::{EnvironBuilder, Outcome, Reply, Request};
 use crate::wire::request::decode_request;
 use crate::wsgi::interpreters::{Interpreters, ThreadStates};
+use crate::wsgi::log_stream::write_message;
+use crate::wsgi::run;
 use crate::wsgi::script::Change;
-use crate::wsgi::{log_stream, run};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
@@ -115,7 +116,10 @@ impl Workers {
     pub fn accept(&self) {
         self.accepting.store(true, Ordering::SeqCst);
         if let Err(error) = self.epoll.add(self.listener.as_fd(), LISTENER, EXCLUSIVE) {
-            report(&Message::new(381, format!("the listening socket cannot be waited for: {error}")));
+            write_message(
+                Level::Error,
+                &Message::new(381, format!("the listening socket cannot be waited for: {error}")),
+            );
         }
     }
 
@@ -182,7 +186,10 @@ impl Workers {
                     thread.guarded(|thread| connection.map(|connection| thread.serve(connection, true)));
                 }
                 Err(error) => {
-                    report(&Message::new(381, format!("waiting for requests failed: {error}")));
+                    write_message(
+                        Level::Error,
+                        &Message::new(381, format!("waiting for requests failed: {error}")),
+                    );
                     return;
                 }
             }
@@ -274,10 +281,10 @@ impl Worker<'_> {
     /// A panic outside of the application costs the connection, not the thread.
     fn guarded<R>(&mut self, work: impl FnOnce(&mut Self) -> R) {
         if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
-            report(&Message::new(
-                387,
-                "a panic while a connection was served; please report the lines above",
-            ));
+            write_message(
+                Level::Error,
+                &Message::new(387, "a panic while a connection was served; please report the lines above"),
+            );
         }
     }
 
@@ -289,7 +296,7 @@ impl Worker<'_> {
             Err(error) => {
                 if workers.may_complain() {
                     let text = format!("connections cannot be accepted, and wait in the queue: {error}");
-                    report(&Message::new(382, text));
+                    write_message(Level::Error, &Message::new(382, text));
                 }
                 // Out of descriptors: the connection stays queued, the loop must not spin.
                 std::thread::sleep(Duration::from_millis(50));
@@ -309,7 +316,7 @@ impl Worker<'_> {
         let peer = os::peer_credentials(stream.as_fd()).ok()?;
         if peer.uid != self.workers.httpd_uid && peer.uid != 0 {
             let text = format!("refused a connection from uid {} (process {})", peer.uid, peer.pid);
-            report(&Message::new(383, text));
+            write_message(Level::Error, &Message::new(383, text));
             return None;
         }
         // Reading needs no limit: the child has one for its client, and when it ends the kernel tells.
@@ -368,7 +375,7 @@ impl Worker<'_> {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 let text = "an answer was cut: httpd did not take it within socket-timeout, as when the \
                             client reads too slowly";
-                report(&Message::new(386, text));
+                write_message(Level::Error, &Message::new(386, text));
             }
             // The child is gone, or has closed because its client is.
             Err(_) => {}
@@ -432,9 +439,4 @@ impl Worker<'_> {
 fn microseconds() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// A message of the process itself, by way of its standard error.
-fn report(message: &Message) {
-    log_stream::write_process_output(Level::Error, format!("{message}\n").as_bytes());
 }

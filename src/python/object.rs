@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::attach::Attached;
-use super::error::Raised;
+use super::error::{Exception, Raised};
 use super::table::api;
 use crate::sys::python::{PyObject, PyTypeObject};
 use std::ffi::{CStr, c_void};
@@ -332,6 +332,14 @@ impl Object {
     pub fn display(&self, py: Attached<'_>) -> Result<String> {
         // SAFETY: attached.
         Object::from_owned(py, unsafe { api().PyObject_Str(self.as_ptr()) })?.to_text(py)
+    }
+
+    /// The same for messages: where that raises, the name of the class.
+    pub fn shown(&self, py: Attached<'_>) -> String {
+        self.display(py).unwrap_or_else(|_raised| {
+            drop(Exception::fetch(py));
+            self.class_name(py)
+        })
     }
 
     /// `repr(self)`.

@@ -4,7 +4,7 @@
 //! there from the start; others are made when a request or a preload first names them, and live until the
 //! process ends.
 
-use super::log_stream::write_process_output;
+use super::log_stream::write_message;
 use super::script::Scripts;
 use super::world::{Facts, World};
 use crate::config::interpreter::options_of;
@@ -113,7 +113,7 @@ fn no_own_gil(name: &str) {
         "WSGIPerInterpreterGIL has no effect on the interpreter of application group '{name}': it needs Python \
          3.12 or newer"
     );
-    write_process_output(Level::Warning, format!("{}\n", Message::new(413, text)).as_bytes());
+    write_message(Level::Warning, &Message::new(413, text));
 }
 
 fn interpreter(
@@ -124,11 +124,7 @@ fn interpreter(
 ) -> Result<Arc<Interpreter>, Message> {
     let stacks_signal = stacks_signal(index).filter(|_| !facts.reload_in_place);
     let world = World::create(py, facts, name, stacks_signal).map_err(|_raised| {
-        let exception = Exception::fetch(py);
-        let reason = exception.value.display(py).unwrap_or_else(|_raised| {
-            drop(Exception::fetch(py));
-            exception.value.class_name(py)
-        });
+        let reason = Exception::fetch(py).value.shown(py);
         let text = format!("the interpreter of application group '{name}' could not be prepared: {reason}");
         Message::new(404, text)
     })?;

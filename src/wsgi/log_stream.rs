@@ -5,7 +5,7 @@
 //! supervisor logs for the group's virtual host, and in an httpd child to the main error log.
 
 use super::transaction::{self, Transaction, take_whole_lines};
-use crate::log::{Level, mark};
+use crate::log::{Level, Message, mark};
 use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
@@ -151,6 +151,11 @@ static SINK: OnceCell<Sink> = OnceCell::new();
 pub fn send_to(sink: Sink) {
     // Said twice where a start failed and is tried again.
     let _ = SINK.set(sink);
+}
+
+/// A message of the process itself, which belongs to no request.
+pub fn write_message(level: Level, message: &Message) {
+    write_process_output(level, format!("{message}\n").as_bytes());
 }
 
 /// Whole lines that belong to no request: to the pipe that the supervisor reads, or where `send_to` says.

@@ -3,7 +3,7 @@
 //! Runs in daemons and in httpd children with embedded mode, on Python's main thread at its start.
 
 use super::interpreters::{Interpreter, Interpreters, callable};
-use super::log_stream::write_process_output;
+use super::log_stream::{write_message, write_process_output};
 use crate::log::Level;
 use crate::python::Attached;
 use crate::python::attach::ThreadState;
@@ -36,7 +36,7 @@ pub fn load_all(py: Attached<'_>, interpreters: &Interpreters, scripts: &[Preloa
                     ThreadState::new(interpreter.state).attached(|py| load(py, &interpreter, preload))
                 }
                 Err(message) => {
-                    write_process_output(Level::Error, format!("{message}\n").as_bytes());
+                    write_message(Level::Error, &message);
                     false
                 }
             }

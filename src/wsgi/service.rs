@@ -46,10 +46,7 @@ fn exit_status(py: Attached<'_>, exception: &Exception) -> i32 {
     if let Ok(number) = code.to_i64(py).map_err(|_raised| drop(Exception::fetch(py))) {
         return (number & 0xff) as i32;
     }
-    let text = code.display(py).unwrap_or_else(|_raised| {
-        drop(Exception::fetch(py));
-        code.class_name(py)
-    });
+    let text = code.shown(py);
     py.detached(|| write_process_output(Level::Error, format!("{text}\n").as_bytes()));
     1
 }

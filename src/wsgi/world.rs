@@ -173,12 +173,10 @@ impl World {
         let finished = Object::text(py, reason).and_then(|reason| self.finish.call(py, [reason]));
         if finished.is_err() {
             let exception = Exception::fetch(py);
-            if exception.is(py, Kind::SystemExit) {
-                // A signal to a service script whose own threads were being waited for.
-                return;
+            // SystemExit is a signal to a service script whose own threads were being waited for.
+            if !exception.is(py, Kind::SystemExit) {
+                self.log(py, &exception);
             }
-            let text = self.describe(py, &exception);
-            py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));
         }
     }
 
@@ -201,8 +199,11 @@ impl World {
     }
 
     fn log_exception(&self, py: Attached<'_>) {
-        let exception = Exception::fetch(py);
-        let text = self.describe(py, &exception);
+        self.log(py, &Exception::fetch(py));
+    }
+
+    fn log(&self, py: Attached<'_>, exception: &Exception) {
+        let text = self.describe(py, exception);
         py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));
     }
 

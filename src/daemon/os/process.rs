@@ -160,9 +160,7 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
 
 /// Bytes of memory that the process has in use; None if it has gone.
 pub fn resident_memory(pid: i32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let [kilobytes] = status(pid, ["VmRSS:"])?;
     Some(kilobytes * 1024)
 }
 
@@ -173,9 +171,19 @@ pub fn adopt_orphans() -> io::Result<()> {
 
 /// Parent and real user of a process; None if it has gone.
 pub fn parent_and_user(pid: i32) -> Option<(i32, u32)> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let field = |name| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
-    Some((field("PPid:")?.parse().ok()?, field("Uid:")?.parse().ok()?))
+    let [parent, user] = status(pid, ["PPid:", "Uid:"])?;
+    Some((i32::try_from(parent).ok()?, u32::try_from(user).ok()?))
+}
+
+/// The first number behind each of these names in /proc.
+fn status<const N: usize>(pid: i32, names: [&str; N]) -> Option<[u64; N]> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let number = |name| {
+        let field = text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+        field.and_then(|field| field.parse().ok())
+    };
+    let found: Option<Vec<u64>> = names.into_iter().map(number).collect();
+    found?.try_into().ok()
 }
 
 /// A descriptor that becomes readable when the process ends; an error on kernels before 5.3.

@@ -1,6 +1,6 @@
 //! Signals as readable events, by a handler instead of a mask.
 //!
-//! Used by a daemon's main thread (`daemon::serve`, `daemon::service`). A blocked signal would stay blocked in
+//! Used by a daemon's main thread (`daemon::main_thread`, `daemon::service`, `daemon::template`). A blocked signal would stay blocked in
 //! whatever the application starts; a handler is gone after an exec.
 
 #![allow(unsafe_code)]

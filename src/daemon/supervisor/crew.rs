@@ -204,8 +204,7 @@ impl<'a> Crew<'a> {
     fn ended(&mut self, pid: i32, exit: Exit) {
         let known = self.processes.iter().find(|process| process.pid == pid);
         let Some((unit, id)) = known.map(|process| (process.unit, process.id)) else {
-            self.template_ended(pid, exit);
-            return;
+            return self.template_ended(pid, exit);
         };
         self.gone(unit, id, exit);
     }

@@ -8,13 +8,10 @@ use crate::config::interpreter::ByApplicationGroup;
 use crate::config::process_group::ProcessGroup;
 use crate::daemon::generation::GenerationWatch;
 use crate::daemon::group::Settings;
-use crate::daemon::launch::Launch;
+use crate::daemon::launch::{LONGEST_SHUTDOWN, Launch};
 use crate::daemon::listener::Listener;
 use crate::daemon::spawn::Launcher;
 use crate::wsgi::preload::Preload;
-
-/// What "no bound" means for a process that is to end.
-const LONGEST_SHUTDOWN: Duration = Duration::from_secs(60);
 
 /// A daemon keeps its own shutdown-timeout; the supervisor kills only one that does not manage to.
 const AFTER_SHUTDOWN: Duration = Duration::from_millis(500);

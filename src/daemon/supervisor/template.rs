@@ -153,14 +153,12 @@ impl Crew<'_> {
         self.templates.iter_mut().find(waits).map(|template| (template.pid, &mut template.output))
     }
 
-    /// Whether it was a template that has ended; all that waited for it have failed then.
-    pub(super) fn template_ended(&mut self, pid: i32, exit: Exit) -> bool {
+    /// If it was a template that has ended, all that waited for it have failed.
+    pub(super) fn template_ended(&mut self, pid: i32, exit: Exit) {
+        let Some(index) = self.templates.iter().position(|template| template.pid == pid) else { return };
         // All that was written, then the end of it.
         self.hear_templates();
         self.hear_templates();
-        let Some(index) = self.templates.iter().position(|template| template.pid == pid) else {
-            return false;
-        };
         let template = &mut self.templates[index];
         template.told_to_end = true;
         let (unit, output) = (template.unit, template.output.last_lines());
@@ -174,7 +172,6 @@ impl Crew<'_> {
         // Others may have been started meanwhile, behind it.
         let Template { output, .. } = self.templates.swap_remove(index);
         self.remains.push(Remains { unit, pid, output });
-        true
     }
 
     /// Ends the template of a process that has not come from it in time.
