@@ -160,6 +160,9 @@ const HTTPD_TYPES: &[&str] = &[
     "ap_bucket_error",
     "unixd_config_rec",
     "ap_regmatch_t",
+    "worker_score",
+    "process_score",
+    "global_score",
 ];
 
 const HTTPD_VARIABLES: &[&str] = &[
@@ -179,6 +182,7 @@ const HTTPD_VARIABLES: &[&str] = &[
     "M_.*",
     "AP_MPMQ_.*",
     "AP_SQ_.*",
+    "SERVER_.*",
     "AP_REG_.*",
     "REQUEST_.*",
     "OPT_.*",
@@ -196,6 +200,7 @@ const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_log_rerror_",
     "ap_hook_check_config",
     "ap_hook_post_config",
+    "ap_hook_pre_mpm",
     "ap_hook_child_init",
     "ap_hook_translate_name",
     "ap_hook_handler",
@@ -229,6 +234,10 @@ const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_map_http_request_error",
     "ap_find_path_info",
     "ap_close_listeners",
+    "ap_exists_scoreboard_image",
+    "ap_copy_scoreboard_worker",
+    "ap_get_scoreboard_process",
+    "ap_get_scoreboard_global",
     "apr_brigade_create",
     "apr_bucket_file_create",
     "apr_bucket_file_enable_mmap",

@@ -77,6 +77,10 @@ impl Module for Wsgi {
         lifecycle::post_config(lifetime)
     }
 
+    fn pre_mpm() -> Result<(), Message> {
+        lifecycle::pre_mpm()
+    }
+
     fn child_init(lifetime: Lifetime) {
         lifecycle::child_init(lifetime);
     }

@@ -57,6 +57,7 @@ pub struct Current {
 }
 
 pub struct Supervisor {
+    /// 0 before it is forked.
     pub pid: i32,
     pub started: Instant,
     /// For the next supervisor, should this one be lost.

@@ -11,6 +11,7 @@ pub mod module;
 pub mod process;
 pub mod regex;
 pub mod request;
+pub mod scoreboard;
 pub mod server;
 mod table;
 

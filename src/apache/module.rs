@@ -64,6 +64,8 @@ pub trait Module {
     fn check_config() -> Result<(), Message>;
     /// Not called on the first of httpd's two passes at start.
     fn post_config(generation: Lifetime) -> Result<(), Message>;
+    /// Called at a first start and a hard restart, not at a graceful one.
+    fn pre_mpm() -> Result<(), Message>;
     fn child_init(child: Lifetime);
     fn translate_name(request: &Request<'_>) -> Flow;
     fn handler(request: &Request<'_>) -> Flow;
@@ -141,6 +143,7 @@ unsafe extern "C" fn register_hooks<M: Module>(_pool: *mut apr_pool_t) {
     unsafe {
         api().ap_hook_check_config(Some(check_config::<M>), none, none, middle);
         api().ap_hook_post_config(Some(post_config::<M>), none, none, APR_HOOK_LAST);
+        api().ap_hook_pre_mpm(Some(pre_mpm::<M>), none, none, APR_HOOK_LAST);
         api().ap_hook_child_init(Some(child_init::<M>), none, none, middle);
         api().ap_hook_translate_name(Some(translate_name::<M>), after_alias, before_userdir, middle);
         api().ap_hook_handler(Some(handler::<M>), none, none, middle);
@@ -268,6 +271,10 @@ unsafe extern "C" fn post_config<M: Module>(
         return OK;
     }
     start_hook("post_config", || M::post_config(Lifetime::new(configuration)))
+}
+
+unsafe extern "C" fn pre_mpm<M: Module>(_process: *mut apr_pool_t, _kind: ap_scoreboard_e) -> c_int {
+    start_hook("pre_mpm", M::pre_mpm)
 }
 
 fn start_hook(name: &str, hook: impl FnOnce() -> Result<(), Message>) -> c_int {

@@ -126,14 +126,6 @@ pub fn daemon_process(c: &mut Context<'_>, _: &'static str, words: &[String]) ->
     let reader = Reader { accounts: c.accounts, resolve_path: c.resolve_path };
     let definition = options::parse(words, c.origin.clone(), &reader)?;
     let name = definition.group.name.clone();
-    if !definition.pending.is_empty() {
-        let text = format!(
-            "process group '{name}' at {}: accepted, but not in effect yet: {}",
-            c.origin,
-            definition.pending.join(", ")
-        );
-        note(c, Level::Info, 115, text);
-    }
     for option in &definition.unneeded {
         no_effect(c, &format!("process group '{name}': {option}"));
     }
@@ -240,6 +232,10 @@ pub fn pass_apache_request(c: &mut Context<'_>, _: &'static str, words: &[String
 
 pub fn restrict_embedded(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
     set(&mut c.global.restrict_embedded, on_off(&words[0]))
+}
+
+pub fn server_metrics(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(&mut c.global.server_metrics, on_off(&words[0]))
 }
 
 pub fn case_sensitivity(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {

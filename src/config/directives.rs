@@ -88,6 +88,7 @@ pub const TABLE: &[Directive] = &[
     row(c"WSGIIgnoreActivity", Scope::FileInfo, (1, 1), c"On|Off", actions::ignore_activity),
     row(c"WSGIPassApacheRequest", Scope::ServerOrDirectory, (1, 1), c"On|Off", actions::pass_apache_request),
     row(c"WSGIRestrictEmbedded", Scope::Global, (1, 1), c"On|Off", actions::restrict_embedded),
+    row(c"WSGIServerMetrics", Scope::Global, (1, 1), c"On|Off", actions::server_metrics),
     row(c"WSGICaseSensitivity", Scope::Global, (1, 1), c"On|Off", actions::case_sensitivity),
     row(c"WSGISocketPrefix", Scope::Global, (1, 1), c"path-prefix", actions::socket_prefix),
     row(c"WSGISocketRotation", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),

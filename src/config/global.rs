@@ -74,6 +74,8 @@ pub struct GlobalConfig {
     pub interpreters: Layers,
     pub socket_prefix: Option<(PathBuf, Origin)>,
     pub restrict_embedded: bool,
+    /// Whether embedded applications may see the scoreboard.
+    pub server_metrics: bool,
     pub case_sensitive: bool,
     pub groups: Registry,
     pub imports: Vec<Import>,
@@ -89,6 +91,7 @@ impl Default for GlobalConfig {
             interpreters: Layers::default(),
             socket_prefix: None,
             restrict_embedded: false,
+            server_metrics: false,
             case_sensitive: true,
             groups: Registry::default(),
             imports: Vec::new(),

@@ -54,38 +54,25 @@ pub struct Definition {
     processes: Option<u32>,
     minimum_processes: Option<u32>,
     maximum_processes: Option<u32>,
-    /// Names of options on the line that have no effect yet.
-    pub pending: Vec<&'static str>,
-    /// Names of those for which nothing needs to be done.
+    /// Names of options on the line for which nothing needs to be done.
     pub unneeded: Vec<&'static str>,
 }
 
 struct DaemonOption {
     name: &'static str,
-    effect: Effect,
+    /// Whether it does anything; existing configurations have one that does not.
+    needed: bool,
     set: Setter,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Effect {
-    Now,
-    Later,
-    /// Existing configurations have it.
-    Never,
 }
 
 type Setter = fn(&mut Definition, &str, &Reader<'_>) -> Result<(), String>;
 
 const fn option(name: &'static str, set: Setter) -> DaemonOption {
-    DaemonOption { name, effect: Effect::Now, set }
-}
-
-const fn pending(name: &'static str, set: Setter) -> DaemonOption {
-    DaemonOption { name, effect: Effect::Later, set }
+    DaemonOption { name, needed: true, set }
 }
 
 const fn unneeded(name: &'static str, set: Setter) -> DaemonOption {
-    DaemonOption { name, effect: Effect::Never, set }
+    DaemonOption { name, needed: false, set }
 }
 
 #[rustfmt::skip]
@@ -142,7 +129,7 @@ const OPTIONS: &[DaemonOption] = &[
     option("cpu-time-limit", |d, v, _| set(&mut d.group.limits.cpu_time, limit(v))),
     option("script-user", |d, v, r| set(&mut d.group.script_user, any_user(v, r).map(|u| Some(u.uid)))),
     option("script-group", |d, v, r| set(&mut d.group.script_group, group(v, r).map(Some))),
-    pending("server-metrics", |d, v, _| set(&mut d.group.pending.server_metrics, on_off(v))),
+    option("server-metrics", |d, v, _| set(&mut d.group.server_metrics, on_off(v))),
 ];
 
 /// Reads the words after `WSGIDaemonProcess`: the name of the group, then options.
@@ -156,7 +143,6 @@ pub fn parse(words: &[String], origin: Origin, reader: &Reader<'_>) -> Result<De
         processes: None,
         minimum_processes: None,
         maximum_processes: None,
-        pending: Vec::new(),
         unneeded: Vec::new(),
     };
     let of_this_group = |error| format!("process group '{name}': {error}");
@@ -223,10 +209,8 @@ fn apply(definition: &mut Definition, word: &str, reader: &Reader<'_>) -> Result
     if value.contains('\0') {
         return Err(format!("option '{name}': the value contains a NUL byte: remove it"));
     }
-    match row.effect {
-        Effect::Now => {}
-        Effect::Later => definition.pending.push(row.name),
-        Effect::Never => definition.unneeded.push(row.name),
+    if !row.needed {
+        definition.unneeded.push(row.name);
     }
     (row.set)(definition, value, reader).map_err(|error| format!("option '{name}': {error}"))
 }

@@ -113,15 +113,6 @@ fn variables_keep_their_blanks_and_equal_signs() {
 }
 
 #[test]
-fn options_for_later_are_read_and_named() {
-    let definition = define("blog server-metrics=on threads=1").unwrap();
-    let later = &definition.group.pending;
-    assert!(later.server_metrics);
-    assert_eq!(definition.pending.len(), 1);
-    assert!(!definition.pending.contains(&"threads"));
-}
-
-#[test]
 fn limits_are_off_at_zero() {
     let second = Duration::from_secs(1);
     let limits = parsed(
@@ -176,7 +167,7 @@ fn the_number_of_processes_has_a_range() {
 #[test]
 fn options_without_need_are_checked_and_named() {
     let definition = define("blog header-buffer-size=8192 threads=1").unwrap();
-    assert_eq!((definition.unneeded.as_slice(), definition.pending.len()), (&["header-buffer-size"][..], 0));
+    assert_eq!(definition.unneeded, ["header-buffer-size"]);
     assert!(error("header-buffer-size=8191").contains("expected 0 or a size of at least 8192"));
     assert!(define("blog header-buffer-size=0").is_ok());
 }
@@ -234,12 +225,12 @@ fn mistakes_name_option_value_and_cure() {
     assert!(define("%{GLOBAL}").err().unwrap().contains("cannot name"));
 }
 
-/// The rows of the tables in docs/directives.md: names, value, default, meaning.
-fn documented(effective: bool) -> Vec<(&'static str, [&'static str; 3])> {
+/// The rows of the table in docs/directives.md: names, value, default, meaning.
+fn documented() -> Vec<(&'static str, [&'static str; 3])> {
     let page = include_str!("../../docs/directives.md");
     let (_, options) = page.split_once("## WSGIDaemonProcess options").unwrap();
-    let (now, later) = options.split_once("**Read and checked").unwrap();
-    let rows = if effective { now } else { later }.lines().filter_map(|line| line.strip_prefix("| `"));
+    let (options, _) = options.split_once("\n\nWith `preload=On`").unwrap();
+    let rows = options.lines().filter_map(|line| line.strip_prefix("| `"));
     let cells = rows.map(|row| row.trim_end_matches('|').split(" | ").map(str::trim).collect::<Vec<_>>());
     cells
         .flat_map(|cells| {
@@ -256,14 +247,11 @@ fn sorted(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
 }
 
 #[test]
-fn every_option_is_documented_where_it_belongs_and_no_other() {
-    for effective in [true, false] {
-        let rows = OPTIONS.iter().filter(|row| (row.effect != Effect::Later) == effective);
-        let table = documented(effective);
-        assert_eq!(sorted(table.iter().map(|(name, _)| *name)), sorted(rows.map(|row| row.name)));
-        for (name, cells) in table {
-            assert!(cells.iter().all(|cell| !cell.is_empty()), "{name}: {cells:?}");
-        }
+fn every_option_is_documented_and_no_other() {
+    let table = documented();
+    assert_eq!(sorted(table.iter().map(|(name, _)| *name)), sorted(OPTIONS.iter().map(|row| row.name)));
+    for (name, cells) in table {
+        assert!(cells.iter().all(|cell| !cell.is_empty()), "{name}: {cells:?}");
     }
 }
 
@@ -277,7 +265,7 @@ fn the_documentation_says_which_values_are_times_and_sizes() {
             && values.contains("A *size* is a number of\nbytes")
     );
     let accepts = |name: &str, value: &str| define(&format!("blog {name}={value}")).is_ok();
-    for (name, [value, ..]) in documented(true) {
+    for (name, [value, ..]) in documented() {
         let has = |word: &str| value.split(|c: char| !c.is_alphanumeric()).any(|found| found == word);
         let (time, size) = (accepts(name, "5h"), accepts(name, "64G"));
         // What takes any text takes both.
@@ -292,7 +280,7 @@ fn the_documentation_says_which_values_are_times_and_sizes() {
 #[test]
 fn documented_defaults_are_those_in_force() {
     let mut seen = 0;
-    for (name, [_, default, _]) in documented(true) {
+    for (name, [_, default, _]) in documented() {
         let value = default.split(',').next().unwrap();
         if value.starts_with(|c: char| c.is_ascii_digit()) || value == "always" {
             assert_eq!(parsed(&format!("{name}={value}")), parsed(""), "{name}={value}");

@@ -96,7 +96,8 @@ pub struct ProcessGroup {
     pub script_group: Option<u32>,
     pub limits: Limits,
     /// What is read and checked, but acted on by nobody yet.
-    pub pending: Pending,
+    /// Whether its processes may see httpd's scoreboard.
+    pub server_metrics: bool,
 }
 
 /// How answers are passed on to the client.
@@ -118,12 +119,6 @@ impl Default for ResponseOptions {
             flush_delay: Duration::from_millis(5),
         }
     }
-}
-
-/// Options that are accepted now and take effect with a later change; zero means off.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Pending {
-    pub server_metrics: bool,
 }
 
 impl ProcessGroup {
@@ -171,7 +166,7 @@ impl ProcessGroup {
             script_user: None,
             script_group: None,
             limits: Limits::default(),
-            pending: Pending::default(),
+            server_metrics: false,
         }
     }
 

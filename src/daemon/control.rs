@@ -12,6 +12,7 @@ use super::launch::Launch;
 use super::os;
 use super::reason::Reason;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
+use crate::wire::scoreboard::Scoreboard;
 
 /// Longest message that is sent as such; a longer launch travels in a memfd.
 const LONGEST: usize = 64 * 1024;
@@ -22,6 +23,8 @@ const LONGEST_TEXT: usize = 32 * 1024;
 /// Messages that carry a descriptor.
 const FORK: &[u8] = b"K";
 const DESCRIPTOR: &[u8] = b"O";
+const LAUNCH: &[u8] = b"M";
+const SCOREBOARD: &[u8] = b"A";
 
 /// Supervisor to daemon, after the launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,8 @@ pub enum Report {
     Heard,
     /// It was forked from a template, and has this pid.
     Born(i32),
+    /// It asks for httpd's scoreboard, to be sent to the socket that comes along.
+    AskScoreboard,
 }
 
 pub struct ControlSupervisor(OwnedFd);
@@ -82,17 +87,13 @@ pub fn pair() -> io::Result<(ControlSupervisor, ControlDaemon)> {
 impl ControlSupervisor {
     /// Never waits: the socket is empty when the launch is sent.
     pub fn send_launch(&self, launch: &Launch) -> io::Result<()> {
-        use std::io::{Seek, Write};
         let bytes = launch.encode();
         if bytes.len() < LONGEST {
             let mut message = vec![b'L'];
             message.extend_from_slice(&bytes);
             return os::send_now(self.0.as_fd(), &message).map(drop);
         }
-        let mut memory = std::fs::File::from(os::memfd(c"mod_wsgi_rs-launch", 0)?);
-        memory.write_all(&bytes)?;
-        memory.rewind()?;
-        os::send_with_fd_now(self.0.as_fd(), b"M", memory.as_fd()).map(drop)
+        send_memory(self.0.as_fd(), LAUNCH, &bytes)
     }
 
     /// To a template: fork, and let the new process have this control socket.
@@ -113,15 +114,45 @@ impl ControlSupervisor {
         os::send_now(self.0.as_fd(), &order.encode()).map(drop)
     }
 
-    /// The next report, None when there is none yet; `UnexpectedEof` when the daemon's end is gone.
-    pub fn receive(&self) -> io::Result<Option<Report>> {
+    /// The next report, None when there is none yet; `UnexpectedEof` when the daemon's end is gone. A descriptor
+    /// that comes along is taken only where it may.
+    pub fn receive(&self, descriptors: bool) -> io::Result<Option<(Report, Option<OwnedFd>)>> {
         let mut buffer = vec![0; LONGEST];
-        match os::receive_now(self.0.as_fd(), &mut buffer)? {
+        let received = if descriptors {
+            os::receive_with_fd_now(self.0.as_fd(), &mut buffer)?
+        } else {
+            os::receive_now(self.0.as_fd(), &mut buffer)?.map(|size| (size, None))
+        };
+        match received {
             None => Ok(None),
-            Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Some(size) => Report::decode(&buffer[..size]).map(Some).map_err(invalid),
+            Some((0, _)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Some((size, descriptor)) => {
+                let report = Report::decode(&buffer[..size]).map_err(invalid)?;
+                Ok(Some((report, descriptor)))
+            }
         }
     }
+}
+
+/// The supervisor's answer to `ControlDaemon::ask_scoreboard`. Who asked is not waited for.
+pub fn send_scoreboard(to: BorrowedFd<'_>, scoreboard: &Scoreboard) -> io::Result<()> {
+    send_memory(to, SCOREBOARD, &scoreboard.encode())
+}
+
+/// Bytes that are too many for a message.
+fn send_memory(socket: BorrowedFd<'_>, letter: &[u8], bytes: &[u8]) -> io::Result<()> {
+    use std::io::{Seek, Write};
+    let mut memory = std::fs::File::from(os::memfd(c"mod_wsgi_rs-message", 0)?);
+    memory.write_all(bytes)?;
+    memory.rewind()?;
+    os::send_with_fd_now(socket, letter, memory.as_fd()).map(drop)
+}
+
+fn read_memory(memory: OwnedFd) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::from(memory).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl AsFd for ControlSupervisor {
@@ -137,16 +168,11 @@ impl ControlDaemon {
 
     /// The first message.
     pub fn receive_launch(&self) -> io::Result<Launch> {
-        use std::io::Read;
         let mut buffer = vec![0; LONGEST + 1];
         let (size, memory) = os::receive_with_fd(self.0.as_fd(), &mut buffer)?;
         let bytes = match (buffer[..size].split_first(), memory) {
             (Some((b'L', bytes)), None) => bytes.to_vec(),
-            (Some((b'M', [])), Some(memory)) => {
-                let mut bytes = Vec::new();
-                std::fs::File::from(memory).read_to_end(&mut bytes)?;
-                bytes
-            }
+            (Some(_), Some(memory)) if &buffer[..size] == LAUNCH => read_memory(memory)?,
             (None, _) => return Err(io::ErrorKind::UnexpectedEof.into()),
             _ => return Err(invalid(Malformed)),
         };
@@ -155,21 +181,25 @@ impl ControlDaemon {
 
     /// In a template: the control socket of the process that is to be forked. An error is the end.
     pub fn receive_fork(&self) -> io::Result<ControlDaemon> {
-        self.receive_descriptor(FORK).map(ControlDaemon)
+        receive_descriptor(self.as_fd(), FORK).map(ControlDaemon)
     }
 
     /// In a process that was forked from one, after the launch: its output and its activity.
     pub fn receive_equipment(&self) -> io::Result<(OwnedFd, OwnedFd)> {
-        Ok((self.receive_descriptor(DESCRIPTOR)?, self.receive_descriptor(DESCRIPTOR)?))
+        let receive = || receive_descriptor(self.as_fd(), DESCRIPTOR);
+        Ok((receive()?, receive()?))
     }
 
-    fn receive_descriptor(&self, letter: &[u8]) -> io::Result<OwnedFd> {
-        let mut buffer = [0; 16];
-        match os::receive_with_fd(self.0.as_fd(), &mut buffer)? {
-            (size, Some(descriptor)) if &buffer[..size] == letter => Ok(descriptor),
-            (0, _) => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Err(invalid(Malformed)),
+    /// Any thread may ask: the answer comes by a socket of its own.
+    pub fn ask_scoreboard(&self, patience: Duration) -> io::Result<Scoreboard> {
+        let (ours, theirs) = os::seqpacket_pair()?;
+        os::send_with_fd_now(self.0.as_fd(), &Report::AskScoreboard.encode(), theirs.as_fd())?;
+        drop(theirs);
+        if !os::readable(ours.as_fd(), Some(patience))? {
+            return Err(io::ErrorKind::TimedOut.into());
         }
+        let bytes = read_memory(receive_descriptor(ours.as_fd(), SCOREBOARD)?)?;
+        Scoreboard::decode(&bytes).map_err(invalid)
     }
 
     /// The next order; None when the time is over. `UnexpectedEof` when the supervisor is gone.
@@ -197,6 +227,15 @@ impl ControlDaemon {
 impl AsFd for ControlDaemon {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+fn receive_descriptor(socket: BorrowedFd<'_>, letter: &[u8]) -> io::Result<OwnedFd> {
+    let mut buffer = [0; 16];
+    match os::receive_with_fd(socket, &mut buffer)? {
+        (size, Some(descriptor)) if &buffer[..size] == letter => Ok(descriptor),
+        (0, _) => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Err(invalid(Malformed)),
     }
 }
 
@@ -272,6 +311,7 @@ impl Report {
                 encoder.u8(b'B');
                 encoder.i64((*pid).into());
             }
+            Report::AskScoreboard => encoder.u8(b'A'),
         }
         out
     }
@@ -289,6 +329,7 @@ impl Report {
             b'N' => Ok(Report::Renew(reason(&mut decoder)?)),
             b'H' => Ok(Report::Heard),
             b'B' => Ok(Report::Born(i32::try_from(decoder.i64()?).map_err(|_| Malformed)?)),
+            b'A' => Ok(Report::AskScoreboard),
             _ => Err(Malformed),
         }
     }
@@ -307,6 +348,7 @@ fn invalid(malformed: Malformed) -> io::Error {
 mod tests {
     use super::*;
     use crate::wsgi::preload::Preload;
+    use std::thread;
 
     fn launch(preloads: usize) -> Launch {
         let preload = Preload {
@@ -332,6 +374,7 @@ mod tests {
             socket_timeout_ms: 60_000,
             deadlock_timeout_ms: 300_000,
             times_requests: true,
+            server_metrics: false,
             maximum_requests: 1000,
             eviction: false,
             template: false,
@@ -373,7 +416,7 @@ mod tests {
     #[test]
     fn reports_arrive_one_by_one() {
         let (supervisor, daemon) = pair().unwrap();
-        assert_eq!(supervisor.receive().unwrap(), None);
+        assert_eq!(supervisor.receive(false).unwrap().map(|_| ()), None);
         let reports = [
             Report::Ready { loaded: true },
             Report::Ready { loaded: false },
@@ -383,18 +426,51 @@ mod tests {
             Report::Renew(Reason::CpuTimeLimit),
             Report::Heard,
             Report::Born(4711),
+            Report::AskScoreboard,
         ];
         for report in &reports {
             daemon.send(report).unwrap();
         }
         for report in reports {
-            assert_eq!(supervisor.receive().unwrap(), Some(report));
+            let (received, descriptor) = supervisor.receive(false).unwrap().unwrap();
+            assert!(received == report && descriptor.is_none());
         }
         daemon.send(&Report::Failed { code: 1, text: "é".repeat(100_000) }).unwrap();
-        assert!(matches!(supervisor.receive(), Ok(Some(Report::Failed { code: 1, .. }))));
+        assert!(matches!(supervisor.receive(false), Ok(Some((Report::Failed { code: 1, .. }, None)))));
         drop(daemon);
-        let gone = supervisor.receive().unwrap_err();
+        let gone = supervisor.receive(false).unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn the_scoreboard_comes_by_a_socket_of_its_own() {
+        let empty = Scoreboard {
+            server_limit: 1,
+            thread_limit: 2,
+            running_generation: 0,
+            restart_time: 3,
+            current_time: 4,
+            processes: Vec::new(),
+        };
+        let (supervisor, daemon) = pair().unwrap();
+        let long = Duration::from_secs(10);
+        let allowed = |allowed| {
+            thread::scope(|scope| {
+                let asking = scope.spawn(|| daemon.ask_scoreboard(long));
+                assert!(os::readable(supervisor.as_fd(), Some(long)).unwrap());
+                let (report, to) = supervisor.receive(allowed).unwrap().unwrap();
+                assert_eq!(report, Report::AskScoreboard);
+                if let Some(to) = to {
+                    send_scoreboard(to.as_fd(), &empty).unwrap();
+                }
+                asking.join().unwrap()
+            })
+        };
+        assert_eq!(allowed(true).unwrap(), empty);
+        // Its socket was not even taken, and so has been closed.
+        assert_eq!(allowed(false).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let late = daemon.ask_scoreboard(Duration::from_millis(1)).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Launch {
     pub deadlock_timeout_ms: u64,
     /// Whether requests can be interrupted, or be too slow.
     pub times_requests: bool,
+    /// Whether it may ask for httpd's scoreboard.
+    pub server_metrics: bool,
     /// Requests after which the process asks to be replaced; 0 is never.
     pub maximum_requests: u64,
     /// It serves nothing itself, and is there for others to be forked from.
@@ -84,6 +86,7 @@ impl Launch {
         e.u64(self.socket_timeout_ms);
         e.u64(self.deadlock_timeout_ms);
         e.bool(self.times_requests);
+        e.bool(self.server_metrics);
         e.u64(self.maximum_requests);
         e.bool(self.eviction);
         e.bool(self.template);
@@ -109,17 +112,18 @@ impl Launch {
             httpd_version: [d.u32()?, d.u32()?, d.u32()?],
             display_name: d.string()?,
             home: d.string()?,
-            interpreters: list(&mut d, |d| Ok((option_string(d)?, decode_options(d)?)))?,
+            interpreters: d.list(|d| Ok((option_string(d)?, decode_options(d)?)))?,
             finish: d.bool()?,
             shutdown_timeout_ms: d.u64()?,
             graceful_timeout_ms: d.u64()?,
             socket_timeout_ms: d.u64()?,
             deadlock_timeout_ms: d.u64()?,
             times_requests: d.bool()?,
+            server_metrics: d.bool()?,
             maximum_requests: d.u64()?,
             eviction: d.bool()?,
             template: d.bool()?,
-            preload: list(&mut d, |d| {
+            preload: d.list(|d| {
                 Ok(Preload {
                     script: d.string()?,
                     application_group: d.string()?,
@@ -145,7 +149,7 @@ fn encode_options(e: &mut Encoder<'_>, options: &InterpreterOptions) {
 
 fn decode_options(d: &mut Decoder<'_>) -> Result<InterpreterOptions, Malformed> {
     Ok(InterpreterOptions {
-        python_path: list(d, Decoder::string)?,
+        python_path: d.list(Decoder::string)?,
         switch_interval: f64::from_bits(d.u64()?),
         own_gil: d.bool()?,
         free_threading: d.bool()?,
@@ -158,13 +162,6 @@ fn decode_options(d: &mut Decoder<'_>) -> Result<InterpreterOptions, Malformed> 
 fn option_string(d: &mut Decoder<'_>) -> Result<Option<String>, Malformed> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| Malformed);
     d.option_bytes()?.map(text).transpose()
-}
-
-fn list<'a, T>(
-    d: &mut Decoder<'a>,
-    item: impl Fn(&mut Decoder<'a>) -> Result<T, Malformed>,
-) -> Result<Vec<T>, Malformed> {
-    (0..d.u32()?).map(|_| item(d)).collect()
 }
 
 #[cfg(test)]
@@ -201,6 +198,7 @@ mod tests {
             socket_timeout_ms: 60_000,
             deadlock_timeout_ms: 300_000,
             times_requests: true,
+            server_metrics: true,
             maximum_requests: 7,
             eviction: true,
             template: true,

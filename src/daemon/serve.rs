@@ -24,6 +24,7 @@ use crate::python::{Attached, Object};
 use crate::wsgi::interpreters::{Interpreters, ThreadStates};
 use crate::wsgi::log_stream::write_message;
 use crate::wsgi::preload;
+use crate::wsgi::scoreboard::Source;
 use crate::wsgi::world::Facts;
 use parking_lot::Mutex;
 use std::io;
@@ -49,22 +50,23 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let _ = os::set_title(&launch.display_name);
 
     attach::count_forks();
-    let activity = Arc::new(Mutex::new(Arc::new(activity)));
-    let interpreters = Interpreters::new(py, facts(&launch, &activity));
+    let (control, activity) = (Arc::new(control), Arc::new(activity));
+    let ties = Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity }));
+    let interpreters = Interpreters::new(py, facts(&launch, &ties));
     let interpreters = interpreters.inspect_err(|message| failed(&control, message))?;
     if launch.threads == 0 {
         return service::main(py, &interpreters, &launch, control, &status).map_err(system);
     }
-    let (control, launch, signals) = if launch.template {
+    let (launch, signals) = if launch.template {
         let forked = template::main(py, &interpreters, &launch, control).map_err(system)?;
-        *activity.lock() = Arc::new(forked.activity);
-        (Arc::new(forked.control), forked.launch, forked.signals)
+        *ties.lock() = Ties { control: Arc::new(forked.control), activity: Arc::new(forked.activity) };
+        interpreters.main().world.publish_fork(py);
+        (forked.launch, forked.signals)
     } else {
         let signals = SignalEvent::new().map_err(system);
-        let signals = signals.inspect_err(|message| failed(&control, message))?;
-        (Arc::new(control), launch, signals)
+        (launch, signals.inspect_err(|message| failed(&control, message))?)
     };
-    let activity = Arc::clone(&activity.lock());
+    let Ties { control, activity } = ties.lock().clone();
     let roster = Roster::new(launch.threads, activity, launch.times_requests);
     let prepared = prepare(interpreters, &launch, listener, status, roster, &control);
     let started = prepared.map_err(system).and_then(|workers| {
@@ -103,9 +105,23 @@ fn failed(control: &ControlDaemon, message: &Message) {
     let _ = control.send(&Report::Failed { code: message.code, text: message.text.clone() });
 }
 
-/// `activity` is the present one: a process that is forked has another than the one it was forked from.
-fn facts(launch: &Launch, activity: &Arc<Mutex<Arc<Activity>>>) -> Facts {
-    let activity = Arc::clone(activity);
+/// What a process shares with its supervisor. One that is forked has others than the one it was forked from.
+#[derive(Clone)]
+struct Ties {
+    control: Arc<ControlDaemon>,
+    activity: Arc<Activity>,
+}
+
+/// How long an application waits for the supervisor to show it the scoreboard.
+const SCOREBOARD_PATIENCE: Duration = Duration::from_secs(2);
+
+fn facts(launch: &Launch, ties: &Arc<Mutex<Ties>>) -> Facts {
+    let (of_loading, of_scoreboard) = (Arc::clone(ties), Arc::clone(ties));
+    let scoreboard = move || {
+        let control = Arc::clone(&of_scoreboard.lock().control);
+        // An application that is told nothing asks again, or does without.
+        control.ask_scoreboard(SCOREBOARD_PATIENCE).ok()
+    };
     Facts {
         process_group: launch.group.clone(),
         processes: launch.processes,
@@ -116,9 +132,10 @@ fn facts(launch: &Launch, activity: &Arc<Mutex<Arc<Activity>>>) -> Facts {
         interpreters: launch.interpreters.clone(),
         reload_in_place: false,
         loading: Some(Arc::new(move |done| {
-            let activity = activity.lock();
+            let activity = Arc::clone(&of_loading.lock().activity);
             if done { activity.loaded() } else { activity.loading() }
         })),
+        scoreboard: launch.server_metrics.then(|| Arc::new(scoreboard) as Source),
     }
 }
 

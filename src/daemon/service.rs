@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// What the main thread and the one beside it share.
 struct Service {
-    control: ControlDaemon,
+    control: Arc<ControlDaemon>,
     signals: SignalEvent,
     /// The interpreter besides the main one that executes a script, and the thread in it.
     elsewhere: Mutex<Option<(InterpreterState, u64)>>,
@@ -51,7 +51,7 @@ pub fn main(
     py: Attached<'_>,
     interpreters: &Interpreters,
     launch: &Launch,
-    control: ControlDaemon,
+    control: Arc<ControlDaemon>,
     status: &StatusPage,
 ) -> io::Result<()> {
     let service = Service {

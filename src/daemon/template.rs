@@ -14,6 +14,7 @@ use crate::wsgi::interpreters::Interpreters;
 use crate::wsgi::preload;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ pub fn main(
     py: Attached<'_>,
     interpreters: &Interpreters,
     launch: &Launch,
-    control: ControlDaemon,
+    control: Arc<ControlDaemon>,
 ) -> io::Result<Forked> {
     let signals = SignalEvent::new()?;
     // Before and after the scripts, as in other daemons.
@@ -55,7 +56,6 @@ pub fn main(
                 let forked = py.detached(|| take_over(its_control, signals, supervisor));
                 // Nobody is there to tell.
                 let forked = forked.unwrap_or_else(|_error| os::exit_now(1));
-                interpreters.main().world.publish_fork(py);
                 return Ok(forked);
             }
             // It says so itself, unless an at-fork function keeps it; then it can at least be ended.

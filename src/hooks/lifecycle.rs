@@ -1,12 +1,13 @@
 //! From the configuration to running processes, and on to the next configuration or the end.
 //!
-//! `check_config` and `post_config` run in the httpd parent, at every start and restart;
-//! `child_init` in each httpd child. The supervisor is forked here, and forked again if it is lost.
+//! `check_config` and `post_config` run in the httpd parent, at every start and restart, `pre_mpm` not at graceful
+//! ones; `child_init` in each httpd child. The supervisor is forked here, and forked again if it is lost.
 
 use crate::apache::accounts::{SystemAccounts, effective_ids};
 use crate::apache::log;
 use crate::apache::process as httpd;
 use crate::apache::process::Lifetime;
+use crate::apache::scoreboard;
 use crate::apache::server::{self, Server, main_server, servers};
 use crate::config::check::{self, Files};
 use crate::config::global::{HashSeed, PythonOptions, Server as ConfiguredServer, ServerConfig};
@@ -26,6 +27,7 @@ use crate::process::{BUILDING, CHILD, Child, Configuration, Current, PARENT, Par
 use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Object};
 use crate::wsgi::preload::Preload;
+use crate::wsgi::scoreboard::Source;
 use crate::wsgi::world::Facts;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,7 +84,7 @@ impl Files for ParentFiles {
     }
 }
 
-/// Makes the listening sockets and starts the supervisor of the new generation.
+/// Makes the listening sockets and starts the supervisor of the new generation, at a first start in `pre_mpm`.
 pub fn post_config(lifetime: Lifetime) -> Result<(), Message> {
     let mut parent = PARENT.lock();
     restore(&mut parent, &httpd::take_retained());
@@ -160,8 +162,22 @@ fn start_supervisor(
     }
     let (watch, holder) = generation::pipe().map_err(no_supervisor)?;
     let mut supervisor = Supervisor { pid: 0, started: Instant::now(), watch, holder: Some(holder) };
-    fork_supervisor(parent, configuration, &mut supervisor, Duration::ZERO)?;
+    if scoreboard::exists() {
+        fork_supervisor(parent, configuration, &mut supervisor, Duration::ZERO)?;
+    }
     Ok(Some(supervisor))
+}
+
+/// A supervisor sees the scoreboard only if it was there when it was forked.
+pub fn pre_mpm() -> Result<(), Message> {
+    let mut parent = PARENT.lock();
+    let Some(mut current) = parent.current.take() else { return Ok(()) };
+    let waiting = current.supervisor.as_mut().filter(|supervisor| supervisor.pid == 0);
+    let forked = waiting.map_or(Ok(()), |supervisor| {
+        fork_supervisor(&mut parent, &current.configuration, supervisor, Duration::ZERO)
+    });
+    parent.current = Some(current);
+    forked
 }
 
 fn fork_supervisor(
@@ -212,6 +228,7 @@ fn supervision(
             launcher: launcher(configuration, module),
             httpd_version: server::version(),
             socket_timeout: main_server().timeout(),
+            scoreboard: scoreboard::read,
         },
         parent: parent_pid,
     }
@@ -339,7 +356,7 @@ fn end_of_generation() {
         httpd::retain(&retained);
         return;
     }
-    if let Some(supervisor) = current.supervisor {
+    if let Some(supervisor) = current.supervisor.filter(|supervisor| supervisor.pid > 0) {
         let longest = supervised(&current.configuration).map(|(_, group)| longest_shutdown(group)).max();
         httpd::wait_for_end(supervisor.pid, longest.unwrap_or_default() + GRACE);
     }
@@ -426,6 +443,7 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
             run_once: false,
             reload_in_place: true,
             loading: None,
+            scoreboard: global.server_metrics.then(|| Arc::new(scoreboard::read) as Source),
         },
         preload: preload(configuration, &group),
         finish: global.python.destroy_interpreter,

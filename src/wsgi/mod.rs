@@ -11,6 +11,7 @@ pub mod log_stream;
 pub mod preload;
 pub mod response;
 pub mod run;
+pub mod scoreboard;
 pub mod script;
 pub mod send;
 pub mod service;

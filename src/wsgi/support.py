@@ -84,7 +84,7 @@ def ignore_signal_handlers(log):
     module.signal = signal
 
 
-def install_modules(version, process_group, application_group, processes, threads, httpd_version):
+def install_modules(version, process_group, application_group, processes, threads, httpd_version, scoreboard):
     """The modules mod_wsgi and apache, which applications may import."""
     module = types.ModuleType("mod_wsgi")
     module.version = version
@@ -103,6 +103,7 @@ def install_modules(version, process_group, application_group, processes, thread
     module.subscribe_events = _subscribe(module.event_callbacks)
     module.subscribe_shutdown = _subscribe(module.shutdown_callbacks)
     module.subscribe_signals = _subscribe(module.signal_callbacks)
+    module.server_metrics = _server_metrics(scoreboard)
     sys.modules["mod_wsgi"] = module
 
     httpd = types.ModuleType("apache")
@@ -117,6 +118,14 @@ class RequestTimeout(BaseException):
 
 
 RequestTimeout.__module__ = "mod_wsgi"
+
+
+def _server_metrics(scoreboard):
+    def server_metrics():
+        """What httpd's children and their threads are doing; None where the configuration does not allow it."""
+        return scoreboard() if scoreboard else None
+
+    return server_metrics
 
 
 def _subscribe(callbacks):

@@ -5,6 +5,7 @@
 
 use super::input::{self, Input};
 use super::log_stream::{self, LogStream};
+use super::scoreboard;
 use super::start_response::{StartResponse, Write};
 use crate::config::interpreter::{ByApplicationGroup, options_of};
 use crate::log::Level;
@@ -33,6 +34,8 @@ pub struct Facts {
     pub reload_in_place: bool,
     /// Is told when a script begins to be loaded (false) and when one has been (true).
     pub loading: Option<Loading>,
+    /// None where `server_metrics()` is not allowed.
+    pub scoreboard: Option<scoreboard::Source>,
 }
 
 pub type Loading = Arc<dyn Fn(bool) + Send + Sync>;
@@ -144,6 +147,7 @@ impl World {
                 Object::int(py, facts.processes.into())?,
                 Object::int(py, facts.threads.into())?,
                 httpd_version_tuple(py, facts)?,
+                scoreboard::reader(py, facts.scoreboard.as_ref())?,
             ],
         )?;
         Ok(world)

@@ -12,7 +12,7 @@ use super::plan::{GroupPlan, Start};
 use super::template::Template;
 use super::watch::Watch;
 use crate::daemon::activity::Activity;
-use crate::daemon::control::{ControlSupervisor, Order, Report};
+use crate::daemon::control::{self, ControlSupervisor, Order, Report};
 use crate::daemon::group::{Action, Event, Group, ProcessId};
 use crate::daemon::listener::Listener;
 use crate::daemon::os::{self, Exit};
@@ -242,14 +242,15 @@ impl<'a> Crew<'a> {
             let Some(index) = self.find(unit, id) else { return };
             let process = &mut self.processes[index];
             let Some(control) = &process.control else { return };
-            match control.receive() {
-                Ok(Some(Report::Heard)) => {
+            match control.receive(self.units[unit].plan.group.server_metrics) {
+                Ok(Some((Report::Heard, _))) => {
                     if let Some((watch, _)) = &mut process.watch {
                         watch.heard();
                     }
                 }
-                Ok(Some(Report::Born(pid))) => self.born(unit, id, pid),
-                Ok(Some(report)) => self.tell(unit, event(id, report)),
+                Ok(Some((Report::AskScoreboard, Some(to)))) => self.show_scoreboard(to.as_fd()),
+                Ok(Some((Report::Born(pid), _))) => self.born(unit, id, pid),
+                Ok(Some((report, _))) => self.tell(unit, event(id, report)),
                 Ok(None) => return,
                 // Nonsense from a process that runs a site's code is not listened to.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {}
@@ -261,6 +262,13 @@ impl<'a> Crew<'a> {
                     }
                 }
             }
+        }
+    }
+
+    pub(super) fn show_scoreboard(&self, to: BorrowedFd<'_>) {
+        if let Some(scoreboard) = (self.start.scoreboard)() {
+            // Who asked sees that no answer comes.
+            let _ = control::send_scoreboard(to, &scoreboard);
         }
     }
 
@@ -381,7 +389,7 @@ pub(super) fn no_slot(process: ProcessId) -> Event {
 
 fn event(process: ProcessId, report: Report) -> Event {
     match report {
-        Report::Heard | Report::Born(_) => Event::Tick,
+        Report::Heard | Report::Born(_) | Report::AskScoreboard => Event::Tick,
         Report::Ready { loaded } => Event::Ready { process, loaded },
         Report::Reload { path, modified } => Event::Reload { path, modified },
         Report::ReloadRequired { path } => Event::ReloadRequired(process, path),

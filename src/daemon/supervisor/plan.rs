@@ -11,6 +11,7 @@ use crate::daemon::group::Settings;
 use crate::daemon::launch::{LONGEST_SHUTDOWN, Launch};
 use crate::daemon::listener::Listener;
 use crate::daemon::spawn::Launcher;
+use crate::wire::scoreboard::Scoreboard;
 use crate::wsgi::preload::Preload;
 
 /// A daemon keeps its own shutdown-timeout; the supervisor kills only one that does not manage to.
@@ -45,6 +46,8 @@ pub struct Start {
     pub httpd_version: [u32; 3],
     /// httpd's `Timeout`, for groups without a socket-timeout.
     pub socket_timeout: Duration,
+    /// For the groups that may see it.
+    pub scoreboard: fn() -> Option<Scoreboard>,
 }
 
 impl GroupPlan {
@@ -98,6 +101,7 @@ impl Start {
             socket_timeout_ms: milliseconds(group.socket_timeout.unwrap_or(self.socket_timeout)),
             deadlock_timeout_ms: milliseconds(group.limits.deadlock.unwrap_or_default()),
             times_requests: group.limits.request.is_some(),
+            server_metrics: group.server_metrics,
             maximum_requests: group.limits.maximum_requests.unwrap_or(0),
             eviction: group.limits.eviction.is_some(),
             template: false,

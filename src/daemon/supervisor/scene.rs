@@ -143,8 +143,12 @@ impl Scene {
                 preload: Vec::new(),
                 interpreters: Layers::default().resolve("", &InterpreterOptions::default()),
             }];
-            let start =
-                Start { launcher, httpd_version: [2, 4, 57], socket_timeout: Duration::from_secs(60) };
+            let start = Start {
+                launcher,
+                httpd_version: [2, 4, 57],
+                socket_timeout: Duration::from_secs(60),
+                scoreboard: || None,
+            };
             run(Plan { groups, generation, watch, start, parent }, &journal);
         })
     }

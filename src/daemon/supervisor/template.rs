@@ -113,9 +113,12 @@ impl Crew<'_> {
             self.read_template_output(index);
             let template = &mut self.templates[index];
             let Some(control) = &template.control else { continue };
-            match control.receive() {
-                Ok(Some(Report::Ready { loaded })) => self.template_is_ready(index, loaded),
-                Ok(Some(Report::Failed { code, text })) => template.failure = Some(Message::new(code, text)),
+            match control.receive(self.units[template.unit].plan.group.server_metrics) {
+                Ok(Some((Report::Ready { loaded }, _))) => self.template_is_ready(index, loaded),
+                Ok(Some((Report::Failed { code, text }, _))) => {
+                    template.failure = Some(Message::new(code, text));
+                }
+                Ok(Some((Report::AskScoreboard, Some(to)))) => self.show_scoreboard(to.as_fd()),
                 Ok(_) => {}
                 // Nonsense from a process that runs a site's code is not listened to.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {}
