@@ -1,5 +1,5 @@
-"""Runs below a root that `sid.py` prepared, alone in a process name space: one httpd with a daemon group for each
-Python, and then for each Python that is a shared library another httpd with that Python inside.
+"""Runs below a root that `sid.py` prepared, alone in a process name space: one httpd with two daemon groups for each
+Python, one of them with preload=On, and then for each Python that is a shared library another httpd with that Python inside.
 
 Every Python serves the same applications in its main interpreter and in another one; over HTTP it is checked that each
 is what it claims to be and answers rightly, under load too, over a graceful restart, and that stopping leaves nothing.
@@ -63,11 +63,17 @@ GROUP = """
 WSGIDaemonProcess {name} python-home={home} processes=2 threads=3 display-name=%{{GROUP}}
 WSGIScriptAlias /{name}/main {root}/apps/ process-group={name} application-group=%{{GLOBAL}}
 WSGIScriptAlias /{name}/other {root}/apps/ process-group={name} application-group=other
+WSGIDaemonProcess {name}-forked python-home={home} processes=2 threads=3 preload=On
+WSGIImportScript {root}/apps/answers.wsgi process-group={name}-forked application-group=%{{GLOBAL}}
+WSGIScriptAlias /{name}/forked {root}/apps/ process-group={name}-forked application-group=%{{GLOBAL}}
 """
 
 # In a free-threaded build there is a GIL unless this says otherwise.
 FREE_THREADING = """
 <WSGIInterpreterOptions process-group={name}>
+    WSGIFreeThreading On
+</WSGIInterpreterOptions>
+<WSGIInterpreterOptions process-group={name}-forked>
     WSGIFreeThreading On
 </WSGIInterpreterOptions>
 """
@@ -94,7 +100,7 @@ class Site:
         told = [self.home / "bin/python", "-c", "import sys; print(sys.version)"]
         self.version = subprocess.run(told, check=True, capture_output=True, text=True).stdout.strip()
         self.free_threaded = "free-threading" in self.version
-        self.group = name
+        self.places = {f"/{name}/main": name, f"/{name}/other": name, f"/{name}/forked": f"{name}-forked"}
         text = GROUP + (FREE_THREADING if self.free_threaded else "")
         self.configuration = text.format(root=root, name=name, home=self.home)
         self.embedded = EMBEDDED.format(root=root, name=name, home=self.home)
@@ -142,13 +148,13 @@ def check_version(site, at):
     check(f"{at}: GIL", gil == ("no GIL" if site.free_threaded else "GIL"), gil)
 
 
-def check_environ(site, at):
+def check_environ(at, group):
     status, body = ask(f"{at}/environ.wsgi/a%20b?q=1", headers={"X-Some": "thing"})
     environ = {name: value for name, (_type, value) in json.loads(body).items()}
     wanted = {
         "PATH_INFO": "/a b", "SCRIPT_NAME": f"{at}/environ.wsgi", "QUERY_STRING": "q=1", "HTTP_X_SOME": "thing",
         "REQUEST_METHOD": "GET", "SERVER_PORT": str(port), "wsgi.multithread": True, "wsgi.multiprocess": True,
-        "mod_wsgi.process_group": site.group,
+        "mod_wsgi.process_group": group,
     }  # fmt: skip
     different = {name: environ.get(name) for name, value in wanted.items() if environ.get(name) != value}
     check(f"{at}: environ", status == 200 and not different, different)
@@ -226,8 +232,9 @@ def daemons():
 
 def daemons_are(log, sites, generation):
     """All are ready, and none of an older generation is there any more."""
-    wait_for(lambda: log.read_text().count("is ready in") >= 2 * len(sites) * generation, "all daemons are ready")
-    names = sorted(f"(wsgi:{site.name})" for site in sites for _ in range(2))
+    wait_for(lambda: log.read_text().count("is ready in") >= 4 * len(sites) * generation, "all daemons are ready")
+    groups = [f"(wsgi:{group})" for site in sites for group in (site.name, f"{site.name}-forked")]
+    names = sorted(2 * groups + [f"(wsgi:{site.name}-forked) template" for site in sites])
     wait_for(lambda: daemons() == names, f"generation {generation} has two daemons a group")
 
 
@@ -297,15 +304,16 @@ def check_all(root):
         for site in all_sites:
             check_site(site, log, "in daemons")
 
-        busy = threading.Thread(target=load, args=([f"/{site.name}/main" for site in all_sites], REQUESTS))
+        places = [f"/{site.name}/{name}" for site in all_sites for name in ("main", "forked")]
+        busy = threading.Thread(target=load, args=(places, REQUESTS))
         busy.start()
         time.sleep(0.3)
         httpd.send_signal(signal.SIGUSR1)
         busy.join()
         daemons_are(log, all_sites, 2)
         for site in all_sites:
-            check_version(site, f"/{site.name}/main")
-            check_version(site, f"/{site.name}/other")
+            for at in site.places:
+                check_version(site, at)
     finally:
         stop(httpd, root)
     for site in all_sites:
@@ -318,14 +326,14 @@ def check_all(root):
 
 def check_site(site, log, where):
     before = len(wrong)
-    for at in (f"/{site.name}/main", f"/{site.name}/other"):
+    for at, group in site.places.items():
         try:
             check_version(site, at)
-            check_environ(site, at)
+            check_environ(at, group)
             check_answers(site, at, log)
         except (OSError, ValueError, http.client.HTTPException) as error:
             check(f"{at} {where}: answers", False, repr(error))
-    speed = load([f"/{site.name}/main", f"/{site.name}/other"], REQUESTS)
+    speed = load(list(site.places), REQUESTS)
     result = "wrong" if len(wrong) > before else "right"
     print(f"{site.version!r} {where}: {result}, {REQUESTS} requests at {speed:.0f}/s", flush=True)
 
@@ -333,7 +341,7 @@ def check_site(site, log, where):
 def check_embedded(site, root, log):
     httpd = start(root, site.embedded)
     wait_for(lambda: httpd.poll() is not None or listens(), "httpd listens")
-    site.group = ""
+    site.places = {f"/{site.name}/main": "", f"/{site.name}/other": ""}
     try:
         if site.shared:
             check_site(site, log, "inside httpd")
