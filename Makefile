@@ -7,18 +7,19 @@ export DESTDIR
 # Where tests and benchmark keep their virtual environments, a folder for each user; and the module that is tested.
 export TEST_CACHE ?= /var/tmp/mod_wsgi_rs-tests$(shell id -u | sed 's/^0$$//; s/^[1-9]/-&/')
 export MODULE_SO  ?= $(CURDIR)/$(MODULE)
-# The kinds of Apache that the live tests run under; MPMS=event is enough while working.
+# The kinds of Apache that the live tests run under.
 MPMS ?= event worker prefork
 # Apache's programs are in /usr/sbin, rustup's in ~/.cargo/bin: neither is on every PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help setup build demo test check live compat bench faults soak install uninstall clean
+.PHONY: help setup build demo test quick check live compat bench faults soak install uninstall clean
 
 help:
 	@echo 'make build       the release module, $(MODULE)'
 	@echo 'make demo        three Django sites, each on a Python of its own, under a private Apache; Ctrl-C ends it'
 	@echo '                 (DEMO_ONCE=1: check them and exit)'
 	@echo 'make test        format, lints, unit tests, documentation, then the live tests against a real Apache'
+	@echo 'make quick       the same in a few minutes, while working: one kind of Apache, and not what mostly waits'
 	@echo 'make compat      the same requests to mod_wsgi 6.1.1 and to this module: what differs is in docs/differences.md'
 	@echo 'make bench       requests/s and CPU per request beside mod_wsgi and a C handler (BENCH_ROUNDS, BENCH_SECONDS)'
 	@echo 'make faults      what clients notice of restarts, deploys and dying processes, beside mod_wsgi (FAULT_SECONDS, FAULT_ONLY)'
@@ -42,6 +43,11 @@ test:
 	@sh tests/setup.sh build test
 	$(MAKE) --no-print-directory check
 	$(MAKE) --no-print-directory live
+
+quick:
+	@sh tests/setup.sh build test
+	$(MAKE) --no-print-directory check
+	$(MAKE) --no-print-directory live MPMS=event PYTEST_FLAGS='$(PYTEST_FLAGS) -m "not waits"'
 
 # What needs no Apache.
 check:

@@ -99,6 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "daemon_mode: in such a file, is about processes of a group")
     config.addinivalue_line("markers", "one_process: in such a file, has several requests meet in one process")
     config.addinivalue_line("markers", "ours: a deliberate difference from mod_wsgi 6.1.1; skipped with REFERENCE=1")
+    config.addinivalue_line("markers", "waits: mostly waits for times to pass; left out by `make quick`")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

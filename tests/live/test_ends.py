@@ -18,7 +18,7 @@ from httpd import Httpd
 from limited import Meanwhile, pid, pids, told, wait_for_others
 from waiting import wait_for
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, pytest.mark.waits]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from httpd import Httpd
 from limited import Meanwhile, pid, pids, told, wait_for_others
 from waiting import wait_for
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, pytest.mark.waits]
 
 
 STUCK = [("/spin?30", "in spin"), ("/sleep?30", "in application"), ("/gil?30", "in hold_the_gil")]

@@ -15,7 +15,7 @@ from processes import Process
 from test_preload import CONFIGURATION, imports, of_all, started, template, workers
 from waiting import wait_for
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, pytest.mark.waits]
 
 
 def with_script(serve_once, beginning: str, options: str) -> Httpd:

@@ -155,6 +155,7 @@ def test_requests_to_a_daemon_that_cannot_start(failing: Httpd, group: str):
     assert failing.get("/good").status_code == 200
 
 
+@pytest.mark.waits
 @pytest.mark.ours
 def test_starts_are_spaced_out(failing: Httpd):
     wait_for(lambda: len(starts(failing)) >= 4, "four starts", timeout=30)
@@ -174,6 +175,7 @@ def test_the_failure_is_reported_once(failing: Httpd, group: str, reason: str):
     assert len(own) == 1, own
 
 
+@pytest.mark.waits
 @pytest.mark.ours
 def test_a_daemon_that_can_start_after_all_does(failing: Httpd):
     write_interpreter(failing, WORK)

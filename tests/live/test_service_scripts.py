@@ -12,7 +12,7 @@ from httpd import Httpd, daemon_account
 from processes import Process
 from waiting import wait_for
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, pytest.mark.waits]
 
 FIRST = """
 import os

@@ -15,6 +15,7 @@ from soak import CONFIGURATION, Soak
 
 pytestmark = [
     pytest.mark.ours,
+    pytest.mark.waits,
     pytest.mark.skipif(httpd.MPM != "event", reason="about daemons and supervisor, which do not depend on the MPM"),
 ]
 
