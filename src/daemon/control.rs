@@ -52,11 +52,23 @@ pub struct Work {
     pub number: u32,
 }
 
+/// What a process could load of what its launch names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Loads {
+    /// Of the scripts that the configuration names.
+    pub loaded: u32,
+    pub failed: u32,
+    /// Those that processes before it have loaded, and it could not.
+    pub forgotten: u32,
+}
+
 /// Daemon to supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
-    /// It can accept requests; `loaded` is false if a script that was to be loaded before failed to.
-    Ready { loaded: bool },
+    /// It can accept requests.
+    Ready(Loads),
+    /// It has loaded another script, for a request; with how many of the configured ones it has now.
+    Loaded { script: String, application_group: String, loaded: u32 },
     /// This script changed on disk and is still served as it was. `modified` is the new modification time
     /// in nanoseconds: the supervisor tries each version once, however often it is told.
     Reload { path: String, modified: i64 },
@@ -222,6 +234,11 @@ impl ControlDaemon {
     pub fn send(&self, report: &Report) -> io::Result<()> {
         os::send_all(self.0.as_fd(), &mut [io::IoSlice::new(&report.encode())])
     }
+
+    /// The same where nobody can wait for a supervisor that has much to do.
+    pub fn send_now(&self, report: &Report) -> io::Result<()> {
+        os::send_now(self.0.as_fd(), &report.encode()).map(drop)
+    }
 }
 
 impl AsFd for ControlDaemon {
@@ -284,9 +301,17 @@ impl Report {
         let mut out = Vec::new();
         let mut encoder = Encoder::new(&mut out);
         match self {
-            Report::Ready { loaded } => {
+            Report::Ready(loads) => {
                 encoder.u8(b'R');
-                encoder.bool(*loaded);
+                for count in [loads.loaded, loads.failed, loads.forgotten] {
+                    encoder.u32(count);
+                }
+            }
+            Report::Loaded { script, application_group, loaded } => {
+                encoder.u8(b'L');
+                encoder.u32(*loaded);
+                encoder.bytes(cut(script).as_bytes());
+                encoder.bytes(cut(application_group).as_bytes());
             }
             Report::Reload { path, modified } => {
                 encoder.u8(b'C');
@@ -319,7 +344,15 @@ impl Report {
     fn decode(bytes: &[u8]) -> Result<Report, Malformed> {
         let mut decoder = Decoder::new(bytes);
         match decoder.u8()? {
-            b'R' => Ok(Report::Ready { loaded: decoder.bool()? }),
+            b'R' => {
+                let (loaded, failed) = (decoder.u32()?, decoder.u32()?);
+                Ok(Report::Ready(Loads { loaded, failed, forgotten: decoder.u32()? }))
+            }
+            b'L' => {
+                let loaded = decoder.u32()?;
+                let (script, application_group) = (decoder.string()?, decoder.string()?);
+                Ok(Report::Loaded { script, application_group, loaded })
+            }
             b'C' => Ok(Report::Reload { modified: decoder.i64()?, path: decoder.string()? }),
             b'Q' => Ok(Report::ReloadRequired { path: decoder.string()? }),
             b'F' => {
@@ -379,6 +412,7 @@ mod tests {
             eviction: false,
             template: false,
             preload: vec![preload; preloads],
+            learned: Vec::new(),
         }
     }
 
@@ -418,8 +452,8 @@ mod tests {
         let (supervisor, daemon) = pair().unwrap();
         assert_eq!(supervisor.receive(false).unwrap().map(|_| ()), None);
         let reports = [
-            Report::Ready { loaded: true },
-            Report::Ready { loaded: false },
+            Report::Ready(Loads { loaded: 3, failed: 1, forgotten: 2 }),
+            Report::Loaded { script: "/srv/blog/wsgi.py".into(), application_group: "a".into(), loaded: 1 },
             Report::Reload { path: "/srv/blog/wsgi.py".into(), modified: -1 },
             Report::ReloadRequired { path: "/srv/blog/wsgi.py".into() },
             Report::Failed { code: 401, text: "too old".into() },
@@ -478,7 +512,7 @@ mod tests {
         let (supervisor, daemon) = pair().unwrap();
         let soon = Some(Duration::from_millis(1));
         assert_eq!(daemon.receive(soon).unwrap(), None);
-        daemon.send(&Report::Ready { loaded: true }).unwrap();
+        daemon.send(&Report::Heard).unwrap();
         drop(supervisor);
         let gone = daemon.receive(soon).unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);

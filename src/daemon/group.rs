@@ -54,9 +54,10 @@ pub enum Event {
     Begin,
     /// There is no process: no interpreter, or no resources to fork.
     NotStarted(ProcessId, Message),
+    /// `able` says that it has loaded what others that serve have.
     Ready {
         process: ProcessId,
-        loaded: bool,
+        able: bool,
     },
     /// It said why it cannot start, and is about to end.
     Failed(ProcessId, Message),
@@ -165,7 +166,7 @@ impl Group {
         match event {
             Event::Begin | Event::Tick => {}
             Event::NotStarted(process, reason) => self.not_started(process, reason, now),
-            Event::Ready { process, loaded } => self.ready(process, loaded, now),
+            Event::Ready { process, able } => self.ready(process, able, now),
             Event::Failed(process, reason) => self.failed(process, reason, now),
             Event::Exited { process, exit, output } => self.exited(process, exit, &output, now),
             Event::Reload { path, modified } => self.reload(path, modified, now),
@@ -209,10 +210,11 @@ impl Group {
     }
 
     /// Whether the output of this process is to be held back until it is known whether it repeats an
-    /// error that was already shown.
+    /// error that was already shown. Of several that start together the first one speaks.
     pub fn holds_output(&self, process: ProcessId) -> bool {
-        let starting = |member: &Member| member.id == process && member.ready_since.is_none();
-        self.failures.reason.is_some() && self.members.iter().any(starting)
+        let mut starting = self.members.iter().filter(|member| member.ready_since.is_none());
+        let is_first = starting.clone().next().is_some_and(|member| member.id == process);
+        starting.any(|member| member.id == process) && (self.failures.reason.is_some() || !is_first)
     }
 
     /// Whether a newer generation has taken over.
@@ -230,19 +232,18 @@ impl Group {
         }
     }
 
-    fn ready(&mut self, process: ProcessId, loaded: bool, now: Instant) {
-        let others_loaded = self.members.iter().any(|member| member.id != process && member.serves_loaded());
+    fn ready(&mut self, process: ProcessId, able: bool, now: Instant) {
         let Some(member) = self.member(process).filter(|member| member.state == State::Starting) else {
             return;
         };
-        if !loaded && others_loaded {
-            // Others serve the code that could be loaded: this one would only answer with errors.
+        if !able {
+            // This one would only answer with errors.
             member.reason = Some(message::not_loaded());
             member.ready_since = Some(now);
             return self.stop(process, Reason::ScriptReload, now);
         }
         let record = message::ready(member, now);
-        member.become_ready(loaded, now);
+        member.become_ready(now);
         let took = now.saturating_duration_since(member.started);
         self.pace.start_took(took);
         self.actions.push(Action::ReleaseOutput { process, show: true });

@@ -49,6 +49,8 @@ pub struct Launch {
     /// Whether SIGUSR1 has a timeout of its own.
     pub eviction: bool,
     pub preload: Vec<Preload>,
+    /// What processes before it have loaded besides.
+    pub learned: Vec<Preload>,
 }
 
 /// What no shutdown-timeout means for a process that is to end.
@@ -90,11 +92,13 @@ impl Launch {
         e.u64(self.maximum_requests);
         e.bool(self.eviction);
         e.bool(self.template);
-        e.u32(self.preload.len() as u32);
-        for preload in &self.preload {
-            e.bytes(preload.script.as_bytes());
-            e.bytes(preload.application_group.as_bytes());
-            e.option_bytes(preload.callable.as_deref().map(str::as_bytes));
+        for scripts in [&self.preload, &self.learned] {
+            e.u32(scripts.len() as u32);
+            for preload in scripts {
+                e.bytes(preload.script.as_bytes());
+                e.bytes(preload.application_group.as_bytes());
+                e.option_bytes(preload.callable.as_deref().map(str::as_bytes));
+            }
         }
         out
     }
@@ -123,13 +127,8 @@ impl Launch {
             maximum_requests: d.u64()?,
             eviction: d.bool()?,
             template: d.bool()?,
-            preload: d.list(|d| {
-                Ok(Preload {
-                    script: d.string()?,
-                    application_group: d.string()?,
-                    callable: option_string(d)?,
-                })
-            })?,
+            preload: d.list(decode_preload)?,
+            learned: d.list(decode_preload)?,
         })
     }
 }
@@ -157,6 +156,10 @@ fn decode_options(d: &mut Decoder<'_>) -> Result<InterpreterOptions, Malformed> 
         restrict_stdout: d.bool()?,
         restrict_signal: d.bool()?,
     })
+}
+
+fn decode_preload(d: &mut Decoder<'_>) -> Result<Preload, Malformed> {
+    Ok(Preload { script: d.string()?, application_group: d.string()?, callable: option_string(d)? })
 }
 
 fn option_string(d: &mut Decoder<'_>) -> Result<Option<String>, Malformed> {
@@ -206,6 +209,11 @@ mod tests {
                 script: "/srv/blog/wsgi.py".into(),
                 application_group: String::new(),
                 callable: Some("application".into()),
+            }],
+            learned: vec![Preload {
+                script: "/srv/blog/other.py".into(),
+                application_group: "www.example.org|/other".into(),
+                callable: None,
             }],
         };
         assert_eq!(Launch::decode(&launch.encode()), Ok(launch));

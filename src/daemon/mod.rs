@@ -10,7 +10,8 @@ pub mod service;
 pub mod template;
 
 pub mod ending;
-pub mod main_thread;
+pub mod loads;
+mod main_thread;
 pub mod roster;
 pub mod signals;
 pub mod worker;

@@ -9,6 +9,7 @@ use super::activity::Activity;
 use super::control::{ControlDaemon, Report};
 use super::ending::Ending;
 use super::launch::{Launch, time};
+use super::loads::Loaded;
 use super::main_thread::{ENDING, MainThread, SMALL_STACK, watch_while_loading};
 use super::os::{self, SignalEvent};
 use super::reason::Reason;
@@ -23,9 +24,8 @@ use crate::python::attach;
 use crate::python::{Attached, Object};
 use crate::wsgi::interpreters::{Interpreters, ThreadStates};
 use crate::wsgi::log_stream::write_message;
-use crate::wsgi::preload;
 use crate::wsgi::scoreboard::Source;
-use crate::wsgi::world::Facts;
+use crate::wsgi::world::{Facts, Loading};
 use parking_lot::Mutex;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -52,13 +52,14 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     attach::count_forks();
     let (control, activity) = (Arc::new(control), Arc::new(activity));
     let ties = Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity }));
-    let interpreters = Interpreters::new(py, facts(&launch, &ties));
+    let scripts = Arc::new(Loaded::default());
+    let interpreters = Interpreters::new(py, facts(&launch, &ties, &scripts));
     let interpreters = interpreters.inspect_err(|message| failed(&control, message))?;
     if launch.threads == 0 {
         return service::main(py, &interpreters, &launch, control, &status).map_err(system);
     }
     let (launch, signals) = if launch.template {
-        let forked = template::main(py, &interpreters, &launch, control).map_err(system)?;
+        let forked = template::main(py, &interpreters, &launch, control, &scripts).map_err(system)?;
         *ties.lock() = Ties { control: Arc::new(forked.control), activity: Arc::new(forked.activity) };
         interpreters.main().world.publish_fork(py);
         (forked.launch, forked.signals)
@@ -71,16 +72,16 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let prepared = prepare(interpreters, &launch, listener, status, roster, &control);
     let started = prepared.map_err(system).and_then(|workers| {
         watch_while_loading(&signals).map_err(system)?;
-        let loaded = preload::load_all(py, &workers.interpreters, &launch.preload);
+        let loads = scripts.load(py, &workers.interpreters, &launch.preload, &launch.learned);
         // After the scripts, which may have set handlers that Python could never run: see `main`.
         signals.watch(&ENDING).map_err(system)?;
         watch_while_loading(&signals).map_err(system)?;
         let threads = py.detached(|| start(&workers, &launch)).map_err(system)?;
-        Ok((workers, loaded, threads))
+        Ok((workers, loads, threads))
     });
-    let (workers, loaded, threads) = started.inspect_err(|message| failed(&control, message))?;
+    let (workers, loads, threads) = started.inspect_err(|message| failed(&control, message))?;
     let (reason, ending) = py.detached(|| {
-        control.send(&Report::Ready { loaded }).map_err(system)?;
+        control.send(&Report::Ready(loads)).map_err(system)?;
         let reason = MainThread::new(&workers, &launch, &control, &signals).wait_for_end();
         let stuck = workers.roster.abandoned() > 0 || reason == Reason::DeadlockTimeout;
         let ending = Ending::begin(&launch, stuck);
@@ -115,8 +116,8 @@ struct Ties {
 /// How long an application waits for the supervisor to show it the scoreboard.
 const SCOREBOARD_PATIENCE: Duration = Duration::from_secs(2);
 
-fn facts(launch: &Launch, ties: &Arc<Mutex<Ties>>) -> Facts {
-    let (of_loading, of_scoreboard) = (Arc::clone(ties), Arc::clone(ties));
+fn facts(launch: &Launch, ties: &Arc<Mutex<Ties>>, scripts: &Arc<Loaded>) -> Facts {
+    let (of_loading, of_scoreboard, scripts) = (Arc::clone(ties), Arc::clone(ties), Arc::clone(scripts));
     let scoreboard = move || {
         let control = Arc::clone(&of_scoreboard.lock().control);
         // An application that is told nothing asks again, or does without.
@@ -131,9 +132,16 @@ fn facts(launch: &Launch, ties: &Arc<Mutex<Ties>>) -> Facts {
         home: launch.home.clone(),
         interpreters: launch.interpreters.clone(),
         reload_in_place: false,
-        loading: Some(Arc::new(move |done| {
-            let activity = Arc::clone(&of_loading.lock().activity);
-            if done { activity.loaded() } else { activity.loading() }
+        watcher: Some(Arc::new(move |loading| {
+            let Ties { control, activity } = of_loading.lock().clone();
+            match loading {
+                Loading::Begins => activity.loading(),
+                Loading::Done { script, application_group } => {
+                    activity.loaded();
+                    // A successor that does not hear of it loads it when it is asked for.
+                    let _ = scripts.note(script, application_group).map(|report| control.send_now(&report));
+                }
+            }
         })),
         scoreboard: launch.server_metrics.then(|| Arc::new(scoreboard) as Source),
     }

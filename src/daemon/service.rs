@@ -5,7 +5,7 @@
 //! SIGTERM. What that means, SystemExit in the script, `service.py` says for the main interpreter; Python
 //! has no handlers in others, and there the thread sets the exception itself.
 
-use super::control::{ControlDaemon, Order, Report};
+use super::control::{ControlDaemon, Loads, Order, Report};
 use super::launch::{LONGEST_SHUTDOWN, Launch, time};
 use super::main_thread::ENDING;
 use super::os::{self, PollFd, SignalEvent};
@@ -62,7 +62,7 @@ pub fn main(
     };
     let service = Arc::new(service);
     py.detached(|| {
-        service.control.send(&Report::Ready { loaded: true })?;
+        service.control.send(&Report::Ready(Loads::default()))?;
         service.wait_for_older(launch, status);
         let beside = Arc::clone(&service);
         thread::Builder::new().name("wsgi-orders".into()).spawn(move || beside.listen()).map(drop)

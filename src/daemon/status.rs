@@ -36,6 +36,8 @@ struct Slot {
     state: AtomicU32,
     generation: AtomicU64,
     waiting: AtomicI32,
+    /// Configured scripts that it has loaded.
+    loaded: AtomicU32,
 }
 
 #[repr(C, align(64))]
@@ -85,6 +87,7 @@ impl StatusPage {
         let slot = &self.page().slots[index];
         slot.generation.store(generation, Relaxed);
         slot.waiting.store(0, Relaxed);
+        slot.loaded.store(0, Relaxed);
         slot.state.store(State::Starting as u32, Release);
         self.page().used.fetch_max(index as u32 + 1, AcqRel);
         Some(index)
@@ -96,6 +99,16 @@ impl StatusPage {
 
     pub fn set_state(&self, slot: usize, state: State) {
         self.page().slots[slot].state.store(state as u32, Release);
+    }
+
+    pub fn set_loaded(&self, slot: usize, scripts: u32) {
+        self.page().slots[slot].loaded.store(scripts, Relaxed);
+    }
+
+    /// The most scripts that a process has loaded which accepts requests, of whatever generation. None where there
+    /// is no such process.
+    pub fn most_loaded(&self) -> Option<u32> {
+        self.in_state(State::Ready).map(|slot| slot.loaded.load(Relaxed)).max()
     }
 
     pub fn release_slot(&self, slot: usize) {
@@ -116,13 +129,13 @@ impl StatusPage {
 
     /// Processes that accept requests, of whatever generation.
     pub fn ready_processes(&self) -> usize {
-        self.count(State::Ready)
+        self.in_state(State::Ready).count()
     }
 
     /// Processes that have not said yet that they are ready.
     #[cfg(test)]
     pub fn starting_processes(&self) -> usize {
-        self.count(State::Starting)
+        self.in_state(State::Starting).count()
     }
 
     /// Whether a process of another generation than this one has a slot.
@@ -213,9 +226,9 @@ impl StatusPage {
         &self.page().slots[..used.min(SLOTS)]
     }
 
-    fn count(&self, state: State) -> usize {
-        let counts = |slot: &&Slot| slot.pid.load(Acquire) != 0 && slot.state.load(Acquire) == state as u32;
-        self.used().iter().filter(counts).count()
+    fn in_state(&self, state: State) -> impl Iterator<Item = &Slot> {
+        let is = move |slot: &&Slot| slot.pid.load(Acquire) != 0 && slot.state.load(Acquire) == state as u32;
+        self.used().iter().filter(is)
     }
 
     fn reason(&self) -> String {
@@ -240,9 +253,15 @@ mod tests {
         theirs.waiting(slot).store(5, Relaxed);
         assert_eq!((ours.starting_processes(), ours.ready_processes()), (0, 1));
         assert_eq!(ours.waiting(slot).load(Relaxed), 5);
+        ours.set_loaded(slot, 2);
+        assert_eq!(theirs.most_loaded(), Some(2));
         assert!(ours.is_used_by_others(4) && !ours.is_used_by_others(3));
         ours.release_slot(slot);
-        assert_eq!(theirs.ready_processes(), 0);
+        assert_eq!((theirs.ready_processes(), theirs.most_loaded()), (0, None));
+        assert_eq!(ours.claim_slot(3), Some(slot));
+        ours.set_pid(slot, 4712);
+        ours.set_state(slot, State::Ready);
+        assert_eq!(theirs.most_loaded(), Some(0), "it is another process");
     }
 
     #[test]

@@ -7,11 +7,12 @@
 use super::activity::Activity;
 use super::control::{ControlDaemon, Report};
 use super::launch::Launch;
+use super::loads::Loaded;
 use super::main_thread::{GRACEFUL, watch_while_loading};
 use super::os::{self, PollFd, SignalEvent};
 use crate::python::Attached;
 use crate::wsgi::interpreters::Interpreters;
-use crate::wsgi::preload;
+use crate::wsgi::preload::Preload;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -35,16 +36,19 @@ pub fn main(
     interpreters: &Interpreters,
     launch: &Launch,
     control: Arc<ControlDaemon>,
+    loaded: &Loaded,
 ) -> io::Result<Forked> {
     let signals = SignalEvent::new()?;
     // Before and after the scripts, as in other daemons.
     watch_while_loading(&signals)?;
-    let mut scripts = launch.preload.clone();
-    scripts.retain(|script| script.application_group.is_empty());
-    let loaded = preload::load_all(py, interpreters, &scripts);
+    let of_main = |scripts: &[Preload]| {
+        let of_main = scripts.iter().filter(|script| script.application_group.is_empty());
+        of_main.cloned().collect::<Vec<_>>()
+    };
+    let loads = loaded.load(py, interpreters, &of_main(&launch.preload), &of_main(&launch.learned));
     watch_while_loading(&signals)?;
     let supervisor = os::parent_pid();
-    py.detached(|| control.send(&Report::Ready { loaded }))?;
+    py.detached(|| control.send(&Report::Ready(loads)))?;
     loop {
         let next = py.detached(|| wait_for_order(&control, &signals));
         // The supervisor wants no more, or is gone; or the next processes are to have another template.

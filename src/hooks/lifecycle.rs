@@ -442,7 +442,7 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
             interpreters: interpreters(configuration, &group),
             run_once: false,
             reload_in_place: true,
-            loading: None,
+            watcher: None,
             scoreboard: global.server_metrics.then(|| Arc::new(scoreboard::read) as Source),
         },
         preload: preload(configuration, &group),

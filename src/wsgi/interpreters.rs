@@ -131,7 +131,7 @@ fn interpreter(
     Ok(Arc::new(Interpreter {
         state: py.interpreter(),
         world: Arc::new(world),
-        scripts: Scripts::new(facts.reload_in_place, facts.loading.clone()),
+        scripts: Scripts::new(facts.reload_in_place, name, facts.watcher.clone()),
     }))
 }
 
@@ -160,7 +160,21 @@ impl ThreadStates {
 }
 
 /// Looks a callable up in a script's module, as the script has it now.
-pub fn callable(py: Attached<'_>, world: &World, module: &Object, name: &[u8]) -> Option<Object> {
-    let name = world.name(py, name).map_err(|_raised| drop(Exception::fetch(py))).ok()?;
-    module.optional_attribute(py, &name).filter(|found| found.is_callable(py))
+pub fn callable(
+    py: Attached<'_>,
+    world: &World,
+    module: &Object,
+    script: &[u8],
+    name: &[u8],
+) -> Result<Object, Message> {
+    let interned = world.name(py, name).map_err(|_raised| drop(Exception::fetch(py))).ok();
+    let found = interned.and_then(|name| module.optional_attribute(py, &name));
+    found.filter(|found| found.is_callable(py)).ok_or_else(|| {
+        let text = format!(
+            "the script '{}' has no callable '{}'. Define it, or name another one with WSGICallableObject",
+            String::from_utf8_lossy(script),
+            String::from_utf8_lossy(name)
+        );
+        Message::new(405, text)
+    })
 }

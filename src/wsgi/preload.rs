@@ -18,18 +18,15 @@ pub struct Preload {
     pub callable: Option<String>,
 }
 
-/// Loads all of them. False if one failed: its requests are answered 500, and a roll-out of new code
-/// stops here.
-pub fn load_all(py: Attached<'_>, interpreters: &Interpreters, scripts: &[Preload]) -> bool {
+/// Loads all of them; how many could be. The others are in the log.
+pub fn load_all(py: Attached<'_>, interpreters: &Interpreters, scripts: &[Preload]) -> usize {
     let main = interpreters.main();
-    let mut loaded = true;
-    for preload in scripts {
+    let load = |preload: &&Preload| {
         if preload.application_group.is_empty() {
-            loaded &= load(py, main, preload);
-            continue;
+            return load(py, main, preload);
         }
         // Another interpreter: through a state of its own, which needs this thread detached.
-        loaded &= py.detached(|| {
+        py.detached(|| {
             let main_state = ThreadState::new(main.state);
             match interpreters.get(&main_state, &preload.application_group) {
                 Ok(interpreter) => {
@@ -40,18 +37,23 @@ pub fn load_all(py: Attached<'_>, interpreters: &Interpreters, scripts: &[Preloa
                     false
                 }
             }
-        });
-    }
-    loaded
+        })
+    };
+    scripts.iter().filter(load).count()
 }
 
 fn load(py: Attached<'_>, interpreter: &Interpreter, preload: &Preload) -> bool {
     let path = preload.script.as_bytes();
     match interpreter.scripts.get(py, &interpreter.world, path, None) {
-        Ok(loaded) => match &preload.callable {
-            Some(name) => callable(py, &interpreter.world, &loaded.module, name.as_bytes()).is_some(),
-            None => true,
-        },
+        Ok(loaded) => {
+            let named = preload.callable.as_ref().map(String::as_bytes);
+            let found = named.map(|name| callable(py, &interpreter.world, &loaded.module, path, name));
+            let missing = found.and_then(Result::err);
+            if let Some(message) = &missing {
+                py.detached(|| write_message(Level::Error, message));
+            }
+            missing.is_none()
+        }
         Err(failure) => {
             let mut text = failure.traceback.unwrap_or_default();
             text.push_str(&format!("{}\n", failure.message));

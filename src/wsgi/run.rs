@@ -161,13 +161,8 @@ fn application(
         log(failure);
     }
     *script_changed = loaded.change;
-    callable(py, world, &loaded.module, request.callable).ok_or_else(|| {
-        let text = format!(
-            "the script '{}' has no callable '{}'. Define it, or name another one with WSGICallableObject",
-            String::from_utf8_lossy(request.script),
-            String::from_utf8_lossy(request.callable)
-        );
-        transaction.log_message(py, Level::Error, &Message::new(405, text));
+    callable(py, world, &loaded.module, request.script, request.callable).map_err(|message| {
+        transaction.log_message(py, Level::Error, &message);
         Failed::Logged(500)
     })
 }

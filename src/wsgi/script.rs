@@ -5,7 +5,7 @@
 //! is a lock for each script, so a slow import keeps nobody else waiting. Whoever waits for it is
 //! detached from Python.
 
-use super::world::{Loading, World};
+use super::world::{Loading, Watcher, World};
 use crate::log::Message;
 use crate::python::{Attached, Exception, Object};
 use parking_lot::{Mutex, MutexGuard};
@@ -25,7 +25,8 @@ pub struct Scripts {
     /// Whether a script that changed is executed anew in the same interpreter; else the whole process is
     /// replaced.
     in_place: bool,
-    loading: Option<Loading>,
+    application_group: String,
+    watcher: Option<Watcher>,
 }
 
 /// Locked while it is loaded.
@@ -77,8 +78,9 @@ pub struct Loaded {
 }
 
 impl Scripts {
-    pub fn new(in_place: bool, loading: Option<Loading>) -> Scripts {
-        Scripts { by_path: Mutex::default(), in_place, loading }
+    pub fn new(in_place: bool, application_group: &str, watcher: Option<Watcher>) -> Scripts {
+        let application_group = application_group.to_string();
+        Scripts { by_path: Mutex::default(), in_place, application_group, watcher }
     }
 
     /// The script's module, loading it when this is its first use or the last attempt failed long
@@ -125,17 +127,17 @@ impl Scripts {
             }
             _ => FIRST_RETRY,
         };
-        self.tell(false);
+        self.tell(Loading::Begins);
         let loaded = load(py, world, path, modified, retry, &mut state);
         if loaded.is_ok() {
-            self.tell(true);
+            self.tell(Loading::Done { script: path, application_group: &self.application_group });
         }
         loaded
     }
 
-    fn tell(&self, done: bool) {
-        if let Some(loading) = &self.loading {
-            loading(done);
+    fn tell(&self, loading: Loading<'_>) {
+        if let Some(watcher) = &self.watcher {
+            watcher(loading);
         }
     }
 

@@ -32,13 +32,19 @@ pub struct Facts {
     pub interpreters: ByApplicationGroup,
     /// Whether a script that changed is executed anew here; a daemon is replaced instead.
     pub reload_in_place: bool,
-    /// Is told when a script begins to be loaded (false) and when one has been (true).
-    pub loading: Option<Loading>,
+    /// Is told of scripts that are loaded.
+    pub watcher: Option<Watcher>,
     /// None where `server_metrics()` is not allowed.
     pub scoreboard: Option<scoreboard::Source>,
 }
 
-pub type Loading = Arc<dyn Fn(bool) + Send + Sync>;
+/// A script is executed as a module.
+pub enum Loading<'a> {
+    Begins,
+    Done { script: &'a [u8], application_group: &'a str },
+}
+
+pub type Watcher = Arc<dyn Fn(Loading<'_>) + Send + Sync>;
 
 pub struct World {
     pub input: Class<Input>,

@@ -134,11 +134,110 @@ def test_a_process_with_broken_code_takes_no_request_at_its_end(server: Httpd):
 
 def test_an_import_error_is_mended_by_a_new_script(server: Httpd):
     write(server.root / "reloaded.wsgi", 2, "import a_module_that_nobody_has_written\n")
-    server.restart()
+    server.stop()
+    server.start()
     wait_for(lambda: server.get("/site").status_code == 500, "the error answers")
     write(server.root / "reloaded.wsgi", 3)
     wait_for(lambda: server.get("/site").status_code == 200, "the mended script answers", timeout=40, every=0.1)
     assert generation(server.get("/site")) == 3
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("restart", [Httpd.graceful, Httpd.restart])
+def test_a_restart_with_a_script_that_cannot_be_loaded_keeps_the_old_processes(server: Httpd, restart):
+    ready = r"process group 'site'.* is ready"
+    wait_for(lambda: len(re.findall(ready, server.error_log())) == 2, "both are ready")
+    before = {process.pid for process in server.daemons("site")}
+    write(server.root / "reloaded.wsgi", 2, "import a_module_that_nobody_has_written\n")
+    start = len(server.error_log())
+    restart(server)
+    server.wait_for_log("process group 'site'.*WSGI333|WSGI333.*process group 'site'", start=start)
+    wait_for(lambda: server.error_log()[start:].count("next attempt in") >= 2, "it is tried again", timeout=15)
+    with server.client() as client:
+        answers = [client.get("/site") for _ in range(20)]
+    assert {generation(answer) for answer in answers} == {1}
+    assert {int(answer.text.split()[1]) for answer in answers} <= before
+    assert server.error_log()[start:].count("Traceback") == 1, "it is said once"
+    assert generation(server.get("/single")) == 1, "the other groups are not held up"
+    write(server.root / "reloaded.wsgi", 3)
+    wait_for(lambda: generation(server.get("/site")) == 3, "the mended script answers", timeout=40)
+    wait_for(lambda: not before & {process.pid for process in server.daemons("site")}, "the old have gone", timeout=40)
+
+
+@pytest.mark.ours
+def test_a_script_that_was_mended_after_the_start_is_protected_from_then_on(server: Httpd):
+    write(server.root / "reloaded.wsgi", 2, "import a_module_that_nobody_has_written\n")
+    server.stop()
+    server.start()
+    wait_for(lambda: server.get("/site").status_code == 500, "the error answers")
+    write(server.root / "reloaded.wsgi", 3)
+    wait_for(lambda: server.get("/site").status_code == 200, "the mended script answers", timeout=40, every=0.1)
+    wait_for(lambda: {generation(server.get("/site")) for _ in range(20)} == {3}, "all are mended")
+    write(server.root / "reloaded.wsgi", 4, "import another_module_that_nobody_has_written\n")
+    wait_for(lambda: generation(server.get("/site")) and "WSGI332" in server.error_log(), "it is not rolled out")
+    assert {generation(server.get("/site")) for _ in range(20)} == {3}
+
+
+SEVERAL = """
+WSGIDaemonProcess site python-home=@PYTHON@ threads=3 maximum-requests=@MOST@
+WSGIScriptAlias /one @ROOT@/one.wsgi process-group=site
+WSGIScriptAlias /two @ROOT@/two.wsgi process-group=site
+WSGIScriptAlias /many @ROOT@/many/ process-group=site application-group=%{GLOBAL}
+"""
+IMPORTS = """
+import os
+with open(os.path.dirname(__file__) + "/shared/imports", "a") as file:
+    file.write(f"{os.getpid()} {os.path.basename(__file__)}\\n")
+"""
+
+
+def several(serve_once, most: int) -> Httpd:
+    server = serve_once.prepare(SEVERAL.replace("@MOST@", str(most)))
+    shared = server.root / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    (server.root / "many").mkdir()
+    (server.root / "many/shared").symlink_to(shared)
+    for name in ("one.wsgi", "two.wsgi", "many/three.wsgi"):
+        source = (server.root / "apps/reloaded.wsgi").read_text()
+        (server.root / name).write_text(source + IMPORTS)
+    return server.start()
+
+
+@pytest.mark.ours
+def test_successors_load_what_was_loaded_before_them(serve_once):
+    """Of several scripts in one group, and those of a directory, nothing is known before their first requests."""
+    server = several(serve_once, 10)
+    with server.client() as client:
+        first = {client.get(path).text.split()[1] for path in ("/one", "/two", "/many/three.wsgi")}
+        assert imported(server) == {pid: ["one.wsgi", "two.wsgi", "three.wsgi"] for pid in first}
+        second = wait_for(lambda: {client.get("/one").text.split()[1]} - first, "the next process")
+        assert all(sorted(imported(server)[pid]) == ["one.wsgi", "three.wsgi", "two.wsgi"] for pid in second)
+
+
+@pytest.mark.ours
+def test_what_is_loaded_by_a_request_is_protected_too(serve_once):
+    server = several(serve_once, 0)
+    assert generation(server.get("/many/three.wsgi")) == 1
+    assert generation(server.get("/one")) == 1
+    script = server.root / "many/three.wsgi"
+    script.write_text("import a_module_that_nobody_has_written\n")
+    wait_for(
+        lambda: generation(server.get("/many/three.wsgi")) and "WSGI332" in server.error_log(), "it is not rolled out"
+    )
+    assert {generation(server.get("/many/three.wsgi")) for _ in range(10)} == {1}
+    script.unlink()
+    assert server.get("/many/three.wsgi").status_code == 404
+    os.utime(server.root / "one.wsgi")
+    wait_for(lambda: server.get("/one") and "WSGI331" in server.error_log(), "one that is gone holds nothing up")
+
+
+def imported(server: Httpd) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in (server.root / "shared/imports").read_text().splitlines():
+        pid, name = line.split()
+        found.setdefault(pid, []).append(name)
+    return found
 
 
 # Scripts that say themselves when they are to be loaded anew

@@ -34,13 +34,14 @@ pub struct Failures {
 impl Group {
     /// Reports a reason once, and puts the next attempt off.
     pub(super) fn start_failed(&mut self, member: &Member, reason: Message, now: Instant) {
-        let show = self.failures.reason.as_ref() != Some(&reason);
+        let one_more = self.mode == Mode::Serving && !self.starts(member.edition);
+        let show = self.failures.reason.as_ref() != Some(&reason) && !one_more;
         self.actions.push(Action::ReleaseOutput { process: member.id, show });
         if self.mode != Mode::Serving || self.rollout_failed(member, &reason, now) {
             return;
         }
-        if !self.starts(member.edition) {
-            // One more of a roll-out that has failed already.
+        if one_more {
+            // Of a roll-out that has failed already.
             return;
         }
         let others_start = self.members.iter().any(Member::is_starting);

@@ -29,8 +29,6 @@ pub struct Member {
     pub state: State,
     pub started: Instant,
     pub ready_since: Option<Instant>,
-    /// All scripts that were to be loaded before it was ready were loaded.
-    pub loaded: bool,
     /// Why it is to be replaced, or to end.
     pub leaving: Option<Reason>,
     /// Its successor is being started.
@@ -50,7 +48,6 @@ impl Member {
             state: State::Starting,
             started: now,
             ready_since: None,
-            loaded: false,
             leaving: None,
             replaced: false,
             reason: None,
@@ -58,9 +55,8 @@ impl Member {
         }
     }
 
-    pub fn become_ready(&mut self, loaded: bool, now: Instant) {
+    pub fn become_ready(&mut self, now: Instant) {
         self.state = State::Waiting;
-        self.loaded = loaded;
         self.ready_since = Some(now);
         self.deadline = None;
     }
@@ -93,9 +89,5 @@ impl Member {
     /// Whether it is to be replaced and nothing has been done about it.
     pub fn waits_for_renewal(&self) -> bool {
         self.state == State::Ready && !self.replaced && self.leaving.is_some()
-    }
-
-    pub fn serves_loaded(&self) -> bool {
-        self.state == State::Ready && self.loaded
     }
 }

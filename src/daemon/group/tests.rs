@@ -54,8 +54,8 @@ impl Story {
         }
     }
 
-    fn ready(&mut self, process: ProcessId, loaded: bool) {
-        self.on(Event::Ready { process, loaded });
+    fn ready(&mut self, process: ProcessId, able: bool) {
+        self.on(Event::Ready { process, able });
     }
 
     fn exits(&mut self, process: ProcessId, exit: Exit) {
@@ -335,9 +335,22 @@ fn a_replacement_that_cannot_load_does_not_serve_beside_one_that_has() {
     assert!(story.stops(3, Reason::ScriptReload) && !story.did(Action::Serve(3)));
     story.exits(3, Exit::Status(0));
     assert_eq!(story.said(), [(Level::Error, 333)]);
+}
+
+#[test]
+fn a_generation_that_cannot_load_leaves_it_to_the_older_one() {
     let mut story = Story::begun(1);
     story.ready(1, false);
-    assert!(story.did(Action::Serve(1)), "where none has loaded it, errors are the answer");
+    assert!(story.stops(1, Reason::ScriptReload) && !story.did(Action::Supersede));
+    story.exits(1, Exit::Status(0));
+    assert_eq!(story.said(), [(Level::Error, 333)]);
+    story.after(Duration::from_secs(1));
+    story.ready(2, false);
+    story.exits(2, Exit::Status(0));
+    assert_eq!(story.said(), [(Level::Info, 333)], "the same reason is said once");
+    story.after(Duration::from_secs(2));
+    story.ready(3, true);
+    assert!(story.did(Action::Serve(3)) && story.did(Action::Supersede) && story.did(Action::Recovered));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::time::Instant;
 
 use super::demand::Demand;
@@ -12,20 +13,27 @@ use super::plan::{GroupPlan, Start};
 use super::template::Template;
 use super::watch::Watch;
 use crate::daemon::activity::Activity;
-use crate::daemon::control::{self, ControlSupervisor, Order, Report};
+use crate::daemon::control::{self, ControlSupervisor, Loads, Order, Report};
 use crate::daemon::group::{Action, Event, Group, ProcessId};
+use crate::daemon::launch::Launch;
 use crate::daemon::listener::Listener;
 use crate::daemon::os::{self, Exit};
 use crate::daemon::output::Output;
 use crate::daemon::spawn::Spawned;
 use crate::daemon::status::State;
 use crate::log::{Journal, Message};
+use crate::wsgi::preload::Preload;
 
 /// Reports heard of one process before the others have their turn.
 const REPORTS_AT_ONCE: usize = 16;
 
+/// Scripts beyond the configured ones that a group remembers; of some their clients choose the interpreters.
+const MOST_LEARNED: usize = 64;
+
 pub(super) struct Unit {
     pub plan: GroupPlan,
+    /// Scripts that its processes have come across, for their successors.
+    pub learned: Vec<Preload>,
     pub group: Group,
     pub demand: Demand,
     /// When to look at the demand again.
@@ -67,6 +75,20 @@ impl Unit {
     pub fn sleeps(&self) -> bool {
         self.demand.is_asleep() && !self.group.is_superseded()
     }
+
+    fn learn(&mut self, script: String, application_group: String) {
+        let known = |other: &&Preload| other.script == script && other.application_group == application_group;
+        let scripts = self.plan.preload.iter().chain(&self.learned);
+        if self.learned.len() < MOST_LEARNED && scripts.filter(known).count() == 0 {
+            self.learned.push(Preload { script, application_group, callable: None });
+        }
+    }
+
+    /// What another process of it is told. A script that is there no more is nobody's.
+    pub fn launch(&mut self, start: &Start, generation: u64, slot: usize) -> Launch {
+        self.learned.retain(|preload| Path::new(&preload.script).exists());
+        start.launch(&self.plan, &self.learned, generation, slot)
+    }
 }
 
 pub struct Crew<'a> {
@@ -86,6 +108,7 @@ impl<'a> Crew<'a> {
             demand: Demand::new(&plan.group),
             look: Some(Instant::now()),
             plan,
+            learned: Vec::new(),
         };
         let units = groups.into_iter().map(unit).collect();
         let (processes, templates, remains) = (Vec::new(), Vec::new(), Vec::new());
@@ -249,6 +272,14 @@ impl<'a> Crew<'a> {
                     }
                 }
                 Ok(Some((Report::AskScoreboard, Some(to)))) => self.show_scoreboard(to.as_fd()),
+                Ok(Some((Report::Loaded { script, application_group, loaded }, _))) => {
+                    self.status_of(index).set_loaded(self.processes[index].slot, loaded);
+                    self.units[unit].learn(script, application_group);
+                }
+                Ok(Some((Report::Ready(loads), _))) => {
+                    let able = self.is_able(index, loads);
+                    self.tell(unit, Event::Ready { process: id, able });
+                }
                 Ok(Some((Report::Born(pid), _))) => self.born(unit, id, pid),
                 Ok(Some((report, _))) => self.tell(unit, event(id, report)),
                 Ok(None) => return,
@@ -263,6 +294,15 @@ impl<'a> Crew<'a> {
                 }
             }
         }
+    }
+
+    /// Whether the process can do what those that serve now can, in whatever generation. Where none does, errors
+    /// are the answer, if that is all there is.
+    fn is_able(&self, index: usize, loads: Loads) -> bool {
+        let status = self.status_of(index);
+        status.set_loaded(self.processes[index].slot, loads.loaded);
+        let no_worse = |most: u32| (loads.failed == 0 || loads.loaded >= most) && loads.forgotten == 0;
+        status.most_loaded().is_none_or(no_worse)
     }
 
     pub(super) fn show_scoreboard(&self, to: BorrowedFd<'_>) {
@@ -313,12 +353,12 @@ impl<'a> Crew<'a> {
     }
 
     pub(super) fn start(&mut self, unit: usize, id: ProcessId) -> Option<Event> {
-        let plan = &self.units[unit].plan;
-        let (listener, status) = (&plan.listener, &plan.listener.status);
-        let Some(slot) = status.claim_slot(self.generation) else {
+        let Some(slot) = self.units[unit].plan.listener.status.claim_slot(self.generation) else {
             return Some(no_slot(id));
         };
-        let launch = self.start.launch(plan, self.generation, slot);
+        let launch = self.units[unit].launch(&self.start, self.generation, slot);
+        let plan = &self.units[unit].plan;
+        let (listener, status) = (&plan.listener, &plan.listener.status);
         match self.start.launcher.spawn(&plan.group, listener.socket.as_fd(), status.fd(), &launch) {
             Err(reason) => {
                 status.release_slot(slot);
@@ -389,8 +429,11 @@ pub(super) fn no_slot(process: ProcessId) -> Event {
 
 fn event(process: ProcessId, report: Report) -> Event {
     match report {
-        Report::Heard | Report::Born(_) | Report::AskScoreboard => Event::Tick,
-        Report::Ready { loaded } => Event::Ready { process, loaded },
+        Report::Heard
+        | Report::Born(_)
+        | Report::AskScoreboard
+        | Report::Ready(_)
+        | Report::Loaded { .. } => Event::Tick,
         Report::Reload { path, modified } => Event::Reload { path, modified },
         Report::ReloadRequired { path } => Event::ReloadRequired(process, path),
         Report::Failed { code, text } => Event::Failed(process, Message::new(code, text)),

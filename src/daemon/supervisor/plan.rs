@@ -80,7 +80,8 @@ pub fn longest_shutdown(group: &ProcessGroup) -> Duration {
 }
 
 impl Start {
-    pub fn launch(&self, plan: &GroupPlan, generation: u64, slot: usize) -> Launch {
+    /// `learned` is what processes of the group have loaded besides the configured scripts.
+    pub fn launch(&self, plan: &GroupPlan, learned: &[Preload], generation: u64, slot: usize) -> Launch {
         let group = &plan.group;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Launch {
@@ -106,6 +107,7 @@ impl Start {
             eviction: group.limits.eviction.is_some(),
             template: false,
             preload: plan.preload.clone(),
+            learned: learned.to_vec(),
         }
     }
 }

@@ -37,7 +37,7 @@ if mode == "fail":
     control.send(b"F" + struct.pack("<II", 401, len(text)) + text)
     sys.exit(78)
 print("started", flush=True)
-control.send(b"R" + (b"\0" if mode == "unloaded" else b"\1"))
+control.send(b"R" + struct.pack("<III", mode != "unloaded", mode == "unloaded", 0))
 serving = False
 while True:
     ready = select.select([control] + [listener] * serving, [], [])[0]

@@ -44,8 +44,8 @@ impl Crew<'_> {
     }
 
     fn start_template(&mut self, unit: usize, edition: u32, id: ProcessId) -> Option<Event> {
+        let mut launch = self.units[unit].launch(&self.start, self.generation, 0);
         let plan = &self.units[unit].plan;
-        let mut launch = self.start.launch(plan, self.generation, 0);
         launch.template = true;
         launch.display_name.push_str(" template");
         let (listener, status) = (&plan.listener, &plan.listener.status);
@@ -70,11 +70,11 @@ impl Crew<'_> {
 
     fn fork_from(&mut self, index: usize, id: ProcessId) -> Option<Event> {
         let unit = self.templates[index].unit;
-        let plan = &self.units[unit].plan;
-        let Some(slot) = plan.listener.status.claim_slot(self.generation) else {
+        let Some(slot) = self.units[unit].plan.listener.status.claim_slot(self.generation) else {
             return Some(super::crew::no_slot(id));
         };
-        let launch = self.start.launch(plan, self.generation, slot);
+        let launch = self.units[unit].launch(&self.start, self.generation, slot);
+        let plan = &self.units[unit].plan;
         let gone = || Err(std::io::ErrorKind::BrokenPipe.into());
         let template = self.templates[index].control.as_ref();
         match template.map_or_else(gone, |control| spawn::fork_from(control, &launch)) {
@@ -114,7 +114,9 @@ impl Crew<'_> {
             let template = &mut self.templates[index];
             let Some(control) = &template.control else { continue };
             match control.receive(self.units[template.unit].plan.group.server_metrics) {
-                Ok(Some((Report::Ready { loaded }, _))) => self.template_is_ready(index, loaded),
+                Ok(Some((Report::Ready(loads), _))) => {
+                    self.template_is_ready(index, loads.failed + loads.forgotten == 0)
+                }
                 Ok(Some((Report::Failed { code, text }, _))) => {
                     template.failure = Some(Message::new(code, text));
                 }

@@ -1,0 +1,48 @@
+//! What a process has loaded: what its launch named, and what it has come across since.
+//!
+//! Runs in daemons, used by `daemon::serve`. The supervisor hears of it, so that a successor loads the same
+//! before it serves, and one that cannot does not take the place of one that has.
+
+use super::control::{Loads, Report};
+use crate::python::Attached;
+use crate::wsgi::interpreters::Interpreters;
+use crate::wsgi::preload::{self, Preload};
+use parking_lot::Mutex;
+use std::collections::HashSet;
+
+#[derive(Default)]
+pub struct Loaded {
+    configured: Mutex<Vec<Preload>>,
+    /// Scripts and their application groups.
+    done: Mutex<HashSet<(String, String)>>,
+}
+
+impl Loaded {
+    /// Loads what the launch names, as far as it can be.
+    pub fn load(
+        &self,
+        py: Attached<'_>,
+        interpreters: &Interpreters,
+        configured: &[Preload],
+        learned: &[Preload],
+    ) -> Loads {
+        *self.configured.lock() = configured.to_vec();
+        let count = |scripts| preload::load_all(py, interpreters, scripts) as u32;
+        let loaded = count(configured);
+        let forgotten = learned.len() as u32 - count(learned);
+        Loads { loaded, failed: configured.len() as u32 - loaded, forgotten }
+    }
+
+    /// What to report of a script that has just been loaded; None if it was before.
+    pub fn note(&self, script: &[u8], application_group: &str) -> Option<Report> {
+        let script = String::from_utf8(script.to_vec()).ok()?;
+        let mut done = self.done.lock();
+        if !done.insert((script.clone(), application_group.to_string())) {
+            return None;
+        }
+        let has =
+            |preload: &&Preload| done.contains(&(preload.script.clone(), preload.application_group.clone()));
+        let loaded = self.configured.lock().iter().filter(has).count() as u32;
+        Some(Report::Loaded { script, application_group: application_group.to_string(), loaded })
+    }
+}
