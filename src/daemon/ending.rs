@@ -3,7 +3,6 @@
 //!
 //! Runs in daemons, called by `daemon::serve`.
 
-use super::launch::{Launch, time};
 use super::main_thread::SMALL_STACK;
 use super::os;
 use crate::log::{Level, Message};
@@ -11,34 +10,37 @@ use crate::wsgi::log_stream::write_message;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// That the end has begun; it ends the process itself where that takes too long.
 pub struct Ending {
     attached: Arc<AtomicBool>,
+    finished: Arc<AtomicBool>,
 }
 
 /// How long a process in which something is stuck tries to get hold of Python for an orderly end.
 const GIL_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Ending {
-    /// `stuck` says that threads are left which may never let anybody in.
-    pub fn begin(launch: &Launch, stuck: bool) -> Ending {
-        let attached = Arc::new(AtomicBool::new(false));
-        let ending = Ending { attached: Arc::clone(&attached) };
-        let patience = time(launch.shutdown_timeout_ms);
+    /// `stuck` says that threads are left which may never let anybody in. Without `patience` there is no bound here.
+    pub fn begin(patience: Option<Duration>, stuck: bool) -> Ending {
+        let (attached, finished): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
+        let ending = Ending { attached: Arc::clone(&attached), finished: Arc::clone(&finished) };
+        let begun = Instant::now();
         let watch = move || {
             if stuck {
-                thread::sleep(GIL_PATIENCE);
+                thread::sleep(GIL_PATIENCE.min(patience.unwrap_or(GIL_PATIENCE)));
                 if !attached.load(Ordering::SeqCst) {
                     os::exit_now(0);
                 }
             }
             let Some(patience) = patience else { return };
-            thread::sleep(patience);
-            let text = "the threads and exit functions of the application did not end within shutdown-timeout; the \
-                        process ends without them";
-            write_message(Level::Warning, &Message::new(388, text));
+            thread::sleep(patience.saturating_sub(begun.elapsed()));
+            if !finished.load(Ordering::SeqCst) {
+                let text = "the threads and exit functions of the application did not end within shutdown-timeout; \
+                            the process ends without them";
+                write_message(Level::Warning, &Message::new(388, text));
+            }
             os::exit_now(0)
         };
         // The supervisor's patience is a bound too.
@@ -49,5 +51,10 @@ impl Ending {
     /// The main thread has got hold of Python.
     pub fn got_attached(&self) {
         self.attached.store(true, Ordering::SeqCst);
+    }
+
+    /// Only requests are left now.
+    pub fn finished(&self) {
+        self.finished.store(true, Ordering::SeqCst);
     }
 }

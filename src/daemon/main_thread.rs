@@ -35,6 +35,30 @@ pub const SMALL_STACK: usize = 256 * 1024;
 /// How long the end waits for stacks that have to wait for a GIL.
 const STACKS_PATIENCE: Duration = Duration::from_millis(500);
 
+/// Why the process ends.
+pub struct End {
+    pub reason: Reason,
+    /// Requests still run, and it ends at this moment, whatever they do.
+    pub latest: Option<Instant>,
+}
+
+/// The ends of shutdown-timeout.
+#[derive(Clone, Copy)]
+struct Bound {
+    /// From here on the applications are told, and their exit functions run, beside the requests that are left.
+    of_requests: Instant,
+    of_all: Instant,
+}
+
+impl Bound {
+    /// `finish` says that there is something to do after the requests: a fifth of the time is kept for that.
+    fn new(patience: Duration, finish: bool) -> Bound {
+        let now = Instant::now();
+        let of_requests = if finish { patience * 4 / 5 } else { patience };
+        Bound { of_requests: now + of_requests, of_all: now + patience }
+    }
+}
+
 /// What the main thread has in view while the workers work; it holds no GIL.
 pub struct MainThread<'a> {
     workers: &'a Arc<Workers>,
@@ -46,7 +70,7 @@ pub struct MainThread<'a> {
     /// Why the process ends, once it does.
     reason: Option<Reason>,
     /// An order to stop bounds the end: what still runs then ends with the process.
-    deadline: Option<Instant>,
+    bound: Option<Bound>,
     /// Threads that write stacks.
     showing: Vec<thread::JoinHandle<()>>,
 }
@@ -67,28 +91,24 @@ impl<'a> MainThread<'a> {
             publisher,
             supervised: true,
             reason: None,
-            deadline: None,
+            bound: None,
             showing: Vec::new(),
         }
     }
 
-    /// Does as it is ordered, until after an order to end every thread has ended.
-    pub fn wait_for_end(mut self) -> Reason {
-        while !self.workers.have_ended() {
-            let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                // Threads that still run Python must not meet its finalization.
-                os::exit_now(0);
-            }
+    /// Does as it is ordered, until after an order to end every thread has ended, or those that have not will end
+    /// with the process.
+    pub fn wait_for_end(mut self) -> End {
+        let mut latest = None;
+        while !self.workers.have_ended() && latest.is_none() {
+            let left = self.bound.map(|bound| bound.of_requests.saturating_duration_since(Instant::now()));
+            latest = self.bound.filter(|_| left == Some(Duration::ZERO)).map(|bound| bound.of_all);
             // Only for want of memory can it fail, and then the next one may not.
             let _ = self.turn(left);
         }
         self.let_stacks_be_shown();
-        self.reason.unwrap_or(if self.workers.runs_once() {
-            Reason::MaximumRequests
-        } else {
-            Reason::Shutdown
-        })
+        let by_itself = if self.workers.runs_once() { Reason::MaximumRequests } else { Reason::Shutdown };
+        End { reason: self.reason.unwrap_or(by_itself), latest }
     }
 
     fn turn(&mut self, patience: Option<Duration>) -> io::Result<()> {
@@ -170,8 +190,9 @@ impl<'a> MainThread<'a> {
         self.reason.get_or_insert(reason);
         self.workers.drain();
         // Without a shutdown-timeout the supervisor's own patience is the bound.
-        let latest = time(self.launch.shutdown_timeout_ms).map(|patience| Instant::now() + patience);
-        self.deadline = self.deadline.or(latest);
+        let bound =
+            time(self.launch.shutdown_timeout_ms).map(|patience| Bound::new(patience, self.launch.finish));
+        self.bound = self.bound.or(bound);
     }
 
     /// Python's own signal handler writes them, which works whoever holds the GIL. Not every interpreter has one.

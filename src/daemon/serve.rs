@@ -31,7 +31,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `serve()` of the extension module: returns only when the process could not start.
 pub fn main(py: Attached<'_>) -> crate::python::object::Result {
@@ -80,11 +80,12 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         Ok((workers, loads, threads))
     });
     let (workers, loads, threads) = started.inspect_err(|message| failed(&control, message))?;
-    let (reason, ending) = py.detached(|| {
+    let (end, ending) = py.detached(|| {
         control.send(&Report::Ready(loads)).map_err(system)?;
-        let reason = MainThread::new(&workers, &launch, &control, &signals).wait_for_end();
-        let stuck = workers.roster.abandoned() > 0 || reason == Reason::DeadlockTimeout;
-        let ending = Ending::begin(&launch, stuck);
+        let end = MainThread::new(&workers, &launch, &control, &signals).wait_for_end();
+        let left = end.latest.map(|latest| latest.saturating_duration_since(Instant::now()));
+        let stuck = workers.roster.abandoned() > 0 || end.reason == Reason::DeadlockTimeout || left.is_some();
+        let ending = Ending::begin(left.or(time(launch.shutdown_timeout_ms)), stuck);
         if !stuck {
             for thread in threads {
                 // A thread that panicked has reported it.
@@ -94,10 +95,14 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         if !launch.finish {
             os::exit_now(0);
         }
-        Ok((reason, ending))
+        Ok((end, ending))
     })?;
     ending.got_attached();
-    workers.interpreters.finish(py, reason.name());
+    workers.interpreters.finish(py, end.reason.name());
+    ending.finished();
+    if let Some(latest) = end.latest {
+        py.detached(|| workers.let_requests_end(latest));
+    }
     os::exit_now(0)
 }
 

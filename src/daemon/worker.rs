@@ -25,7 +25,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 const LISTENER: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
@@ -141,6 +141,13 @@ impl Workers {
     pub fn have_ended(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
             && self.ended.load(Ordering::SeqCst) + self.roster.abandoned() >= self.threads
+    }
+
+    /// Waits for the last requests of a process that does nothing else any more.
+    pub fn let_requests_end(&self, latest: Instant) {
+        while !self.have_ended() && Instant::now() < latest {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// After a thread has ended, or a request has come while it was about to.

@@ -111,6 +111,10 @@ def test_a_request_that_goes_on_for_too_long_is_cut(limited, options: str, numbe
         status, seconds = end_of(long, asked)
     assert status == 502
     assert bound - 0.05 < seconds < bound + 1
+    reasons = {signal.SIGTERM: "shutdown_signal", signal.SIGUSR1: "graceful_signal"}
+    if "eviction-timeout=1" in options:
+        reasons[signal.SIGUSR1] = "eviction_signal"
+    assert told(server) == [f"{reasons[number]} {old}", f"atexit {old}"], "its end is orderly nevertheless"
     wait_for(lambda: old not in pids(server), "the process has gone")
     assert pid(server) != old
 
