@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::alias::Alias;
 use crate::config::global::{GlobalConfig, GroupKind, GroupUse, Note, Server};
+use crate::config::group_name::GroupName;
 use crate::config::plan::{self, Loading};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::log::{Level, Message};
@@ -46,6 +47,7 @@ pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -
     }
     for import in &global.imports {
         check.script("WSGIImportScript", &import.script, &import.origin);
+        check.outside(&import.script, &import.process_group, &import.origin);
     }
     check.embedded_python();
     // Virtual hosts repeat what they inherit.
@@ -181,9 +183,23 @@ impl Check<'_> {
         }
     }
 
+    fn outside(&mut self, script: &str, group: &str, origin: &Origin) {
+        let group = self.global.groups.find(group).map(|(_, group)| group);
+        if let Some(group) = group.filter(|group| group.seen_from_inside(Path::new(script)).is_none()) {
+            let text = format!(
+                "{script} at {origin} is not below the chroot= of process group {} at {}, so it is not loaded, and \
+                 requests for it get 403: move it there, and name it as httpd sees it",
+                group.name, group.origin
+            );
+            self.warn(126, text);
+        }
+    }
+
     fn alias(&mut self, alias: &Alias) {
         if alias.fixed_script().is_some() {
             self.script("WSGIScriptAlias", &alias.target, &alias.origin);
+            let group = alias.options.process_group.as_ref().and_then(GroupName::fixed);
+            self.outside(&alias.target, group.unwrap_or_default(), &alias.origin);
         } else if alias.is_directory()
             && !alias.target.contains(['$', '&'])
             && !self.files.is_dir(Path::new(&alias.target))

@@ -9,7 +9,9 @@ struct Invented;
 
 impl Files for Invented {
     fn exists(&self, path: &Path) -> bool {
-        self.is_dir(path) || self.is_executable(path) || path == Path::new("/srv/a.py")
+        self.is_dir(path)
+            || self.is_executable(path)
+            || ["/srv/a.py", "/jail/srv/a.py"].iter().any(|known| path == Path::new(known))
     }
     fn is_dir(&self, path: &Path) -> bool {
         ["/", "/srv", "/srv/", "/venv", "/run", "/jail/srv"].iter().any(|known| path == Path::new(known))
@@ -43,6 +45,7 @@ fn finding(lines: &[&str]) -> (u16, String) {
 }
 
 const GOOD: &str = "WSGIScriptAlias / /srv/a.py process-group=blog";
+const JAILED: &str = "WSGIScriptAlias / /jail/srv/a.py process-group=blog";
 
 #[test]
 fn nothing_to_say_about_a_good_configuration() {
@@ -54,7 +57,7 @@ fn nothing_to_say_about_a_good_configuration() {
         "WSGISocketPrefix /run/wsgi",
     ];
     assert_eq!(findings(&good), []);
-    assert_eq!(findings(&["WSGIDaemonProcess blog chroot=/jail home=/srv python-home=/venv", GOOD]), []);
+    assert_eq!(findings(&["WSGIDaemonProcess blog chroot=/jail home=/srv python-home=/venv", JAILED]), []);
     assert_eq!(findings(&["WSGIDaemonProcess blog", "WSGIProcessGroup %{ENV:X}"]), []);
 }
 
@@ -77,7 +80,9 @@ fn pythons_and_directories_of_groups() {
     assert_eq!(of("python=/srv/a.py").0, 110);
     assert_eq!(of("home=/nowhere").0, 111);
     assert_eq!(of("python-path=/srv:/nowhere").0, 112);
-    assert_eq!(of("chroot=/jail home=/run").0, 111);
+    assert_eq!(finding(&["WSGIDaemonProcess blog chroot=/jail home=/run", JAILED]).0, 111);
+    let (code, text) = of("chroot=/jail");
+    assert_eq!((code, text.contains("/srv/a.py at site.conf:2 is not below")), (126, true), "{text}");
     let (code, text) = of("env-file=/srv/a.py env-file=/nowhere/secrets");
     assert_eq!(
         (code, text.contains("site.conf:1: there is no file /nowhere/secrets")),

@@ -193,6 +193,14 @@ impl ProcessGroup {
         }
     }
 
+    /// Where a script of httpd's is for the daemon; None if that is outside of `chroot=`.
+    pub fn seen_from_inside(&self, path: &Path) -> Option<PathBuf> {
+        match &self.chroot {
+            Some(root) => path.strip_prefix(root).ok().map(|below| Path::new("/").join(below)),
+            None => Some(path.to_path_buf()),
+        }
+    }
+
     /// Whether requests of the virtual host `server_name` may be served by this group: a group
     /// that was defined in a virtual host belongs to the hosts of the same name.
     pub fn open_to(&self, server_name: &str) -> bool {
@@ -217,6 +225,8 @@ mod tests {
         assert_eq!(group.interpreters(), vec![PathBuf::from("/usr/bin/python3.13")]);
         group.chroot = Some("/jail".into());
         assert_eq!(group.seen_from_outside(Path::new("/venv")), PathBuf::from("/jail/venv"));
+        assert_eq!(group.seen_from_inside(Path::new("/jail/srv/a.py")), Some("/srv/a.py".into()));
+        assert_eq!(group.seen_from_inside(Path::new("/jailed/a.py")), None);
         assert!(group.open_to("any.example"));
         group.server_name = Some("Blog.example".to_string());
         assert!(group.open_to("blog.example") && !group.open_to("shop.example"));

@@ -28,6 +28,7 @@ pub mod group;
 pub mod interpreter;
 pub mod listener;
 pub mod output;
+pub mod owner;
 pub mod privileges;
 pub mod spawn;
 pub mod status;

@@ -7,16 +7,19 @@
 use crate::apache::Request;
 use crate::apache::log;
 use crate::apache::module::Flow;
+use crate::config::process_group::ProcessGroup;
 use crate::config::settings::Settings;
 use crate::daemon::client::Client;
+use crate::daemon::owner;
 use crate::embedded::Embedded;
 use crate::exchange::{self, Facts};
-use crate::hooks::{owner, translate};
+use crate::hooks::translate;
 use crate::log::{Level, Message};
 use crate::process::{CHILD, Child};
 use crate::request::{BodyLength, Request as WsgiRequest};
 use crate::target::{self, Target};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 pub fn handler(request: &Request<'_>) -> Flow {
     if !is_ours(request.handler()) {
@@ -66,18 +69,20 @@ fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> 
     let settings = merged.as_ref().unwrap_or(base);
 
     let target = find_target(request, child, settings)?;
-    let runner = match target.group {
+    let (runner, script) = match target.group {
         Some(group) => {
             let defined = &child.configuration.global.groups.groups()[group];
-            owner::check(Path::new(&target.script), defined).map_err(|why| Refusal::new(403, why))?;
-            Runner::Daemon(child.clients[group].as_ref().ok_or_else(|| no_threads(&target))?)
+            let script = Path::new(&target.script);
+            owner::check(script, defined).map_err(|why| Refusal::new(403, why))?;
+            let script = defined.seen_from_inside(script).ok_or_else(|| outside(&target, defined))?;
+            (Runner::Daemon(child.clients[group].as_ref().ok_or_else(|| no_threads(&target))?), script)
         }
-        None => Runner::Here(&child.embedded),
+        None => (Runner::Here(&child.embedded), PathBuf::from(&target.script)),
     };
     let length = body_length(request, settings)?;
     let environ = exchange::environ(request, child, settings, &target);
     let wsgi = WsgiRequest {
-        script: target.script.as_bytes(),
+        script: script.as_os_str().as_bytes(),
         application_group: target.application_group.as_bytes(),
         callable: target.callable.as_bytes(),
         modified: settings.script_reloading().then(|| request.file_modified()),
@@ -156,6 +161,15 @@ fn no_threads(target: &Target) -> Refusal {
         target.process_group
     );
     Refusal::new(500, Message::new(215, text))
+}
+
+fn outside(target: &Target, group: &ProcessGroup) -> Refusal {
+    let text = format!(
+        "the script '{}' is not below the chroot= of process group '{}' (WSGIDaemonProcess at {}): move it there, \
+         and name it as httpd sees it",
+        target.script, group.name, group.origin
+    );
+    Refusal::new(403, Message::new(216, text))
 }
 
 /// httpd has logged what is wrong with the framing, but not what our directives could change.

@@ -250,10 +250,12 @@ fn preload(configuration: &Configuration, group: &ProcessGroup) -> Vec<Preload> 
     let loadings = configuration.loadings.iter().filter(|loading| loading.process_group == group.name);
     let loadings = loadings.filter(executed);
     loadings
-        .map(|loading| Preload {
-            script: loading.script.clone(),
-            application_group: loading.application_group.clone(),
-            callable: loading.callable.clone(),
+        .filter_map(|loading| {
+            Some(Preload {
+                script: group.seen_from_inside(Path::new(&loading.script))?.to_string_lossy().into_owned(),
+                application_group: loading.application_group.clone(),
+                callable: loading.callable.clone(),
+            })
         })
         .collect()
 }

@@ -2,5 +2,4 @@
 
 pub mod handler;
 pub mod lifecycle;
-mod owner;
 pub mod translate;

@@ -281,10 +281,16 @@ def test_chroot(serve_once):
         f"WSGIDaemonProcess jailed chroot=@ROOT@/jail python={python} home=/srv/site user=daemon "
         # Without /proc a Python that looks for its library beside itself has to be told where that is.
         f"env=OUTSIDE=@ROOT@/outside env=LD_LIBRARY_PATH={python.parent.parent}/lib\n"
-        "WSGIScriptAlias / @APPS@/privileges.wsgi process-group=jailed\n"
+        "WSGIScriptAlias /outside @APPS@/privileges.wsgi process-group=jailed\n"
+        "WSGIScriptAlias / @ROOT@/jail@APPS@/privileges.wsgi process-group=jailed\n"
     )
     (server.root / "outside").write_text("not in the jail\n")
     server.start()
+    refused = server.get("/outside")
+    assert refused.status_code == 403 and "privileges.wsgi' is not below the chroot=" in server.wait_for_log("WSGI216")
+    assert "privileges.wsgi at " in server.wait_for_log("wsgi:warn.*WSGI126")
+    assert server.wait_for_log("is ready in"), "the other script is loaded in advance"
+    assert "WSGI401" not in server.error_log()
     found = seen(server, "/files")
     assert found["root"] == found["above"] == sorted(path.name for path in jail.iterdir())
     assert found == {

@@ -19,9 +19,10 @@ use crate::daemon::launch::Launch;
 use crate::daemon::listener::Listener;
 use crate::daemon::os::{self, Exit};
 use crate::daemon::output::Output;
+use crate::daemon::owner;
 use crate::daemon::spawn::Spawned;
 use crate::daemon::status::State;
-use crate::log::{Journal, Message};
+use crate::log::{Journal, Level, Message};
 use crate::wsgi::preload::Preload;
 
 /// Reports heard of one process before the others have their turn.
@@ -82,12 +83,6 @@ impl Unit {
         if self.learned.len() < MOST_LEARNED && scripts.filter(known).count() == 0 {
             self.learned.push(Preload { script, application_group, callable: None });
         }
-    }
-
-    /// What another process of it is told. A script that is there no more is nobody's.
-    pub fn launch(&mut self, start: &Start, generation: u64, slot: usize) -> Launch {
-        self.learned.retain(|preload| Path::new(&preload.script).exists());
-        start.launch(&self.plan, &self.learned, generation, slot)
     }
 }
 
@@ -352,13 +347,47 @@ impl<'a> Crew<'a> {
         None
     }
 
-    pub(super) fn start(&mut self, unit: usize, id: ProcessId) -> Option<Event> {
-        let Some(slot) = self.units[unit].plan.listener.status.claim_slot(self.generation) else {
-            return Some(no_slot(id));
+    /// What the next process of a group is told, but for its slot. Scripts that may not run there are left out;
+    /// without its service script a process is not needed.
+    pub(super) fn launch(&mut self, unit: usize) -> Result<Launch, Message> {
+        let Unit { plan, learned, .. } = &mut self.units[unit];
+        let group = &plan.group;
+        let outside = |script: &Preload| group.seen_from_outside(Path::new(&script.script));
+        // One that is there no more is nobody's.
+        learned.retain(|script| outside(script).exists());
+        let mut launch = self.start.launch(plan, learned, self.generation);
+        let mut refused = Vec::new();
+        let mut may_run = |script: &Preload| match owner::check(&outside(script), group) {
+            Ok(()) => true,
+            Err(message) => {
+                refused.push(message);
+                false
+            }
         };
-        let launch = self.units[unit].launch(&self.start, self.generation, slot);
+        launch.preload.retain(&mut may_run);
+        launch.learned.retain(&mut may_run);
+        if group.threads == 0
+            && let Some(message) = refused.pop()
+        {
+            return Err(message);
+        }
+        for message in refused {
+            self.journal.record(Some(plan.index), Level::Warning, &message);
+        }
+        Ok(launch)
+    }
+
+    pub(super) fn start(&mut self, unit: usize, id: ProcessId) -> Option<Event> {
+        let mut launch = match self.launch(unit) {
+            Ok(launch) => launch,
+            Err(reason) => return Some(Event::NotStarted(id, reason)),
+        };
         let plan = &self.units[unit].plan;
         let (listener, status) = (&plan.listener, &plan.listener.status);
+        let Some(slot) = status.claim_slot(self.generation) else {
+            return Some(no_slot(id));
+        };
+        launch.slot = slot as u32;
         match self.start.launcher.spawn(&plan.group, listener.socket.as_fd(), status.fd(), &launch) {
             Err(reason) => {
                 status.release_slot(slot);

@@ -81,12 +81,13 @@ pub fn longest_shutdown(group: &ProcessGroup) -> Duration {
 
 impl Start {
     /// `learned` is what processes of the group have loaded besides the configured scripts.
-    pub fn launch(&self, plan: &GroupPlan, learned: &[Preload], generation: u64, slot: usize) -> Launch {
+    /// Its slot is still to be claimed.
+    pub fn launch(&self, plan: &GroupPlan, learned: &[Preload], generation: u64) -> Launch {
         let group = &plan.group;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Launch {
             group: group.name.clone(),
-            slot: slot as u32,
+            slot: 0,
             generation,
             processes: group.maximum_processes,
             threads: group.threads,

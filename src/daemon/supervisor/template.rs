@@ -44,7 +44,10 @@ impl Crew<'_> {
     }
 
     fn start_template(&mut self, unit: usize, edition: u32, id: ProcessId) -> Option<Event> {
-        let mut launch = self.units[unit].launch(&self.start, self.generation, 0);
+        let mut launch = match self.launch(unit) {
+            Ok(launch) => launch,
+            Err(reason) => return Some(Event::NotStarted(id, reason)),
+        };
         let plan = &self.units[unit].plan;
         launch.template = true;
         launch.display_name.push_str(" template");
@@ -70,11 +73,15 @@ impl Crew<'_> {
 
     fn fork_from(&mut self, index: usize, id: ProcessId) -> Option<Event> {
         let unit = self.templates[index].unit;
-        let Some(slot) = self.units[unit].plan.listener.status.claim_slot(self.generation) else {
+        let mut launch = match self.launch(unit) {
+            Ok(launch) => launch,
+            Err(reason) => return Some(Event::NotStarted(id, reason)),
+        };
+        let plan = &self.units[unit].plan;
+        let Some(slot) = plan.listener.status.claim_slot(self.generation) else {
             return Some(super::crew::no_slot(id));
         };
-        let launch = self.units[unit].launch(&self.start, self.generation, slot);
-        let plan = &self.units[unit].plan;
+        launch.slot = slot as u32;
         let gone = || Err(std::io::ErrorKind::BrokenPipe.into());
         let template = self.templates[index].control.as_ref();
         match template.map_or_else(gone, |control| spawn::fork_from(control, &launch)) {

@@ -1,7 +1,8 @@
 //! `script-user=` and `script-group=`: who must own the scripts that a process group runs.
 //!
-//! Runs in httpd children, called by the handler before a request is sent to such a group, so that whoever may only
-//! write somewhere below the site cannot have code of his own run as the site's user.
+//! Runs in httpd children, called by the handler before a request is sent to such a group, and in the supervisor,
+//! before a process is told to load scripts; so that whoever may only write somewhere below the site cannot have code
+//! of his own run as the site's user.
 
 use crate::config::process_group::ProcessGroup;
 use crate::log::Message;
