@@ -339,18 +339,25 @@ def test_scripts_of_a_stranger_are_refused(serve_once):
         "WSGIDaemonProcess users python-home=@PYTHON@ script-user=@USER@\n"
         "WSGIDaemonProcess groups python-home=@PYTHON@ script-group=@USER@\n"
         "WSGIScriptAlias /users @ROOT@/site/hello.wsgi process-group=users\n"
+        "WSGIDaemonProcess service python-home=@PYTHON@ script-user=@USER@ threads=0\n"
         "WSGIScriptAlias /groups @ROOT@/site/hello.wsgi process-group=groups\n"
+        "WSGIImportScript @ROOT@/site/hello.wsgi process-group=service application-group=%{GLOBAL}\n"
     )
     site = server.root / "site"
     site.mkdir()
-    shutil.copy(server.root / "apps/hello.wsgi", site)
+    (site / "hello.wsgi").write_text((server.root / "apps/hello.wsgi").read_text() + "print('executed')\n")
     server.start()
+    for group in ("users", "groups"):
+        server.wait_for_log(f"group '{group}'.*is ready in")
+    server.wait_for_log("process group 'service'.*no process can be started.*by its script-user=")
+    assert server.error_log().count("may not run in process group") == 3, "said of each group, before any request"
 
     def statuses() -> list[int]:
         return [server.get(path).status_code for path in ("/users", "/groups")]
 
     assert statuses() == [403, 403]
     assert "script-user= (WSGIDaemonProcess at" in server.wait_for_log("WSGI220")
+    assert "executed" not in server.error_log()
     for path in (site, site / "hello.wsgi"):
         shutil.chown(path, server.fill_in("@USER@"), server.fill_in("@USER@"))
         path.chmod(0o775)
@@ -358,5 +365,6 @@ def test_scripts_of_a_stranger_are_refused(serve_once):
     for path in (site, site / "hello.wsgi"):
         path.chmod(0o755)
     assert statuses() == [200, 200]
+    wait_for(lambda: server.error_log().count("] executed") >= 3, "the service is executed", timeout=20)
     site.chmod(0o757)
     assert statuses() == [403, 403]
