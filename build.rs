@@ -202,6 +202,7 @@ const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_hook_post_config",
     "ap_hook_pre_mpm",
     "ap_hook_child_init",
+    "ap_hook_monitor",
     "ap_hook_translate_name",
     "ap_hook_handler",
     "ap_state_query",

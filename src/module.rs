@@ -85,6 +85,10 @@ impl Module for Wsgi {
         lifecycle::child_init(lifetime);
     }
 
+    fn monitor() {
+        lifecycle::monitor();
+    }
+
     fn translate_name(request: &Request<'_>) -> Flow {
         translate::translate_name(request)
     }

@@ -67,6 +67,8 @@ pub trait Module {
     /// Called at a first start and a hard restart, not at a graceful one.
     fn pre_mpm() -> Result<(), Message>;
     fn child_init(child: Lifetime);
+    /// Called in the parent every few seconds.
+    fn monitor();
     fn translate_name(request: &Request<'_>) -> Flow;
     fn handler(request: &Request<'_>) -> Flow;
 }
@@ -144,6 +146,7 @@ unsafe extern "C" fn register_hooks<M: Module>(_pool: *mut apr_pool_t) {
         api().ap_hook_check_config(Some(check_config::<M>), none, none, middle);
         api().ap_hook_post_config(Some(post_config::<M>), none, none, APR_HOOK_LAST);
         api().ap_hook_pre_mpm(Some(pre_mpm::<M>), none, none, APR_HOOK_LAST);
+        api().ap_hook_monitor(Some(monitor::<M>), none, none, middle);
         api().ap_hook_child_init(Some(child_init::<M>), none, none, middle);
         api().ap_hook_translate_name(Some(translate_name::<M>), after_alias, before_userdir, middle);
         api().ap_hook_handler(Some(handler::<M>), none, none, middle);
@@ -290,6 +293,12 @@ fn start_hook(name: &str, hook: impl FnOnce() -> Result<(), Message>) -> c_int {
             HTTP_INTERNAL_SERVER_ERROR
         }
     }
+}
+
+unsafe extern "C" fn monitor<M: Module>(_pool: *mut apr_pool_t, _server: *mut server_rec) -> c_int {
+    // The panic's message is in the log; the parent goes on.
+    let _ = catch_unwind(AssertUnwindSafe(M::monitor));
+    DECLINED
 }
 
 unsafe extern "C" fn child_init<M: Module>(pool: *mut apr_pool_t, _server: *mut server_rec) {

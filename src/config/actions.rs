@@ -124,16 +124,15 @@ fn callable(c: &mut Context<'_>, directive: &'static str, text: &str) -> GroupNa
 
 pub fn daemon_process(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
     let reader = Reader { accounts: c.accounts, resolve_path: c.resolve_path };
-    let definition = options::parse(words, c.origin.clone(), &reader)?;
+    let mut definition = options::parse(words, c.origin.clone(), &reader)?;
     let name = definition.group.name.clone();
     for option in &definition.unneeded {
         no_effect(c, &format!("process group '{name}': {option}"));
     }
-    let user = definition.requested.user.as_ref();
-    if !c.accounts.running_as_root() && user.is_some_and(|user| user.uid != c.accounts.httpd_user().uid) {
+    for option in definition.without_root(c.accounts) {
         let text = format!(
-            "process group '{name}' at {}: user= has no effect, since httpd was not started as root; the \
-             daemons run as httpd's own user: start httpd as root, or remove user=",
+            "process group '{name}' at {}: {option}= has no effect, since httpd was not started as root; the \
+             daemons run as httpd's own user: start httpd as root, or remove {option}=",
             c.origin
         );
         note(c, Level::Warning, 116, text);

@@ -162,10 +162,11 @@ fn the_whole_server_is_not_a_virtual_host() {
 
 #[test]
 fn daemon_groups_are_unique_and_remembered() {
-    let (mut site, mut global) = read(&["WSGIDaemonProcess blog threads=2 user=bob header-buffer-size=8192"]);
+    let (mut site, mut global) =
+        read(&["WSGIDaemonProcess blog threads=2 user=bob socket-user=bob header-buffer-size=8192"]);
     assert_eq!(site.server.defined, ["blog"]);
     let codes: Vec<u16> = site.notes.iter().map(|(_, message)| message.code).collect();
-    assert_eq!(codes, [114, 116]);
+    assert_eq!(codes, [114, 116, 116]);
     let error = site.read(&mut global, "WSGIDaemonProcess blog").unwrap_err();
     assert!(error.starts_with("mod_wsgi_rs: WSGI101: WSGIDaemonProcess: process group 'blog' is already"));
     assert!(error.contains("site.conf:1"), "{error}");

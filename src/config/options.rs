@@ -58,6 +58,24 @@ pub struct Definition {
     pub unneeded: Vec<&'static str>,
 }
 
+impl Definition {
+    /// Takes out what only root can do, where httpd was not started as root; the names of those options.
+    pub fn without_root(&mut self, accounts: &dyn Accounts) -> Vec<&'static str> {
+        if accounts.running_as_root() {
+            return Vec::new();
+        }
+        let own = accounts.httpd_user();
+        let RequestedIdentity { user, gid, supplementary_groups } = &self.requested;
+        let ignored = [
+            ("user", user.as_ref().is_some_and(|user| user.uid != own.uid)),
+            ("group", gid.is_some_and(|gid| gid != own.gid)),
+            ("supplementary-groups", supplementary_groups.is_some()),
+            ("socket-user", self.group.socket_user.take().is_some_and(|uid| uid != own.uid)),
+        ];
+        ignored.into_iter().filter_map(|(name, ignored)| ignored.then_some(name)).collect()
+    }
+}
+
 struct DaemonOption {
     name: &'static str,
     /// Whether it does anything; existing configurations have one that does not.
@@ -232,8 +250,11 @@ fn longer_than_zero(value: &str) -> Result<Duration, String> {
     limit(value)?.ok_or_else(|| format!("expected a time longer than zero, found '{value}'"))
 }
 
+/// As many again have a place beside them, of the next configuration.
+const MOST_PROCESSES: u32 = 256;
+
 fn count(value: &str) -> Result<Option<u32>, String> {
-    integer(value, 1, 4096).map(Some)
+    integer(value, 1, MOST_PROCESSES).map(Some)
 }
 
 fn start(d: &mut Definition, value: &str, _: &Reader<'_>) -> Result<(), String> {

@@ -30,9 +30,6 @@ pub use trouble::Trouble;
 /// How often a child that waits to be accepted looks whether the group has given up.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Each attempt ends with a connection whose process went away, which cannot go on for ever.
-const MOST_ATTEMPTS: usize = 300;
-
 /// Idle connections kept for a group by one child.
 const MOST_POOLED: usize = 256;
 
@@ -83,8 +80,9 @@ impl Client {
         let parts = [&meta[..], request.environ.0, first];
         let begun = Instant::now();
         let queue_end = self.queue_timeout.map(|limit| Instant::now() + limit);
+        let mut refused_since: Option<Instant> = None;
 
-        for _ in 0..MOST_ATTEMPTS {
+        while refused_since.is_none_or(|since| since.elapsed() < self.connect_timeout) {
             self.give_up_if_over(queue_end)?;
             let attempt = match self.pooled() {
                 Some(channel) => self.submit(channel, parts, queue_end),
@@ -100,6 +98,7 @@ impl Client {
                 Err(Failed::Unread) => {}
                 Err(Failed::Refused) => thread::sleep(TICK),
             }
+            refused_since = refused_since.or_else(|| Some(Instant::now()));
         }
         Err(Trouble::Unavailable(format!(
             "the processes of group '{}' closed every connection before they had read the request",

@@ -130,10 +130,16 @@ impl ControlSupervisor {
     /// that comes along is taken only where it may.
     pub fn receive(&self, descriptors: bool) -> io::Result<Option<(Report, Option<OwnedFd>)>> {
         let mut buffer = vec![0; LONGEST];
-        let received = if descriptors {
-            os::receive_with_fd_now(self.0.as_fd(), &mut buffer)?
-        } else {
-            os::receive_now(self.0.as_fd(), &mut buffer)?.map(|size| (size, None))
+        let mut received = || {
+            if descriptors {
+                return os::receive_with_fd_now(self.0.as_fd(), &mut buffer);
+            }
+            Ok(os::receive_now(self.0.as_fd(), &mut buffer)?.map(|size| (size, None)))
+        };
+        let received = match received() {
+            // It ended with an order unread, which is told once, before what it said itself.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => received()?,
+            other => other?,
         };
         match received {
             None => Ok(None),
@@ -505,6 +511,17 @@ mod tests {
         assert_eq!(allowed(false).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         let late = daemon.ask_scoreboard(Duration::from_millis(1)).unwrap_err();
         assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn last_words_are_heard_though_an_order_was_not() {
+        let (supervisor, daemon) = pair().unwrap();
+        supervisor.send_launch(&launch(1)).unwrap();
+        daemon.send(&Report::Failed { code: 312, text: "no such user".into() }).unwrap();
+        drop(daemon);
+        let (report, _) = supervisor.receive(false).unwrap().unwrap();
+        assert_eq!(report, Report::Failed { code: 312, text: "no such user".into() });
+        assert_eq!(supervisor.receive(false).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

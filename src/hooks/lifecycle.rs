@@ -1,7 +1,7 @@
 //! From the configuration to running processes, and on to the next configuration or the end.
 //!
 //! `check_config` and `post_config` run in the httpd parent, at every start and restart, `pre_mpm` not at graceful
-//! ones; `child_init` in each httpd child. The supervisor is forked here, and forked again if it is lost.
+//! ones, `monitor` now and then; `child_init` in each httpd child. The supervisor is forked here, and forked again if it is lost.
 
 use crate::apache::accounts::{SystemAccounts, effective_ids};
 use crate::apache::log;
@@ -170,6 +170,17 @@ fn start_supervisor(
 
 /// A supervisor sees the scoreboard only if it was there when it was forked.
 pub fn pre_mpm() -> Result<(), Message> {
+    fork_missing_supervisor()
+}
+
+/// A supervisor that was lost is forked again as soon as the system lets it.
+pub fn monitor() {
+    if let Err(message) = fork_missing_supervisor() {
+        log::server(main_server(), Level::Critical, message.to_string().as_bytes());
+    }
+}
+
+fn fork_missing_supervisor() -> Result<(), Message> {
     let mut parent = PARENT.lock();
     let Some(mut current) = parent.current.take() else { return Ok(()) };
     let waiting = current.supervisor.as_mut().filter(|supervisor| supervisor.pid == 0);
@@ -332,6 +343,7 @@ fn supervisor_lost(pid: i32) {
         let forked = fork_supervisor(&mut parent, &current.configuration, &mut supervisor, pause);
         if let Err(message) = forked {
             log::server(main_server(), Level::Critical, message.to_string().as_bytes());
+            supervisor.pid = 0;
         }
         current.supervisor = Some(supervisor);
     }
@@ -370,12 +382,13 @@ pub fn child_init(lifetime: Lifetime) {
     let mut parent = PARENT.lock();
     let pid = std::process::id();
     // With httpd -X the parent itself serves.
-    if parent.pid != pid as i32 {
+    let is_parent = parent.pid == pid as i32;
+    if !is_parent {
         httpd::end_with_parent();
         httpd::leave_ends_of_children();
     }
-    let listeners = std::mem::take(&mut parent.listeners);
-    let Some(current) = parent.current.as_ref() else { return };
+    let Parent { listeners, current, .. } = &mut *parent;
+    let Some(current) = current.as_ref() else { return };
     let configuration = Arc::clone(&current.configuration);
     let timeout = main_server().timeout();
     let clients = configuration.global.groups.groups().iter().map(|group| {
@@ -402,6 +415,9 @@ pub fn child_init(lifetime: Lifetime) {
         })
     });
     let clients = clients.collect();
+    if !is_parent {
+        drop(std::mem::take(listeners));
+    }
     let embedded = embedded_options(&configuration);
     set_python_environment(&configuration.global.python, &embedded);
     // Set once: httpd calls this once in each child.

@@ -10,6 +10,7 @@
 #include <ap_listen.h>
 #include <ap_mpm.h>
 #include <ap_regex.h>
+#include <mpm_common.h>
 #include <scoreboard.h>
 #include <unixd.h>
 #include <util_filter.h>

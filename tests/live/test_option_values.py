@@ -39,7 +39,7 @@ A_TIME = "expected a time such as 30 (seconds), 500ms, 5m, 2h or 1d"
 A_SIZE = "expected a size such as 1048576 (bytes), 512K, 64M or 1G"
 # Each option: values that it refuses, and what the message says of what it takes.
 WRONG: dict[str, tuple[list[str], str]] = {
-    **numbers("processes minimum-processes maximum-processes", 1, 4096),
+    **numbers("processes minimum-processes maximum-processes", 1, 256),
     **numbers("threads", 0, 65533),
     **numbers("listen-backlog", 1, 65535),
     **numbers("cpu-priority", -20, 19),

@@ -40,8 +40,8 @@ impl Group {
         if self.mode != Mode::Serving || self.rollout_failed(member, &reason, now) {
             return;
         }
-        if one_more {
-            // Of a roll-out that has failed already.
+        if one_more || self.wanted == 0 {
+            // Of a roll-out that has failed already, or of a group that nobody needs any more.
             return;
         }
         let others_start = self.members.iter().any(Member::is_starting);
@@ -60,7 +60,7 @@ impl Group {
     pub(super) fn crashed(&mut self, member: &Member, exit: Exit, now: Instant) {
         let (level, crash) = message::crashed(member, exit);
         self.record(level, crash.clone());
-        if self.mode != Mode::Serving || self.rollout_failed(member, &crash, now) {
+        if self.mode != Mode::Serving || self.wanted == 0 || self.rollout_failed(member, &crash, now) {
             return;
         }
         let lived = member.ready_since.map(|since| now.saturating_duration_since(since));
@@ -82,6 +82,15 @@ impl Group {
             self.actions.push(Action::Fail(reason.text.clone()));
             self.failures.reason = Some(reason);
         }
+    }
+
+    /// A group that sleeps is to be woken by the next request, which would not be sent to one that fails.
+    pub(super) fn forget_failures(&mut self) {
+        if self.failures.reason.is_some() {
+            self.actions.push(Action::Recovered);
+        }
+        self.failures = Failures::default();
+        self.not_before = None;
     }
 
     pub(super) fn recovered(&mut self) {

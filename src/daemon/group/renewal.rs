@@ -57,7 +57,7 @@ impl Group {
         self.wanted = processes;
         if processes == 0 {
             self.rollout = None;
-            self.not_before = None;
+            self.forget_failures();
             return self.retire(|_| true, Reason::Idle, now);
         }
         let ready: Vec<ProcessId> =

@@ -4,7 +4,7 @@
 //! one process of the new edition cannot be started, or cannot load what the old ones have loaded, the
 //! new edition is taken away again and the old one keeps serving. Each version of a script is tried once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::member::{Member, State};
 use super::{Group, Mode, message};
@@ -13,6 +13,9 @@ use crate::log::{Level, Message};
 
 /// Scripts whose last tried version is remembered; a group does not have that many.
 const REMEMBERED: usize = 4096;
+
+/// A roll-out that has taken longer than this makes room for a newer version.
+const LONG: Duration = Duration::from_secs(10);
 
 pub struct Rollout {
     pub edition: u32,
@@ -25,9 +28,15 @@ impl Group {
         if self.mode != Mode::Serving || self.tried.get(&path) == Some(&modified) {
             return;
         }
-        if self.rollout.is_some() {
-            self.pending = Some((path, modified));
-            return;
+        if let Some(rollout) = &self.rollout {
+            let (edition, hangs) = (rollout.edition, now.saturating_duration_since(rollout.since) > LONG);
+            if !hangs {
+                self.pending = Some((path, modified));
+                return;
+            }
+            // This may be the cure of what it waits for.
+            self.rollout = None;
+            self.retire(|member| member.edition == edition, Reason::ScriptReload, now);
         }
         self.begin_rollout(path, modified, now);
     }

@@ -235,6 +235,38 @@ fn a_roll_out_that_cannot_load_keeps_the_old_processes() {
 }
 
 #[test]
+fn a_roll_out_that_hangs_makes_room_for_the_next_version() {
+    let mut story = Story::serving(1);
+    story.reload(7);
+    story.after(Duration::from_secs(5));
+    story.reload(8);
+    assert_eq!((story.started.len(), story.actions.len()), (2, 0), "that may just take a while");
+    story.after(Duration::from_secs(6));
+    story.reload(8);
+    assert!(story.did(Action::Terminate(2)) && story.started.len() == 3);
+    story.exits(2, Exit::Signal(15));
+    assert_eq!(story.said(), []);
+    story.ready(3, true);
+    assert!(story.did(Action::Serve(3)) && story.drains(1, Reason::ScriptReload));
+}
+
+#[test]
+fn a_group_that_falls_asleep_forgets_what_failed() {
+    let mut story = Story::serving(1);
+    story.renew(1, Reason::MaximumRequests);
+    story.exits(2, Exit::Status(1));
+    assert_eq!(story.said(), [(Level::Error, 322)]);
+    story.on(Event::Want(0));
+    assert!(story.did(Action::Recovered) && story.drains(1, Reason::MaximumRequests));
+    story.exits(1, Exit::Status(0));
+    story.on(Event::Want(1));
+    assert_eq!(story.started.len(), 3, "nothing is to be waited for");
+    story.on(Event::Want(0));
+    story.exits(3, Exit::Status(1));
+    assert!(!story.actions.iter().any(|action| matches!(action, Action::Fail(_))));
+}
+
+#[test]
 fn a_roll_out_whose_processes_fail_together_fails_once() {
     let mut story = Story::serving(2);
     story.reload(7);

@@ -177,7 +177,9 @@ pub fn parent_and_user(pid: i32) -> Option<(i32, u32)> {
 
 /// The first number behind each of these names in /proc.
 fn status<const N: usize>(pid: i32, names: [&str; N]) -> Option<[u64; N]> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    // The name in it may be cut in the middle of a character.
+    let text = std::fs::read(format!("/proc/{pid}/status")).ok()?;
+    let text = String::from_utf8_lossy(&text);
     let number = |name| {
         let field = text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
         field.and_then(|field| field.parse().ok())

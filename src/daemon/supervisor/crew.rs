@@ -31,6 +31,9 @@ const REPORTS_AT_ONCE: usize = 16;
 /// Scripts beyond the configured ones that a group remembers; of some their clients choose the interpreters.
 const MOST_LEARNED: usize = 64;
 
+/// Processes of a group that have ended, and whose output others still hold open.
+const MOST_REMAINS: usize = 16;
+
 pub(super) struct Unit {
     pub plan: GroupPlan,
     /// Scripts that its processes have come across, for their successors.
@@ -118,6 +121,9 @@ impl<'a> Crew<'a> {
             if unit.demand.is_asleep() && unit.plan.listener.status.ready_processes() > 0 {
                 let wanted = unit.demand.wake(Instant::now());
                 self.tell(index, Event::Want(wanted));
+            } else if unit.demand.is_asleep() {
+                // What an older configuration could not do is tried again when somebody asks.
+                unit.plan.listener.status.recovered(self.generation);
             }
         }
         self.tell_all(&Event::Begin);
@@ -240,7 +246,19 @@ impl<'a> Crew<'a> {
         self.tell(unit, Event::Exited { process: id, exit, output });
         if let Some(index) = self.find(unit, id) {
             let Process { pid, output, .. } = self.processes.swap_remove(index);
-            self.remains.push(Remains { unit, pid, output });
+            self.keep_remains(Remains { unit, pid, output });
+        }
+    }
+
+    /// What the strays of older processes write is read, but not that of any number of them.
+    pub(super) fn keep_remains(&mut self, remains: Remains) {
+        let unit = remains.unit;
+        self.remains.push(remains);
+        let of_unit = |remains: &Remains| remains.unit == unit;
+        if self.remains.iter().filter(|remains| of_unit(remains)).count() > MOST_REMAINS
+            && let Some(oldest) = self.remains.iter().position(of_unit)
+        {
+            self.remains.remove(oldest);
         }
     }
 

@@ -80,6 +80,12 @@ pub fn longest_shutdown(group: &ProcessGroup) -> Duration {
 }
 
 impl Start {
+    /// How long an answer may wait to be taken: at least as long as httpd's child waits for its client.
+    fn socket_timeout(&self, group: &ProcessGroup) -> Duration {
+        let own = group.socket_timeout.unwrap_or(self.socket_timeout);
+        own.max(group.response.socket_timeout.unwrap_or_default())
+    }
+
     /// `learned` is what processes of the group have loaded besides the configured scripts.
     /// Its slot is still to be claimed.
     pub fn launch(&self, plan: &GroupPlan, learned: &[Preload], generation: u64) -> Launch {
@@ -100,7 +106,7 @@ impl Start {
             finish: self.launcher.finish,
             shutdown_timeout_ms: milliseconds(group.shutdown_timeout),
             graceful_timeout_ms: milliseconds(group.graceful_timeout),
-            socket_timeout_ms: milliseconds(group.socket_timeout.unwrap_or(self.socket_timeout)),
+            socket_timeout_ms: milliseconds(self.socket_timeout(group)),
             deadlock_timeout_ms: milliseconds(group.limits.deadlock.unwrap_or_default()),
             times_requests: group.limits.request.is_some(),
             server_metrics: group.server_metrics,

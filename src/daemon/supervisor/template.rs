@@ -183,7 +183,7 @@ impl Crew<'_> {
         }
         // Others may have been started meanwhile, behind it.
         let Template { output, .. } = self.templates.swap_remove(index);
-        self.remains.push(Remains { unit, pid, output });
+        self.keep_remains(Remains { unit, pid, output });
     }
 
     /// Ends the template of a process that has not come from it in time.
