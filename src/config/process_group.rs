@@ -201,6 +201,15 @@ impl ProcessGroup {
         }
     }
 
+    /// Whose processes these are, in words.
+    pub fn runs_as(&self) -> String {
+        let root = self.chroot.as_deref().unwrap_or(Path::new("/")).display();
+        match &self.identity {
+            Some(identity) => format!("{}:{}@{root}", identity.uid, identity.gid),
+            None => format!("httpd@{root}"),
+        }
+    }
+
     /// Whether requests of the virtual host `server_name` may be served by this group: a group
     /// that was defined in a virtual host belongs to the hosts of the same name.
     pub fn open_to(&self, server_name: &str) -> bool {

@@ -63,7 +63,25 @@ pub struct Channel {
     slot: usize,
 }
 
+/// Descriptors that may come before their frames.
+const MOST_FILES: usize = 4;
+
 impl Channel {
+    fn take_in(&mut self, count: usize, file: Option<OwnedFd>) {
+        self.inbox.received(count);
+        self.files.extend(file);
+    }
+
+    /// They come from a process that runs the site's code.
+    fn has_too_many_files(&self) -> bool {
+        self.files.len() > MOST_FILES
+    }
+
+    /// Whether another request can be sent on it.
+    fn is_clean(&self) -> bool {
+        self.inbox.is_empty() && self.files.is_empty()
+    }
+
     /// Whether a process really answers, or gives the request back.
     fn unless_given_back(self) -> Result<Channel, Failed> {
         if self.inbox.begins_with(Kind::GiveBack) { Err(Failed::Unread) } else { Ok(self) }
@@ -249,9 +267,8 @@ impl Client {
         match os::receive_with_fd(channel.stream.as_fd(), channel.inbox.space()) {
             Ok((0, _)) => Err(Failed::Trouble(Trouble::Died)),
             Ok((count, file)) => {
-                channel.inbox.received(count);
-                channel.files.extend(file);
-                Ok(())
+                channel.take_in(count, file);
+                if channel.has_too_many_files() { Err(Failed::Trouble(Trouble::Died)) } else { Ok(()) }
             }
             Err(error) => Err(self.broken(&error)),
         }

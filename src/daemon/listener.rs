@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::os;
 use super::status::StatusPage;
-use crate::config::process_group::Origin;
+use crate::config::process_group::{Origin, ProcessGroup};
 use crate::log::Message;
 
 /// What sockaddr_un holds beside the NUL at its end.
@@ -31,6 +31,8 @@ pub struct ListenerKey {
     pub backlog: u32,
     /// Who may connect beside root: `socket-user=` or httpd's `User`; None when httpd is not root.
     pub owner: Option<u32>,
+    /// Who serves it. What is left of processes of another user must not get the new one's requests.
+    pub runs_as: String,
     /// Of this module: both ends of a connection are always the same build.
     version: String,
 }
@@ -52,9 +54,15 @@ pub struct Registry {
 }
 
 impl ListenerKey {
-    pub fn new(group: &str, prefix: &Path, backlog: u32, owner: Option<u32>) -> Self {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        ListenerKey { group: group.to_owned(), prefix: prefix.to_owned(), backlog, owner, version }
+    pub fn new(group: &ProcessGroup, prefix: &Path, owner: Option<u32>) -> Self {
+        ListenerKey {
+            group: group.name.clone(),
+            prefix: prefix.to_owned(),
+            backlog: group.listen_backlog,
+            owner,
+            runs_as: group.runs_as(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
     }
 }
 
@@ -200,7 +208,8 @@ mod tests {
 
     fn wanted(directory: &Path, groups: &[&str]) -> Vec<(ListenerKey, Origin)> {
         let prefix = directory.join("wsgi");
-        groups.iter().map(|group| (ListenerKey::new(group, &prefix, 5, None), origin())).collect()
+        let group = |name: &&str| ProcessGroup::new(name, origin());
+        groups.iter().map(|name| (ListenerKey::new(&group(name), &prefix, None), origin())).collect()
     }
 
     #[test]

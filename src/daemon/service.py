@@ -12,5 +12,5 @@ def end(number, frame):
         raise SystemExit(0)
 
 
-for number in (signal.SIGTERM, signal.SIGINT):
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGXCPU):
     signal.signal(number, end)

@@ -7,7 +7,7 @@
 
 use super::control::{ControlDaemon, Loads, Order, Report};
 use super::launch::{LONGEST_SHUTDOWN, Launch, time};
-use super::main_thread::ENDING;
+use super::main_thread::{ENDING, GRACEFUL};
 use super::os::{self, PollFd, SignalEvent};
 use super::reason::Reason;
 use super::status::StatusPage;
@@ -139,7 +139,8 @@ impl Service {
             ThreadState::new(interpreter.state).attached(|py| {
                 let here = (interpreter.state, attach::thread_ident(py));
                 py.detached(|| *self.elsewhere.lock() = Some(here));
-                if let Err(error) = self.signals.watch(&ENDING) {
+                let watched = self.signals.watch(&ENDING).and_then(|()| self.signals.watch(&GRACEFUL));
+                if let Err(error) = watched {
                     return not_executed(error.to_string());
                 }
                 let end = execute(py, &interpreter.world, &script.script);

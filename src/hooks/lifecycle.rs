@@ -140,7 +140,7 @@ fn listener_keys(configuration: &Configuration) -> Vec<(ListenerKey, Origin)> {
     supervised(configuration)
         .map(|(_, group)| {
             let owner = owner.map(|httpd| group.socket_user.unwrap_or(httpd));
-            let key = ListenerKey::new(&group.name, &prefix, group.listen_backlog, owner);
+            let key = ListenerKey::new(group, &prefix, owner);
             (key, origin.unwrap_or(&group.origin).clone())
         })
         .collect()

@@ -118,7 +118,7 @@ impl Inbox {
         }
     }
 
-    /// Where to receive into: room for at least the rest of a frame that has begun.
+    /// Where to receive into: room for the rest of a frame that has begun, as far as what has come warrants it.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -129,7 +129,7 @@ impl Inbox {
             Ok(Some((_, length))) => HEADER + length,
             _ => 0,
         };
-        let wanted = announced.max(self.end + ROOM);
+        let wanted = announced.min(self.end * 2).max(self.end + ROOM);
         if self.bytes.len() < wanted {
             self.bytes.resize(wanted, 0);
         }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 
 import pytest
 
-from httpd import Httpd
+from httpd import IS_ROOT, Httpd
 from waiting import wait_for
 
 pytestmark = pytest.mark.ours
@@ -66,6 +68,35 @@ def test_a_malformed_line_is_named_without_its_text(server: Httpd):
     assert "a password" not in server.error_log()
     write(server, "first", FIRST)
     wait_for(lambda: variable(server, "BOTH") == "option", "it is read again", timeout=40)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root reads what others may not")
+def test_a_file_that_others_may_replace_is_not_read_for_them(server: Httpd):
+    account = server.fill_in("@USER@")
+    folder = server.root / "theirs"
+    folder.mkdir()
+    shutil.chown(folder, account)
+    secret = server.root / "secret"
+    write(server, "secret", "SECRET=of another site\n")
+    server.write_configuration(CONFIGURATION.replace("@ROOT@/first", "@ROOT@/theirs/env"))
+    (folder / "env").symlink_to(secret)
+    server.start()
+    assert server.get("/").status_code == 503
+    assert f"{folder}/env: neither does it belong to the group's user" in server.wait_for_log("WSGI360")
+    (folder / "env").unlink()
+    write(server, "theirs/env", "SECRET=of its own\n")
+    shutil.chown(folder / "env", account)
+    wait_for(lambda: variable(server, "SECRET") == "of its own", "what is its user's is read", timeout=40)
+    shutil.chown(secret, "daemon")
+    (folder / "env").unlink()
+    (folder / "env").symlink_to(secret)
+    (daemon,) = server.daemons("site")
+    start = len(server.error_log())
+    daemon.kill()
+    server.wait_for_log("WSGI360", start=start)
+    (folder / "env").unlink()
+    os.mkfifo(folder / "env")
+    server.wait_for_log("it is not a file", start=start, timeout=20)
 
 
 def test_a_missing_file_is_noticed_before_the_start(server: Httpd):

@@ -87,6 +87,34 @@ def test_a_child_without_descriptors_answers_503(serve_once):
     wait_for(lambda: server.get("/").status_code == 200, "there are some again")
 
 
+@pytest.mark.skipif(MPM == "prefork", reason="one child is to serve it all")
+def test_descriptors_that_nobody_asked_for_do_not_fill_a_child(serve_once):
+    server = started(serve_once)
+    [child] = server.children()
+    assert pid(server)
+    open_before, memory = len(child.descriptors), child.resident
+    for _ in range(5):
+        assert server.get("/send-descriptors").status_code == 502
+    wait_for(lambda: pid(server), "it goes on")
+    assert [process.pid for process in server.children()] == [child.pid]
+    assert len(child.descriptors) < open_before + 10
+    assert child.resident < memory + 20_000, "nor does a frame that is only announced cost memory"
+
+
+def test_strays_of_old_processes_do_not_fill_the_supervisor(serve_once):
+    server = started(serve_once, "maximum-requests=1")
+    [supervisor] = server.supervisors()
+    try:
+        for _ in range(60):
+            assert server.get("/stray").status_code == 200
+        strays = [process for process in server.note_processes() if process.title.startswith("sleep")]
+        wait_for(lambda: len(supervisor.descriptors) < 50, "what old processes had is closed")
+    finally:
+        for stray in strays:
+            stray.kill()
+    assert len(strays) > 30, "they are no children of anybody's"
+
+
 def test_threads_and_exit_functions_that_never_end(serve_once):
     server = started(serve_once)
     [daemon] = server.daemons("site")

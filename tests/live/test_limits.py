@@ -307,6 +307,24 @@ def test_a_restart_whose_new_processes_cannot_start_leaves_the_old_ones_in_servi
         wait_for_others(server, old)
 
 
+def test_a_group_that_failed_and_sleeps_is_tried_again(serve_once):
+    server = serve_once.prepare(
+        "WSGIDaemonProcess site python-home=@PYTHON@ start=on-demand idle-timeout=1 maximum-requests=3 env-file=@ROOT@/env\n"
+        "WSGIScriptAlias / @APPS@/hello.wsgi process-group=site\n"
+    )
+    file = server.root / "env"
+    file.write_text("A=1\n")
+    server.start()
+    assert server.get("/").status_code == 200
+    file.unlink()
+    wait_for(lambda: server.get("/").status_code == 200 and "WSGI360" in server.error_log(), "no successor can start")
+    wait_for(lambda: not server.daemons(), "it sleeps")
+    file.write_text("A=2\n")
+    assert server.get("/").status_code == 200
+    server.graceful()
+    assert server.get("/").status_code == 200
+
+
 def test_a_supervisor_that_is_only_waiting_costs_nothing(limited):
     """The old one of a graceful restart waits for its last request, the new one for whatever comes."""
     server = limited("threads=2 maximum-processes=2 start=on-demand idle-timeout=60 request-timeout=60 deadlock-timeout=60")

@@ -82,7 +82,7 @@ def test_scripts_are_executed_in_order(service):
     assert {pid for _, pid in journal(server)} == {process.pid}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGXCPU])
 def test_a_signal_raises_system_exit_and_another_process_follows(service, number: int):
     server = service().start()
     process = running(server)

@@ -58,6 +58,8 @@ Timeout 2
 WSGIDaemonProcess slow python-home=@PYTHON@ threads=1 socket-timeout=1
 WSGIDaemonProcess site python-home=@PYTHON@ threads=2
 WSGIDaemonProcess short python-home=@PYTHON@ threads=1 response-socket-timeout=500ms
+WSGIDaemonProcess patient python-home=@PYTHON@ threads=1 socket-timeout=500ms response-socket-timeout=1500ms
+WSGIScriptAlias /patient @ROOT@/waits.wsgi process-group=patient
 WSGIDaemonProcess default python-home=@PYTHON@ threads=1 socket-timeout=500ms
 WSGIDaemonProcess at-once python-home=@PYTHON@ threads=1 response-flush-delay=0
 WSGIDaemonProcess later python-home=@PYTHON@ threads=1 response-flush-delay=400
@@ -153,6 +155,15 @@ def test_a_client_that_does_not_read_is_cut(server: Httpd, group: str, port: str
     with client_that_does_not_read(server, group, mark, port):
         wait_for(mark.exists, "the application's iterable is closed")
         assert 0.5 <= time.monotonic() - begun < 1.9  # httpd's Timeout is 2
+        server.wait_for_log("WSGI226", start=start)
+
+
+def test_the_option_may_be_longer_than_socket_timeout(server: Httpd):
+    mark, start = server.root / "marks" / "patient", len(server.error_log())
+    begun = time.monotonic()
+    with client_that_does_not_read(server, "patient", mark):
+        wait_for(mark.exists, "the application's iterable is closed")
+        assert 1.5 <= time.monotonic() - begun < 1.95  # httpd's Timeout is 2
         server.wait_for_log("WSGI226", start=start)
 
 

@@ -38,9 +38,8 @@ impl Conversation<'_> {
         match os::receive_with_fd_now(self.channel.stream.as_fd(), self.channel.inbox.space()) {
             Ok(None) => false,
             Ok(Some((count, file))) => {
-                self.channel.inbox.received(count);
-                self.channel.files.extend(file);
-                count == 0 || self.channel.inbox.has_frame()
+                self.channel.take_in(count, file);
+                count == 0 || self.channel.inbox.has_frame() || self.channel.has_too_many_files()
             }
             Err(_) => true,
         }
@@ -98,7 +97,7 @@ impl Conversation<'_> {
 
     /// After the End frame: the connection can carry another request.
     pub fn finish(mut self) {
-        if self.channel.inbox.is_empty() {
+        if self.channel.is_clean() {
             self.channel.inbox.shrink();
             self.client.keep(self.channel);
         }

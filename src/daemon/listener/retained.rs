@@ -16,7 +16,7 @@ use crate::daemon::status::StatusPage;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 
 /// First in what is kept across a restart; another number when the form of the rest changes.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 
 impl Registry {
     /// The registry as bytes for httpd to keep while it unloads and loads modules. The descriptors stay
@@ -32,6 +32,7 @@ impl Registry {
             encoder.bytes(listener.key.prefix.as_os_str().as_bytes());
             encoder.u32(listener.key.backlog);
             encoder.i64(listener.key.owner.map_or(-1, i64::from));
+            encoder.bytes(listener.key.runs_as.as_bytes());
             encoder.bytes(listener.key.version.as_bytes());
             encoder.bytes(listener.path.as_os_str().as_bytes());
             let status = listener.status.fd().try_clone_to_owned().map_or(-1, IntoRawFd::into_raw_fd);
@@ -59,6 +60,7 @@ impl Registry {
                 prefix: path(decoder.bytes()?),
                 backlog: decoder.u32()?,
                 owner: u32::try_from(decoder.i64()?).ok(),
+                runs_as: decoder.string()?,
                 version: decoder.string()?,
             };
             let path = path(decoder.bytes()?);

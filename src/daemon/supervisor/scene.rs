@@ -84,7 +84,8 @@ impl Scene {
         fs::create_dir(&scratch).unwrap();
         open_to_all(&scratch, 0o755);
         let mut registry = Registry::default();
-        let key = ListenerKey::new("blog", &scratch.join("wsgi"), 50, None);
+        let group = ProcessGroup::new("blog", Origin::default());
+        let key = ListenerKey::new(&group, &scratch.join("wsgi"), None);
         registry.renew(&[(key, Origin::default())]).unwrap();
         let scene = Scene { scratch, registry, program: Some(STUB.into()) };
         scene.mode("serve");

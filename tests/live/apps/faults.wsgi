@@ -1,10 +1,14 @@
 """Breaks its process in the ways that docs/architecture.md has in its table of faults; otherwise answers its pid."""
 
 import atexit
+import contextlib
 import ctypes
 import os
 import resource
 import signal
+import socket
+import struct
+import subprocess
 import sys
 import threading
 import time
@@ -51,7 +55,34 @@ def never_end():
     atexit.register(time.sleep, 60)
 
 
+def leave_a_stray():
+    subprocess.Popen(["sleep", "60"], start_new_session=True)
+
+
+def connections():
+    """The process's own ends of its connections to httpd's children."""
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):
+            peer = socket.socket(fileno=os.dup(number))
+            if peer.family == socket.AF_UNIX and peer.type == socket.SOCK_STREAM:
+                peer.getpeername()
+                yield peer
+
+
+def send_descriptors():
+    """To httpd's child, in the middle of a frame that is announced as large."""
+    held = os.open("/dev/null", os.O_RDONLY)
+    for peer in connections():
+        with contextlib.suppress(OSError):
+            peer.settimeout(0.1)
+            peer.sendall(struct.pack("<II", 60 << 20, 18))
+            for _ in range(500):
+                socket.send_fds(peer, [b"x"], [held])
+
+
 WAYS = {
+    "/stray": leave_a_stray,
+    "/send-descriptors": send_descriptors,
     "/segv": segmentation_fault,
     "/overflow": overflow_in_c,
     "/kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
