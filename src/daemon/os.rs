@@ -33,8 +33,8 @@ pub use identity::{
 };
 pub use process::{
     Exit, SignalFd, adopt_orphans, die_with_parent, die_with_parent_after_next_fork, exit_now,
-    forbid_new_privileges, ignore_signal, kill, new_session, parent_and_user, parent_pid, pidfd, reap,
-    reset_signals, resident_memory, set_umask,
+    forbid_new_privileges, forbids_new_privileges, ignore_signal, kill, new_session, parent_and_user,
+    parent_pid, pidfd, reap, reset_signals, resident_memory, set_umask,
 };
 pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;

@@ -6,7 +6,7 @@
 
 use std::env;
 use std::io;
-use std::os::unix::fs::chroot;
+use std::os::unix::fs::{MetadataExt, chroot};
 use std::path::Path;
 
 use super::os::{self, Ids, Resource};
@@ -24,12 +24,15 @@ pub fn take_on(group: &ProcessGroup, httpd_uid: u32, supervisor: i32) -> Result<
     let groups = group.identity.as_ref().map(supplementary_groups).transpose()?;
     if let Some(root) = &group.chroot {
         let cure = "the directory must exist, and httpd must be started by root";
+        let new = Place::of(root);
         step("chroot=", cure, chroot(root).and_then(|()| env::set_current_dir("/")))?;
+        step("chroot=", cure, new.and_then(|new| verify(Place::of(Path::new("/"))? == new)))?;
     }
     if let (Some(identity), Some(groups)) = (&group.identity, groups) {
         become_user(identity, &groups)?;
     }
-    step("no-new-privileges", "", os::forbid_new_privileges())?;
+    let forbidden = os::forbid_new_privileges().and_then(|()| verify(os::forbids_new_privileges()));
+    step("no-new-privileges", "", forbidden)?;
     // After the change of the user, which cancels it; and the supervisor may have ended before.
     step("parent-death signal", "", os::die_with_parent(libc::SIGKILL))?;
     step("parent-death signal", "", verify(os::parent_pid() == supervisor))?;
@@ -60,7 +63,7 @@ fn limits(group: &ProcessGroup) -> Result<(), Message> {
 
 fn limit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     os::limit_resource(resource, soft, hard)?;
-    verify(os::resource_limit(resource)? == soft)
+    verify(os::resource_limit(resource)? == (soft, hard))
 }
 
 fn supplementary_groups(identity: &Identity) -> Result<Vec<u32>, Message> {
@@ -96,13 +99,28 @@ fn become_user(identity: &Identity, groups: &[u32]) -> Result<(), Message> {
 fn working_directory(group: &ProcessGroup, httpd_uid: u32) -> Result<(), Message> {
     if let Some(home) = &group.home {
         let cure = format!("create {} and let the group's user enter it, or correct home=", home.display());
-        return step("home=", &cure, env::set_current_dir(home));
+        return step("home=", &cure, enter(home));
     }
     let other_user = group.identity.as_ref().filter(|identity| identity.uid != httpd_uid);
     let user_home = other_user.map(|identity| identity.user_home.as_path());
     let home = user_home.filter(|home| home.is_absolute()).unwrap_or(Path::new("/"));
     // Many service users have a home that does not exist.
-    step("working directory", "", env::set_current_dir(home).or_else(|_| env::set_current_dir("/")))
+    step("working directory", "", enter(home).or_else(|_| enter(Path::new("/"))))
+}
+
+fn enter(directory: &Path) -> io::Result<()> {
+    env::set_current_dir(directory)?;
+    verify(Place::of(Path::new("."))? == Place::of(directory)?)
+}
+
+/// A directory, whatever its name.
+#[derive(PartialEq)]
+struct Place(u64, u64);
+
+impl Place {
+    fn of(directory: &Path) -> io::Result<Place> {
+        directory.metadata().map(|found| Place(found.dev(), found.ino()))
+    }
 }
 
 fn verify(done: bool) -> io::Result<()> {

@@ -98,12 +98,12 @@ pub fn limit_resource(resource: Resource, soft: u64, hard: u64) -> io::Result<()
     Ok(())
 }
 
-/// The soft limit in force.
-pub fn resource_limit(resource: Resource) -> io::Result<u64> {
+/// The limits in force, soft and hard.
+pub fn resource_limit(resource: Resource) -> io::Result<(u64, u64)> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limits are writable and outlive the call.
     check(unsafe { libc::getrlimit(number(resource), &raw mut limit) })?;
-    Ok(limit.rlim_cur)
+    Ok((limit.rlim_cur, limit.rlim_max))
 }
 
 fn number(resource: Resource) -> libc::__rlimit_resource_t {
@@ -140,7 +140,7 @@ mod tests {
     fn ids_limits_and_priority_can_be_read() {
         let ids = Ids::current().unwrap();
         assert_eq!(ids.users[0], ids.users[2]);
-        assert!(resource_limit(Resource::Data).unwrap() > 0);
+        assert!(resource_limit(Resource::Data).unwrap().0 > 0);
         assert!((-20..20).contains(&priority()));
         assert!(current_groups().is_ok());
     }

@@ -223,6 +223,11 @@ pub fn forbid_new_privileges() -> io::Result<()> {
     process_control(libc::PR_SET_NO_NEW_PRIVS, 1)
 }
 
+pub fn forbids_new_privileges() -> bool {
+    // SAFETY: takes integers and returns one.
+    unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 }
+}
+
 /// Has the kernel send this signal when the parent ends. Changing the uid cancels it, so it comes
 /// after; and a parent that ended before is to be seen by `parent_pid`.
 pub fn die_with_parent(signal: i32) -> io::Result<()> {

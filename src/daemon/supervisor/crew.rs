@@ -29,7 +29,7 @@ use crate::wsgi::preload::Preload;
 const REPORTS_AT_ONCE: usize = 16;
 
 /// Scripts beyond the configured ones that a group remembers; of some their clients choose the interpreters.
-const MOST_LEARNED: usize = 64;
+const MOST_LEARNED: usize = 16;
 
 /// Processes of a group that have ended, and whose output others still hold open.
 const MOST_REMAINS: usize = 16;
