@@ -212,7 +212,7 @@ impl Group {
     /// Whether the output of this process is to be held back until it is known whether it repeats an
     /// error that was already shown. Of several that start together the first one speaks.
     pub fn holds_output(&self, process: ProcessId) -> bool {
-        let mut starting = self.members.iter().filter(|member| member.ready_since.is_none());
+        let mut starting = self.members.iter().filter(|member| member.is_starting());
         let is_first = starting.clone().next().is_some_and(|member| member.id == process);
         starting.any(|member| member.id == process) && (self.failures.reason.is_some() || !is_first)
     }
