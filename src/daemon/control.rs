@@ -4,88 +4,26 @@
 //! first message is the `Launch`, sent before the daemon is even forked; what follows is small. When one
 //! end is gone the other sees end-of-file: for a daemon that means to stop.
 
+mod message;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::launch::Launch;
 use super::os;
-use super::reason::Reason;
-use crate::wire::codec::{Decoder, Encoder, Malformed};
+use crate::wire::codec::Malformed;
 use crate::wire::scoreboard::Scoreboard;
+pub use message::{Loads, Order, Report, Work};
 
 /// Longest message that is sent as such; a longer launch travels in a memfd.
 const LONGEST: usize = 64 * 1024;
-
-/// Longest text in a daemon's message: a traceback fits, a message stays below `LONGEST`.
-const LONGEST_TEXT: usize = 32 * 1024;
 
 /// Messages that carry a descriptor.
 const FORK: &[u8] = b"K";
 const DESCRIPTOR: &[u8] = b"O";
 const LAUNCH: &[u8] = b"M";
 const SCOREBOARD: &[u8] = b"A";
-
-/// Supervisor to daemon, after the launch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// Accept requests: the answer to `Report::Ready`. Until then a daemon waits, since in a roll-out it
-    /// serves only when all others of its group can.
-    Serve,
-    /// Accept no more, finish what is running, end with status 0.
-    Drain(Reason),
-    /// End now: requests that run get the shutdown timeout.
-    Stop(Reason),
-    /// Raise `mod_wsgi.RequestTimeout` in the thread, if it is still at this work.
-    Interrupt(Work),
-    /// This work has lasted too long: its client is let go, and the log gets the stacks of all threads. The answer is
-    /// `Report::Heard`.
-    Expire(Work),
-    /// The log gets the stacks of all threads; likewise answered.
-    ShowStacks,
-}
-
-/// A request that a process runs: the number of the thread, and which of its requests it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Work {
-    pub thread: u32,
-    pub number: u32,
-}
-
-/// What a process could load of what its launch names.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Loads {
-    /// Of the scripts that the configuration names.
-    pub loaded: u32,
-    pub failed: u32,
-    /// Those that processes before it have loaded, and it could not.
-    pub forgotten: u32,
-}
-
-/// Daemon to supervisor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
-    /// It can accept requests.
-    Ready(Loads),
-    /// It has loaded another script, for a request; with how many of the configured ones it has now.
-    Loaded { script: String, application_group: String, loaded: u32 },
-    /// This script changed on disk and is still served as it was. `modified` is the new modification time
-    /// in nanoseconds: the supervisor tries each version once, however often it is told.
-    Reload { path: String, modified: i64 },
-    /// The script says itself, by its `reload_required`, that it is to be loaded anew; said with every request
-    /// for it from then on.
-    ReloadRequired { path: String },
-    /// It could not start and ends, for this reason: the number and the text of a message.
-    Failed { code: u16, text: String },
-    /// It is to be replaced; until its successor is ready it goes on.
-    Renew(Reason),
-    /// It has carried out an order that asks for this.
-    Heard,
-    /// It was forked from a template, and has this pid.
-    Born(i32),
-    /// It asks for httpd's scoreboard, to be sent to the socket that comes along.
-    AskScoreboard,
-}
 
 pub struct ControlSupervisor(OwnedFd);
 
@@ -262,129 +200,13 @@ fn receive_descriptor(socket: BorrowedFd<'_>, letter: &[u8]) -> io::Result<Owned
     }
 }
 
-impl Order {
-    fn encode(self) -> Vec<u8> {
-        let work = |letter: u8, work: Work| {
-            let mut out = vec![letter];
-            out.extend(work.thread.to_le_bytes());
-            out.extend(work.number.to_le_bytes());
-            out
-        };
-        match self {
-            Order::Serve => vec![b'G'],
-            Order::Drain(reason) => vec![b'D', reason.to_byte()],
-            Order::Stop(reason) => vec![b'S', reason.to_byte()],
-            Order::Interrupt(at) => work(b'I', at),
-            Order::Expire(at) => work(b'E', at),
-            Order::ShowStacks => vec![b'T'],
-        }
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Order, Malformed> {
-        let mut decoder = Decoder::new(bytes);
-        match decoder.u8()? {
-            b'G' => Ok(Order::Serve),
-            b'D' => Ok(Order::Drain(reason(&mut decoder)?)),
-            b'S' => Ok(Order::Stop(reason(&mut decoder)?)),
-            b'I' => Ok(Order::Interrupt(work(&mut decoder)?)),
-            b'E' => Ok(Order::Expire(work(&mut decoder)?)),
-            b'T' => Ok(Order::ShowStacks),
-            _ => Err(Malformed),
-        }
-    }
-}
-
-fn work(decoder: &mut Decoder<'_>) -> Result<Work, Malformed> {
-    Ok(Work { thread: decoder.u32()?, number: decoder.u32()? })
-}
-
-fn reason(decoder: &mut Decoder<'_>) -> Result<Reason, Malformed> {
-    Reason::from_byte(decoder.u8()?).ok_or(Malformed)
-}
-
-impl Report {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut encoder = Encoder::new(&mut out);
-        match self {
-            Report::Ready(loads) => {
-                encoder.u8(b'R');
-                for count in [loads.loaded, loads.failed, loads.forgotten] {
-                    encoder.u32(count);
-                }
-            }
-            Report::Loaded { script, application_group, loaded } => {
-                encoder.u8(b'L');
-                encoder.u32(*loaded);
-                encoder.bytes(cut(script).as_bytes());
-                encoder.bytes(cut(application_group).as_bytes());
-            }
-            Report::Reload { path, modified } => {
-                encoder.u8(b'C');
-                encoder.i64(*modified);
-                encoder.bytes(cut(path).as_bytes());
-            }
-            Report::ReloadRequired { path } => {
-                encoder.u8(b'Q');
-                encoder.bytes(cut(path).as_bytes());
-            }
-            Report::Failed { code, text } => {
-                encoder.u8(b'F');
-                encoder.u32(u32::from(*code));
-                encoder.bytes(cut(text).as_bytes());
-            }
-            Report::Renew(reason) => {
-                encoder.u8(b'N');
-                encoder.u8(reason.to_byte());
-            }
-            Report::Heard => encoder.u8(b'H'),
-            Report::Born(pid) => {
-                encoder.u8(b'B');
-                encoder.i64((*pid).into());
-            }
-            Report::AskScoreboard => encoder.u8(b'A'),
-        }
-        out
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Report, Malformed> {
-        let mut decoder = Decoder::new(bytes);
-        match decoder.u8()? {
-            b'R' => {
-                let (loaded, failed) = (decoder.u32()?, decoder.u32()?);
-                Ok(Report::Ready(Loads { loaded, failed, forgotten: decoder.u32()? }))
-            }
-            b'L' => {
-                let loaded = decoder.u32()?;
-                let (script, application_group) = (decoder.string()?, decoder.string()?);
-                Ok(Report::Loaded { script, application_group, loaded })
-            }
-            b'C' => Ok(Report::Reload { modified: decoder.i64()?, path: decoder.string()? }),
-            b'Q' => Ok(Report::ReloadRequired { path: decoder.string()? }),
-            b'F' => {
-                let code = u16::try_from(decoder.u32()?).map_err(|_| Malformed)?;
-                Ok(Report::Failed { code, text: decoder.string()? })
-            }
-            b'N' => Ok(Report::Renew(reason(&mut decoder)?)),
-            b'H' => Ok(Report::Heard),
-            b'B' => Ok(Report::Born(i32::try_from(decoder.i64()?).map_err(|_| Malformed)?)),
-            b'A' => Ok(Report::AskScoreboard),
-            _ => Err(Malformed),
-        }
-    }
-}
-
-/// The text, or as much of its beginning as a message holds.
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LONGEST_TEXT)]
-}
-
 fn invalid(malformed: Malformed) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, malformed)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::reason::Reason;
     use super::*;
     use crate::wsgi::preload::Preload;
     use std::thread;
@@ -534,12 +356,5 @@ mod tests {
         let gone = daemon.receive(soon).unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);
         assert!(daemon.receive_launch().is_err());
-    }
-
-    #[test]
-    fn nonsense_is_an_error() {
-        for bytes in [&b""[..], b"X", b"F\x01", b"F\xff\xff\xff\xff\0\0\0\0", b"C\x01\0\0\0\xff", b"N\xff"] {
-            assert_eq!(Report::decode(bytes), Err(Malformed));
-        }
     }
 }

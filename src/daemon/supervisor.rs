@@ -12,6 +12,7 @@ mod crew;
 mod demand;
 mod looks;
 mod plan;
+mod reports;
 #[cfg(test)]
 mod scene;
 mod template;

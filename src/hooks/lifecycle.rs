@@ -3,30 +3,29 @@
 //! `check_config` and `post_config` run in the httpd parent, at every start and restart, `pre_mpm` not at graceful
 //! ones, `monitor` now and then; `child_init` in each httpd child. The supervisor is forked here, and forked again if it is lost.
 
-use crate::apache::accounts::{SystemAccounts, effective_ids};
+use crate::apache::accounts::SystemAccounts;
 use crate::apache::log;
 use crate::apache::process as httpd;
 use crate::apache::process::Lifetime;
 use crate::apache::scoreboard;
 use crate::apache::server::{self, Server, main_server, servers};
 use crate::config::check::{self, Files};
-use crate::config::global::{HashSeed, PythonOptions, Server as ConfiguredServer, ServerConfig};
-use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions, without_gil};
+use crate::config::global::{PythonOptions, Server as ConfiguredServer, ServerConfig};
+use crate::config::interpreter::without_gil;
 use crate::config::options::Accounts;
-use crate::config::plan::{self, Loading};
+use crate::config::plan::loadings;
 use crate::config::process_group::{Origin, ProcessGroup, ResponseOptions};
 use crate::config::settings::Settings;
 use crate::daemon::client::Client;
-use crate::daemon::generation::{self, GenerationWatch};
+use crate::daemon::generation;
 use crate::daemon::listener::{ListenerKey, Registry};
-use crate::daemon::spawn::Launcher;
-use crate::daemon::supervisor::{self, GroupPlan, Plan, Start, longest_shutdown};
+use crate::daemon::supervisor::{self, longest_shutdown};
 use crate::embedded::{self, Embedded};
+use crate::hooks::plan;
 use crate::log::{Journal, Level, Message, unmark};
 use crate::process::{BUILDING, CHILD, Child, Configuration, Current, PARENT, Parent, Supervisor};
 use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Object};
-use crate::wsgi::preload::Preload;
 use crate::wsgi::scoreboard::Source;
 use crate::wsgi::world::Facts;
 use std::path::{Path, PathBuf};
@@ -112,7 +111,7 @@ fn configuration(generation: u64) -> Configuration {
     let building = std::mem::take(&mut *BUILDING.lock());
     let all: Vec<(String, Server)> = servers().map(|server| (server.name(), server)).collect();
     let configured = configured(&all);
-    let loadings = plan::loadings(&building.global, &configured);
+    let loadings = loadings(&building.global, &configured);
     let groups = building.global.groups.groups().iter();
     let group_servers = groups
         .map(|group| {
@@ -137,7 +136,7 @@ fn listener_keys(configuration: &Configuration) -> Vec<(ListenerKey, Origin)> {
     let (prefix, origin) = socket_prefix(configuration);
     let accounts = SystemAccounts;
     let owner = accounts.running_as_root().then(|| accounts.httpd_user().uid);
-    supervised(configuration)
+    plan::supervised(configuration)
         .map(|(_, group)| {
             let owner = owner.map(|httpd| group.socket_user.unwrap_or(httpd));
             let key = ListenerKey::new(group, &prefix, owner);
@@ -146,18 +145,12 @@ fn listener_keys(configuration: &Configuration) -> Vec<(ListenerKey, Origin)> {
         .collect()
 }
 
-/// The groups that have processes, with their numbers: to serve requests, or to execute service scripts.
-fn supervised(configuration: &Configuration) -> impl Iterator<Item = (usize, &ProcessGroup)> {
-    let groups = configuration.global.groups.groups().iter().enumerate();
-    groups.filter(|(_, group)| group.threads > 0 || !preload(configuration, group).is_empty())
-}
-
 /// Starts the supervisor of a new generation. None where there is nothing to supervise.
 fn start_supervisor(
     parent: &mut Parent,
     configuration: &Arc<Configuration>,
 ) -> Result<Option<Supervisor>, Message> {
-    if supervised(configuration).next().is_none() {
+    if plan::supervised(configuration).next().is_none() {
         return Ok(None);
     }
     let (watch, holder) = generation::pipe().map_err(no_supervisor)?;
@@ -205,7 +198,7 @@ fn fork_supervisor(
         httpd::close_listeners();
         drop(supervisor.holder.take());
         std::thread::sleep(pause);
-        let plan = supervision(parent, configuration, module, watch, parent_pid);
+        let plan = plan::supervision(parent, configuration, module, watch, parent_pid);
         supervisor::run(plan, &ServerJournal(&configuration.group_servers));
     })
     .map_err(no_supervisor)?;
@@ -216,100 +209,6 @@ fn fork_supervisor(
 
 fn no_supervisor(error: std::io::Error) -> Message {
     Message::new(394, format!("the supervisor of the daemon processes could not be started: {error}"))
-}
-
-/// What the supervisor needs to know, in its own process: it takes the listeners out of its copy.
-fn supervision(
-    parent: &mut Parent,
-    configuration: &Configuration,
-    module: PathBuf,
-    watch: GenerationWatch,
-    parent_pid: i32,
-) -> Plan {
-    let groups = supervised(configuration).filter_map(|(index, group)| {
-        let listener = parent.listeners.take(&group.name)?;
-        let (preload, interpreters) = (preload(configuration, group), interpreters(configuration, group));
-        Some(GroupPlan { index, group: group.clone(), listener, preload, interpreters })
-    });
-    Plan {
-        groups: groups.collect(),
-        generation: configuration.generation,
-        watch,
-        start: Start {
-            launcher: launcher(configuration, module),
-            httpd_version: server::version(),
-            socket_timeout: main_server().timeout(),
-            scoreboard: scoreboard::read,
-        },
-        parent: parent_pid,
-    }
-}
-
-/// How the interpreters of a group's processes are made; of the group without a name, those in httpd's children.
-fn interpreters(configuration: &Configuration, group: &ProcessGroup) -> ByApplicationGroup {
-    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
-    let base = InterpreterOptions {
-        python_path: group.python_path.iter().map(text).collect(),
-        switch_interval: group.switch_interval.unwrap_or(0.0),
-        ..InterpreterOptions::default()
-    };
-    configuration.global.interpreters.resolve(&group.name, &base)
-}
-
-fn preload(configuration: &Configuration, group: &ProcessGroup) -> Vec<Preload> {
-    let executed = |loading: &&Loading| group.threads > 0 || loading.callable.is_none();
-    let loadings = configuration.loadings.iter().filter(|loading| loading.process_group == group.name);
-    let loadings = loadings.filter(executed);
-    loadings
-        .filter_map(|loading| {
-            Some(Preload {
-                script: group.seen_from_inside(Path::new(&loading.script))?.to_string_lossy().into_owned(),
-                application_group: loading.application_group.clone(),
-                callable: loading.callable.clone(),
-            })
-        })
-        .collect()
-}
-
-/// The `WSGIPython…` directives as options and environment of the interpreter.
-fn launcher(configuration: &Configuration, module: PathBuf) -> Launcher {
-    let python = &configuration.global.python;
-    Launcher {
-        flags: python_flags(python),
-        module,
-        environment: python_environment(python),
-        httpd_uid: httpd_uid(),
-        finish: python.destroy_interpreter,
-        #[cfg(test)]
-        program: None,
-    }
-}
-
-fn python_flags(python: &PythonOptions) -> Vec<String> {
-    let mut flags = Vec::new();
-    if !python.write_bytecode {
-        flags.push("-B".to_string());
-    }
-    if python.optimize > 0 {
-        flags.push(format!("-{}", "O".repeat(python.optimize.into())));
-    }
-    for filter in &python.warnings {
-        flags.push(format!("-W{filter}"));
-    }
-    flags
-}
-
-fn python_environment(python: &PythonOptions) -> Vec<(String, String)> {
-    let seed = python.hash_seed.map(|seed| match seed {
-        HashSeed::Random => "random".to_string(),
-        HashSeed::Fixed(number) => number.to_string(),
-    });
-    seed.map(|seed| ("PYTHONHASHSEED".to_string(), seed)).into_iter().collect()
-}
-
-fn httpd_uid() -> u32 {
-    let accounts = SystemAccounts;
-    if accounts.running_as_root() { accounts.httpd_user().uid } else { effective_ids().0 }
 }
 
 /// A supervisor's messages go to the error log of the group's virtual host.
@@ -371,7 +270,8 @@ fn end_of_generation() {
         return;
     }
     if let Some(supervisor) = current.supervisor.filter(|supervisor| supervisor.pid > 0) {
-        let longest = supervised(&current.configuration).map(|(_, group)| longest_shutdown(group)).max();
+        let longest =
+            plan::supervised(&current.configuration).map(|(_, group)| longest_shutdown(group)).max();
         httpd::wait_for_end(supervisor.pid, longest.unwrap_or_default() + GRACE);
     }
     parent.listeners.remove_all();
@@ -429,7 +329,7 @@ pub fn child_init(lifetime: Lifetime) {
 
 /// What Python reads from its environment, should this child start one.
 fn set_python_environment(python: &PythonOptions, embedded: &embedded::Options) {
-    for (name, value) in python_environment(python) {
+    for (name, value) in plan::python_environment(python) {
         httpd::set_environment(&name, &value);
     }
     if let Some(eggs) = &python.eggs {
@@ -449,7 +349,7 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
     group.switch_interval = global.python.switch_interval;
     let (processes, threads) = server::capacity();
     embedded::Options {
-        flags: python_flags(&global.python),
+        flags: plan::python_flags(&global.python),
         module: httpd::module_path().unwrap_or_default(),
         facts: Facts {
             process_group: String::new(),
@@ -457,13 +357,13 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
             threads,
             httpd_version: server::version(),
             home: String::new(),
-            interpreters: interpreters(configuration, &group),
+            interpreters: plan::interpreters(configuration, &group),
             run_once: false,
             reload_in_place: true,
             watcher: None,
             scoreboard: global.server_metrics.then(|| Arc::new(scoreboard::read) as Source),
         },
-        preload: preload(configuration, &group),
+        preload: plan::preload(configuration, &group),
         finish: global.python.destroy_interpreter,
         group,
     }

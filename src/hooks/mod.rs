@@ -2,4 +2,5 @@
 
 pub mod handler;
 pub mod lifecycle;
+mod plan;
 pub mod translate;

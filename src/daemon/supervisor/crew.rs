@@ -13,7 +13,7 @@ use super::plan::{GroupPlan, Start};
 use super::template::Template;
 use super::watch::Watch;
 use crate::daemon::activity::Activity;
-use crate::daemon::control::{self, ControlSupervisor, Loads, Order, Report};
+use crate::daemon::control::{ControlSupervisor, Order};
 use crate::daemon::group::{Action, Event, Group, ProcessId};
 use crate::daemon::launch::Launch;
 use crate::daemon::listener::Listener;
@@ -24,12 +24,6 @@ use crate::daemon::spawn::Spawned;
 use crate::daemon::status::State;
 use crate::log::{Journal, Level, Message};
 use crate::wsgi::preload::Preload;
-
-/// Reports heard of one process before the others have their turn.
-const REPORTS_AT_ONCE: usize = 16;
-
-/// Scripts beyond the configured ones that a group remembers; of some their clients choose the interpreters.
-const MOST_LEARNED: usize = 16;
 
 /// Processes of a group that have ended, and whose output others still hold open.
 const MOST_REMAINS: usize = 16;
@@ -78,14 +72,6 @@ impl Unit {
     /// Whether the next caller is to wake it.
     pub fn sleeps(&self) -> bool {
         self.demand.is_asleep() && !self.group.is_superseded()
-    }
-
-    fn learn(&mut self, script: String, application_group: String) {
-        let known = |other: &&Preload| other.script == script && other.application_group == application_group;
-        let scripts = self.plan.preload.iter().chain(&self.learned);
-        if self.learned.len() < MOST_LEARNED && scripts.filter(known).count() == 0 {
-            self.learned.push(Preload { script, application_group, callable: None });
-        }
     }
 }
 
@@ -273,58 +259,6 @@ impl<'a> Crew<'a> {
         show(self.journal, self.units[unit].plan.index, process.pid, &lines);
     }
 
-    fn read_reports(&mut self, unit: usize, id: ProcessId) {
-        for _ in 0..REPORTS_AT_ONCE {
-            let Some(index) = self.find(unit, id) else { return };
-            let process = &mut self.processes[index];
-            let Some(control) = &process.control else { return };
-            match control.receive(self.units[unit].plan.group.server_metrics) {
-                Ok(Some((Report::Heard, _))) => {
-                    if let Some((watch, _)) = &mut process.watch {
-                        watch.heard();
-                    }
-                }
-                Ok(Some((Report::AskScoreboard, Some(to)))) => self.show_scoreboard(to.as_fd()),
-                Ok(Some((Report::Loaded { script, application_group, loaded }, _))) => {
-                    self.status_of(index).set_loaded(self.processes[index].slot, loaded);
-                    self.units[unit].learn(script, application_group);
-                }
-                Ok(Some((Report::Ready(loads), _))) => {
-                    let able = self.is_able(index, loads);
-                    self.tell(unit, Event::Ready { process: id, able });
-                }
-                Ok(Some((Report::Born(pid), _))) => self.born(unit, id, pid),
-                Ok(Some((report, _))) => self.tell(unit, event(id, report)),
-                Ok(None) => return,
-                // Nonsense from a process that runs a site's code is not listened to.
-                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {}
-                Err(_) => {
-                    process.control = None;
-                    if process.pid == 0 {
-                        // It never came to life; there is no other sign of that.
-                        return self.gone(unit, id, Exit::Status(1));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether the process can do what those that serve now can, in whatever generation. Where none does, errors
-    /// are the answer, if that is all there is.
-    fn is_able(&self, index: usize, loads: Loads) -> bool {
-        let status = self.status_of(index);
-        status.set_loaded(self.processes[index].slot, loads.loaded);
-        let no_worse = |most: u32| (loads.failed == 0 || loads.loaded >= most) && loads.forgotten == 0;
-        status.most_loaded().is_none_or(no_worse)
-    }
-
-    pub(super) fn show_scoreboard(&self, to: BorrowedFd<'_>) {
-        if let Some(scoreboard) = (self.start.scoreboard)() {
-            // Who asked sees that no answer comes.
-            let _ = control::send_scoreboard(to, &scoreboard);
-        }
-    }
-
     /// Tells a group what happened, and does what follows from it.
     pub(super) fn tell(&mut self, unit: usize, event: Event) {
         let mut events = VecDeque::from([event]);
@@ -463,7 +397,7 @@ impl<'a> Crew<'a> {
         self.processes.iter().position(|process| process.unit == unit && process.id == id)
     }
 
-    fn status_of(&self, index: usize) -> &crate::daemon::status::StatusPage {
+    pub(super) fn status_of(&self, index: usize) -> &crate::daemon::status::StatusPage {
         &self.units[self.processes[index].unit].plan.listener.status
     }
 }
@@ -472,20 +406,6 @@ pub(super) fn no_slot(process: ProcessId) -> Event {
     let text = "the group has too many processes, those of older configurations included; wait until their requests \
                 have ended, or lower processes=";
     Event::NotStarted(process, Message::new(314, text))
-}
-
-fn event(process: ProcessId, report: Report) -> Event {
-    match report {
-        Report::Heard
-        | Report::Born(_)
-        | Report::AskScoreboard
-        | Report::Ready(_)
-        | Report::Loaded { .. } => Event::Tick,
-        Report::Reload { path, modified } => Event::Reload { path, modified },
-        Report::ReloadRequired { path } => Event::ReloadRequired(process, path),
-        Report::Failed { code, text } => Event::Failed(process, Message::new(code, text)),
-        Report::Renew(reason) => Event::Renew(process, reason),
-    }
 }
 
 pub(super) fn show(journal: &dyn Journal, group: usize, pid: i32, lines: &[Vec<u8>]) {

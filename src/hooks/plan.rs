@@ -1,0 +1,118 @@
+//! What the configuration says to a supervisor and to the Python in a child: groups, scripts, interpreters.
+//!
+//! Runs in the httpd parent, in the supervisor that was just forked, and in each child, called by `lifecycle`.
+
+use crate::apache::accounts::{SystemAccounts, effective_ids};
+use crate::apache::scoreboard;
+use crate::apache::server::{self, main_server};
+use crate::config::global::{HashSeed, PythonOptions};
+use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions};
+use crate::config::options::Accounts;
+use crate::config::plan::Loading;
+use crate::config::process_group::ProcessGroup;
+use crate::daemon::generation::GenerationWatch;
+use crate::daemon::spawn::Launcher;
+use crate::daemon::supervisor::{GroupPlan, Plan, Start};
+use crate::process::{Configuration, Parent};
+use crate::wsgi::preload::Preload;
+use std::path::{Path, PathBuf};
+
+/// The groups that have processes, with their numbers: to serve requests, or to execute service scripts.
+pub fn supervised(configuration: &Configuration) -> impl Iterator<Item = (usize, &ProcessGroup)> {
+    let groups = configuration.global.groups.groups().iter().enumerate();
+    groups.filter(|(_, group)| group.threads > 0 || !preload(configuration, group).is_empty())
+}
+
+/// What the supervisor needs to know, in its own process: it takes the listeners out of its copy.
+pub fn supervision(
+    parent: &mut Parent,
+    configuration: &Configuration,
+    module: PathBuf,
+    watch: GenerationWatch,
+    parent_pid: i32,
+) -> Plan {
+    let groups = supervised(configuration).filter_map(|(index, group)| {
+        let listener = parent.listeners.take(&group.name)?;
+        let (preload, interpreters) = (preload(configuration, group), interpreters(configuration, group));
+        Some(GroupPlan { index, group: group.clone(), listener, preload, interpreters })
+    });
+    Plan {
+        groups: groups.collect(),
+        generation: configuration.generation,
+        watch,
+        start: Start {
+            launcher: launcher(configuration, module),
+            httpd_version: server::version(),
+            socket_timeout: main_server().timeout(),
+            scoreboard: scoreboard::read,
+        },
+        parent: parent_pid,
+    }
+}
+
+/// How the interpreters of a group's processes are made; of the group without a name, those in httpd's children.
+pub fn interpreters(configuration: &Configuration, group: &ProcessGroup) -> ByApplicationGroup {
+    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let base = InterpreterOptions {
+        python_path: group.python_path.iter().map(text).collect(),
+        switch_interval: group.switch_interval.unwrap_or(0.0),
+        ..InterpreterOptions::default()
+    };
+    configuration.global.interpreters.resolve(&group.name, &base)
+}
+
+pub fn preload(configuration: &Configuration, group: &ProcessGroup) -> Vec<Preload> {
+    let executed = |loading: &&Loading| group.threads > 0 || loading.callable.is_none();
+    let loadings = configuration.loadings.iter().filter(|loading| loading.process_group == group.name);
+    let loadings = loadings.filter(executed);
+    loadings
+        .filter_map(|loading| {
+            Some(Preload {
+                script: group.seen_from_inside(Path::new(&loading.script))?.to_string_lossy().into_owned(),
+                application_group: loading.application_group.clone(),
+                callable: loading.callable.clone(),
+            })
+        })
+        .collect()
+}
+
+/// The `WSGIPython…` directives as options and environment of the interpreter.
+fn launcher(configuration: &Configuration, module: PathBuf) -> Launcher {
+    let python = &configuration.global.python;
+    Launcher {
+        flags: python_flags(python),
+        module,
+        environment: python_environment(python),
+        httpd_uid: httpd_uid(),
+        finish: python.destroy_interpreter,
+        #[cfg(test)]
+        program: None,
+    }
+}
+
+pub fn python_flags(python: &PythonOptions) -> Vec<String> {
+    let mut flags = Vec::new();
+    if !python.write_bytecode {
+        flags.push("-B".to_string());
+    }
+    if python.optimize > 0 {
+        flags.push(format!("-{}", "O".repeat(python.optimize.into())));
+    }
+    for filter in &python.warnings {
+        flags.push(format!("-W{filter}"));
+    }
+    flags
+}
+
+pub fn python_environment(python: &PythonOptions) -> Vec<(String, String)> {
+    let seed = python.hash_seed.map(|seed| match seed {
+        HashSeed::Random => "random".to_string(),
+        HashSeed::Fixed(number) => number.to_string(),
+    });
+    seed.map(|seed| ("PYTHONHASHSEED".to_string(), seed)).into_iter().collect()
+}
+
+fn httpd_uid() -> u32 {
+    let accounts = SystemAccounts;
+    if accounts.running_as_root() { accounts.httpd_user().uid } else { effective_ids().0 }
+}
