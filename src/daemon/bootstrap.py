@@ -1,5 +1,5 @@
-# The program of a daemon process: python -c THIS /path/of/mod_wsgi_rs.so. The supervisor starts it with its
-# control socket as descriptor 3. It must be readable by every Python 3, so that it can refuse the old ones.
+# The program of a daemon process: python -c THIS /path/of/mod_wsgi_rs.so. The supervisor reads what it reports
+# on descriptor 7. It must be readable by every Python 3, so that it can refuse the old ones.
 import sys
 
 # Nothing in the working directory may stand in for a module of the standard library.
@@ -12,9 +12,9 @@ def refuse(code, text):
     import os
     import struct
 
-    data = text.encode("utf-8", "replace")[:32768]
+    data = text.encode("utf-8", "replace")[:2000]
     try:
-        os.write(3, struct.pack("<cII", b"F", code, len(data)) + data)
+        os.write(7, struct.pack("<cII", b"F", code, len(data)) + data)
     except OSError:
         sys.stderr.write("mod_wsgi_rs: WSGI%d: %s\n" % (code, text))
     sys.exit(78)

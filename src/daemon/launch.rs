@@ -12,6 +12,9 @@ pub const CONTROL_FD: i32 = 3;
 pub const LISTENER_FD: i32 = 4;
 pub const STATUS_FD: i32 = 5;
 pub const ACTIVITY_FD: i32 = 6;
+pub const REPORT_FD: i32 = 7;
+/// Only where it may ask for httpd's scoreboard.
+pub const BOARD_FD: i32 = 8;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {

@@ -22,6 +22,7 @@ pub mod launch;
 pub mod reason;
 
 pub mod backoff;
+pub mod board;
 pub mod environment;
 pub mod generation;
 pub mod group;

@@ -23,8 +23,8 @@ use std::time::Duration;
 pub use clock::milliseconds_now;
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,
-    event, eventfd, has_hung_up, memfd, open_place, pipe, place_descriptor, poll, readable, seal_size,
-    set_close_on_exec, set_nonblocking,
+    event, eventfd, has_hung_up, memfd, message_pipe, open_place, pipe, place_descriptor, poll, readable,
+    seal_size, set_close_on_exec, set_nonblocking,
 };
 pub use epoll::Epoll;
 pub use identity::{
@@ -40,8 +40,8 @@ pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;
 pub use socket::{
     accept, bind_listener, connect, is_unread, peer_credentials, receive, receive_now, receive_with_fd,
-    receive_with_fd_now, send_all, send_all_until, send_now, send_with_fd, send_with_fd_now, seqpacket_pair,
-    set_receive_buffer, set_send_buffer,
+    receive_with_fd_now, refuse_input, send_all, send_all_until, send_now, send_with_fd, send_with_fd_now,
+    seqpacket_pair, set_receive_buffer, set_send_buffer,
 };
 
 pub use title::set_title;

@@ -91,7 +91,7 @@ impl Reason {
         )
     }
 
-    /// On the control socket.
+    /// In an order or a report.
     pub fn to_byte(self) -> u8 {
         self as u8
     }

@@ -6,6 +6,7 @@
 //! finalization.
 
 use super::activity::Activity;
+use super::board::Board;
 use super::control::{ControlDaemon, Report};
 use super::ending::Ending;
 use super::launch::{Launch, time};
@@ -36,7 +37,7 @@ use std::time::{Duration, Instant};
 /// `serve()` of the extension module: returns only when the process could not start.
 pub fn main(py: Attached<'_>) -> crate::python::object::Result {
     if let Err(message) = serve(py) {
-        // The supervisor has it through the control socket, or is gone.
+        // The supervisor has it in a report, or is gone.
         write_message(Level::Error, &message);
     }
     Ok(Object::none(py))
@@ -53,7 +54,8 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let (control, activity) = (Arc::new(control), Arc::new(activity));
     let ties = Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity }));
     let scripts = Arc::new(Loaded::default());
-    let interpreters = Interpreters::new(py, facts(&launch, &ties, &scripts));
+    let board = if launch.server_metrics { spawn::inherited_board().ok() } else { None };
+    let interpreters = Interpreters::new(py, facts(&launch, &ties, &scripts, board));
     let interpreters = interpreters.inspect_err(|message| failed(&control, message))?;
     if launch.threads == 0 {
         return service::main(py, &interpreters, &launch, control, &status).map_err(system);
@@ -121,12 +123,12 @@ struct Ties {
 /// How long an application waits for the supervisor to show it the scoreboard.
 const SCOREBOARD_PATIENCE: Duration = Duration::from_secs(2);
 
-fn facts(launch: &Launch, ties: &Arc<Mutex<Ties>>, scripts: &Arc<Loaded>) -> Facts {
+fn facts(launch: &Launch, ties: &Arc<Mutex<Ties>>, scripts: &Arc<Loaded>, board: Option<Board>) -> Facts {
     let (of_loading, of_scoreboard, scripts) = (Arc::clone(ties), Arc::clone(ties), Arc::clone(scripts));
-    let scoreboard = move || {
+    let scoreboard = move |board: &Board| {
         let control = Arc::clone(&of_scoreboard.lock().control);
         // An application that is told nothing asks again, or does without.
-        control.ask_scoreboard(SCOREBOARD_PATIENCE).ok()
+        board.see(|| control.send(&Report::AskScoreboard), SCOREBOARD_PATIENCE).ok()
     };
     Facts {
         process_group: launch.group.clone(),
@@ -144,11 +146,11 @@ fn facts(launch: &Launch, ties: &Arc<Mutex<Ties>>, scripts: &Arc<Loaded>) -> Fac
                 Loading::Done { script, application_group } => {
                     activity.loaded();
                     // A successor that does not hear of it loads it when it is asked for.
-                    let _ = scripts.note(script, application_group).map(|report| control.send_now(&report));
+                    let _ = scripts.note(script, application_group).map(|report| control.send(&report));
                 }
             }
         })),
-        scoreboard: launch.server_metrics.then(|| Arc::new(scoreboard) as Source),
+        scoreboard: board.map(|board| Arc::new(move || scoreboard(&board)) as Source),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Makes a daemon process: fork, descriptors, privileges, exec of the group's own Python.
 //!
 //! Called by the supervisor, which has one thread only, so that the forked child may do more than make
-//! system calls before it executes Python. What goes wrong in the child is reported over the control
-//! socket like the failures of the daemon that it would have become. `inherited` is the daemon's side.
+//! system calls before it executes Python. What goes wrong in the child is reported like the failures of the
+//! daemon that it would have become. `inherited` is the daemon's side.
 
 #![allow(unsafe_code)]
 
@@ -18,8 +18,9 @@ use std::process::Command;
 use once_cell::sync::OnceCell;
 
 use super::activity::{self, Activity};
+use super::board::Board;
 use super::control::{self, ControlDaemon, ControlSupervisor, Report};
-use super::launch::{ACTIVITY_FD, CONTROL_FD, LISTENER_FD, Launch, STATUS_FD};
+use super::launch::{ACTIVITY_FD, BOARD_FD, CONTROL_FD, LISTENER_FD, Launch, REPORT_FD, STATUS_FD};
 use super::status::StatusPage;
 use super::{environment, interpreter, os, privileges};
 use crate::config::interpreter::without_gil;
@@ -71,19 +72,26 @@ pub struct Inherited {
     pub activity: Activity,
 }
 
+/// What all processes of a group have.
+#[derive(Clone, Copy)]
+pub struct Common<'a> {
+    pub listener: BorrowedFd<'a>,
+    pub status: BorrowedFd<'a>,
+    /// Where they may see httpd's scoreboard.
+    pub board: Option<BorrowedFd<'a>>,
+}
+
 /// The child's ends of everything.
 struct Ends<'a> {
     theirs: Theirs,
-    listener: BorrowedFd<'a>,
-    status: BorrowedFd<'a>,
+    common: Common<'a>,
 }
 
 impl Launcher {
     pub fn spawn(
         &self,
         group: &ProcessGroup,
-        listener: BorrowedFd<'_>,
-        status: BorrowedFd<'_>,
+        common: &Common<'_>,
         launch: &Launch,
     ) -> Result<Spawned, Message> {
         let python = interpreter::find(group)?;
@@ -92,7 +100,7 @@ impl Launcher {
             // A free-threaded build keeps its GIL unless it is told to do without; others do not mind.
             command.env("PYTHON_GIL", "1");
         }
-        spawn_command(&mut command, group, self.httpd_uid, listener, status, launch).map_err(|error| {
+        spawn_command(&mut command, group, self.httpd_uid, common, launch).map_err(|error| {
             let text = format!(
                 "the system has no resources for another process: {error}; see the limits of the service that \
                  starts httpd (TasksMax, LimitNPROC, LimitNOFILE) and the memory of the machine"
@@ -181,15 +189,14 @@ fn spawn_command(
     command: &mut Command,
     group: &ProcessGroup,
     httpd_uid: u32,
-    listener: BorrowedFd<'_>,
-    status: BorrowedFd<'_>,
+    common: &Common<'_>,
     launch: &Launch,
 ) -> io::Result<Spawned> {
     let (spawned, mut theirs) = equip(launch)?;
     // Out of the way of the numbers that are given away: the report of a failure goes through it.
-    let control = os::duplicate_above(theirs.control.as_fd(), SAFE_NUMBER)?;
-    theirs.control = ControlDaemon::from_fd(control);
-    let ends = Ends { theirs, listener, status };
+    let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
+    theirs.control = ControlDaemon::new(above(theirs.control.as_fd())?, above(theirs.control.reports())?);
+    let ends = Ends { theirs, common: *common };
     let supervisor = std::process::id() as i32;
     // SAFETY: the supervisor has no other thread that could hold a lock in the child; the child
     // never returns from this function.
@@ -235,24 +242,32 @@ fn become_daemon(
     Message::new(311, text)
 }
 
-/// 0 is nothing, 1 and 2 the output, then control, listener, status and activity; all else ends with exec.
+/// 0 is nothing, 1 and 2 the output, then orders, listener, status, activity, reports and the board, if there is one;
+/// all else ends with exec.
 fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
     let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
     let nothing = above(File::open("/dev/null")?.as_fd())?;
     let output = above(ends.theirs.output.as_fd())?;
-    let places = [
+    let (control, reports) = (above(ends.theirs.control.as_fd())?, above(ends.theirs.control.reports())?);
+    let (listener, status) = (above(ends.common.listener)?, above(ends.common.status)?);
+    let activity = above(ends.theirs.activity.as_fd())?;
+    let board = ends.common.board.map(above).transpose()?;
+    let mut places = vec![
         (&nothing, 0),
         (&output, 1),
         (&output, 2),
-        (&above(ends.theirs.control.as_fd())?, CONTROL_FD),
-        (&above(ends.listener)?, LISTENER_FD),
-        (&above(ends.status)?, STATUS_FD),
-        (&above(ends.theirs.activity.as_fd())?, ACTIVITY_FD),
+        (&control, CONTROL_FD),
+        (&listener, LISTENER_FD),
+        (&status, STATUS_FD),
+        (&activity, ACTIVITY_FD),
+        (&reports, REPORT_FD),
     ];
-    for (fd, number) in places {
-        os::place_descriptor(fd.as_fd(), number)?;
+    places.extend(board.as_ref().map(|board| (board, BOARD_FD)));
+    for (fd, number) in &places {
+        os::place_descriptor(fd.as_fd(), *number)?;
     }
-    os::close_on_exec_from(ACTIVITY_FD + 1)
+    let highest = places.iter().map(|(_, number)| *number).max();
+    os::close_on_exec_from(highest.unwrap_or_default() + 1)
 }
 
 /// In the daemon: takes what the supervisor left open, for this process alone and not for those that the
@@ -260,13 +275,19 @@ fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
 pub fn inherited() -> io::Result<Inherited> {
     static TAKEN: OnceCell<()> = OnceCell::new();
     TAKEN.set(()).map_err(|()| io::Error::from(io::ErrorKind::AlreadyExists))?;
-    let take = |number| {
-        let fd = os::adopt_descriptor(number)?;
-        os::set_close_on_exec(fd.as_fd())?;
-        Ok::<_, io::Error>(fd)
-    };
-    let (control, listener, status) = (take(CONTROL_FD)?, take(LISTENER_FD)?, take(STATUS_FD)?);
     let activity = Activity::from_fd(take(ACTIVITY_FD)?.as_fd())?;
-    let (control, status) = (ControlDaemon::from_fd(control), StatusPage::from_fd(status)?);
+    let control = ControlDaemon::new(take(CONTROL_FD)?, take(REPORT_FD)?);
+    let (listener, status) = (take(LISTENER_FD)?, StatusPage::from_fd(take(STATUS_FD)?)?);
     Ok(Inherited { control, listener, status, activity })
+}
+
+/// The same for the board, where the launch says that there is one. Once.
+pub fn inherited_board() -> io::Result<Board> {
+    take(BOARD_FD).map(Board::from_fd)
+}
+
+fn take(number: i32) -> io::Result<OwnedFd> {
+    let fd = os::adopt_descriptor(number)?;
+    os::set_close_on_exec(fd.as_fd())?;
+    Ok(fd)
 }

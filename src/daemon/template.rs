@@ -64,7 +64,7 @@ pub fn main(
             }
             // It says so itself, unless an at-fork function keeps it; then it can at least be ended.
             Some(pid) => drop(py.detached(|| its_control.send(&Report::Born(pid)))),
-            // The supervisor sees that nobody holds the control socket.
+            // The supervisor sees that nobody is left who could report.
             None => {}
         }
     }

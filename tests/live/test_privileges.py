@@ -161,10 +161,10 @@ def test_descriptors(server: Httpd, group: str):
     process = seen(server, f"/{group}")
     held = process["descriptors"]
     supervisor, children = server.supervisors()[0].pid, [child.pid for child in server.children()]
-    numbered = {number: description(held.pop(number)) for number in "012345"}
+    numbered = {number: description(held.pop(number)) for number in "0123457"}
     socket = held_socket(numbered["4"])
     assert socket.parent == server.root / "run"
-    assert re.fullmatch(r"pipe:\[\d+\]", numbered["1"])
+    assert all(re.fullmatch(r"pipe:\[\d+\]", numbered[number]) for number in "17") and numbered["1"] != numbered["7"]
     assert numbered == {
         "0": "/dev/null",
         "1": numbered["1"],
@@ -172,6 +172,7 @@ def test_descriptors(server: Httpd, group: str):
         "3": f"AF_UNIX SOCK_SEQPACKET '' of {supervisor}",
         "4": f"AF_UNIX SOCK_STREAM listens '{socket}' of {server.parent.pid}",
         "5": "/memfd:mod_wsgi_rs-status (deleted)",
+        "7": numbered["7"],
     }
     # Made by the process itself: what its threads wait with, what wakes them, and connections of httpd's children.
     others = sorted(description(entry) for entry in held.values())

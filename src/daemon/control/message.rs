@@ -5,8 +5,11 @@
 use super::super::reason::Reason;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 
-/// Longest text in a daemon's message: a traceback fits, a message stays below `LONGEST`.
-const LONGEST_TEXT: usize = 32 * 1024;
+/// What a pipe takes as one piece (PIPE_BUF).
+pub const LONGEST_REPORT: usize = 4096;
+
+/// Longest text in a report, which has two at most.
+const LONGEST_TEXT: usize = 2000;
 
 /// Supervisor to daemon, after the launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub enum Report {
     Heard,
     /// It was forked from a template, and has this pid.
     Born(i32),
-    /// It asks for httpd's scoreboard, to be sent to the socket that comes along.
+    /// It asks for httpd's scoreboard, to be shown on the group's board.
     AskScoreboard,
 }
 

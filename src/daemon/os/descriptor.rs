@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use std::fs::OpenOptions;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,6 +61,22 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
     Ok((reader.into(), writer.into()))
 }
+
+/// A pipe that keeps messages of up to PIPE_BUF bytes apart; its reader is non-blocking. Other than on a socket no
+/// descriptors come through it, which the reader would have to close, however long that takes.
+pub fn message_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: there is room for the two descriptors.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_DIRECT) })?;
+    let (reader, writer) = (owned(ends[0])?, owned(ends[1])?);
+    set_nonblocking(reader.as_fd(), true)?;
+    // SAFETY: takes an integer. Where the system allows no more, sixteen messages have room.
+    unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, MESSAGES) };
+    Ok((reader, writer))
+}
+
+/// Each of up to 256 messages has a page.
+const MESSAGES: libc::c_int = 1 << 20;
 
 /// Anonymous shared memory of this size, all zero.
 pub fn memfd(name: &CStr, size: u64) -> io::Result<OwnedFd> {

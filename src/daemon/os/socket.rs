@@ -88,6 +88,13 @@ pub fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((owned(ends[0])?, owned(ends[1])?))
 }
 
+/// Takes nothing from the other end any more, which sees that as soon as it sends.
+pub fn refuse_input(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes a descriptor and an integer.
+    check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) })?;
+    Ok(())
+}
+
 /// Sends all of it, however often that takes; a time-out of the socket is an error.
 pub fn send_all(socket: BorrowedFd<'_>, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
     IoSlice::advance_slices(&mut parts, 0);

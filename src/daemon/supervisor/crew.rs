@@ -13,6 +13,7 @@ use super::plan::{GroupPlan, Start};
 use super::template::Template;
 use super::watch::Watch;
 use crate::daemon::activity::Activity;
+use crate::daemon::board::Board;
 use crate::daemon::control::{ControlSupervisor, Order};
 use crate::daemon::group::{Action, Event, Group, ProcessId};
 use crate::daemon::launch::Launch;
@@ -20,7 +21,7 @@ use crate::daemon::listener::Listener;
 use crate::daemon::os::{self, Exit};
 use crate::daemon::output::Output;
 use crate::daemon::owner;
-use crate::daemon::spawn::Spawned;
+use crate::daemon::spawn::{Common, Spawned};
 use crate::daemon::status::State;
 use crate::log::{Journal, Level, Message};
 use crate::wsgi::preload::Preload;
@@ -30,6 +31,8 @@ const MOST_REMAINS: usize = 16;
 
 pub(super) struct Unit {
     pub plan: GroupPlan,
+    /// Where they see httpd's scoreboard, if they may.
+    pub board: Option<Board>,
     /// Scripts that its processes have come across, for their successors.
     pub learned: Vec<Preload>,
     pub group: Group,
@@ -73,6 +76,14 @@ impl Unit {
     pub fn sleeps(&self) -> bool {
         self.demand.is_asleep() && !self.group.is_superseded()
     }
+
+    pub fn common(&self) -> Common<'_> {
+        Common {
+            listener: self.plan.listener.socket.as_fd(),
+            status: self.plan.listener.status.fd(),
+            board: self.board.as_ref().map(AsFd::as_fd),
+        }
+    }
 }
 
 pub struct Crew<'a> {
@@ -91,8 +102,10 @@ impl<'a> Crew<'a> {
             group: Group::new(plan.settings()),
             demand: Demand::new(&plan.group),
             look: Some(Instant::now()),
-            plan,
+            // Without memory for it they see nothing.
+            board: board(&start, &plan),
             learned: Vec::new(),
+            plan,
         };
         let units = groups.into_iter().map(unit).collect();
         let (processes, templates, remains) = (Vec::new(), Vec::new(), Vec::new());
@@ -302,12 +315,13 @@ impl<'a> Crew<'a> {
     /// What the next process of a group is told, but for its slot. Scripts that may not run there are left out;
     /// without its service script a process is not needed.
     pub(super) fn launch(&mut self, unit: usize) -> Result<Launch, Message> {
-        let Unit { plan, learned, .. } = &mut self.units[unit];
+        let Unit { plan, learned, board, .. } = &mut self.units[unit];
         let group = &plan.group;
         let outside = |script: &Preload| group.seen_from_outside(Path::new(&script.script));
         // One that is there no more is nobody's.
         learned.retain(|script| outside(script).exists());
         let mut launch = self.start.launch(plan, learned, self.generation);
+        launch.server_metrics = board.is_some();
         let mut refused = Vec::new();
         let mut may_run = |script: &Preload| match owner::check(&outside(script), group) {
             Ok(()) => true,
@@ -335,12 +349,12 @@ impl<'a> Crew<'a> {
             Err(reason) => return Some(Event::NotStarted(id, reason)),
         };
         let plan = &self.units[unit].plan;
-        let (listener, status) = (&plan.listener, &plan.listener.status);
+        let status = &plan.listener.status;
         let Some(slot) = status.claim_slot(self.generation) else {
             return Some(no_slot(id));
         };
         launch.slot = slot as u32;
-        match self.start.launcher.spawn(&plan.group, listener.socket.as_fd(), status.fd(), &launch) {
+        match self.start.launcher.spawn(&plan.group, &self.units[unit].common(), &launch) {
             Err(reason) => {
                 status.release_slot(slot);
                 Some(Event::NotStarted(id, reason))
@@ -400,6 +414,11 @@ impl<'a> Crew<'a> {
     pub(super) fn status_of(&self, index: usize) -> &crate::daemon::status::StatusPage {
         &self.units[self.processes[index].unit].plan.listener.status
     }
+}
+
+fn board(start: &Start, plan: &GroupPlan) -> Option<Board> {
+    let scoreboard = if plan.group.server_metrics { (start.scoreboard)() } else { None };
+    Board::create(&scoreboard?).ok()
 }
 
 pub(super) fn no_slot(process: ProcessId) -> Event {

@@ -87,7 +87,7 @@ impl Start {
     }
 
     /// `learned` is what processes of the group have loaded besides the configured scripts.
-    /// Its slot is still to be claimed.
+    /// Its slot is still to be claimed, and it has no board yet.
     pub fn launch(&self, plan: &GroupPlan, learned: &[Preload], generation: u64) -> Launch {
         let group = &plan.group;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -109,7 +109,7 @@ impl Start {
             socket_timeout_ms: milliseconds(self.socket_timeout(group)),
             deadlock_timeout_ms: milliseconds(group.limits.deadlock.unwrap_or_default()),
             times_requests: group.limits.request.is_some(),
-            server_metrics: group.server_metrics,
+            server_metrics: false,
             maximum_requests: group.limits.maximum_requests.unwrap_or(0),
             eviction: group.limits.eviction.is_some(),
             template: false,

@@ -1,13 +1,12 @@
-//! What the processes report on their control sockets.
+//! What the processes report.
 //!
 //! Part of `supervisor::crew`: reports become events for the groups, and answers. They come from processes that run
 //! the sites' code, so none is trusted with more than its own group.
 
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, BorrowedFd};
 
 use super::crew::{Crew, Unit};
-use crate::daemon::control::{self, Loads, Report};
+use crate::daemon::control::{Loads, Report};
 use crate::daemon::group::{Event, ProcessId};
 use crate::daemon::os::Exit;
 use crate::log::Message;
@@ -35,23 +34,23 @@ impl Crew<'_> {
             let Some(index) = self.find(unit, id) else { return };
             let process = &mut self.processes[index];
             let Some(control) = &process.control else { return };
-            match control.receive(self.units[unit].plan.group.server_metrics) {
-                Ok(Some((Report::Heard, _))) => {
+            match control.receive() {
+                Ok(Some(Report::Heard)) => {
                     if let Some((watch, _)) = &mut process.watch {
                         watch.heard();
                     }
                 }
-                Ok(Some((Report::AskScoreboard, Some(to)))) => self.show_scoreboard(to.as_fd()),
-                Ok(Some((Report::Loaded { script, application_group, loaded }, _))) => {
+                Ok(Some(Report::AskScoreboard)) => self.show_scoreboard(unit),
+                Ok(Some(Report::Loaded { script, application_group, loaded })) => {
                     self.status_of(index).set_loaded(self.processes[index].slot, loaded);
                     self.units[unit].learn(script, application_group);
                 }
-                Ok(Some((Report::Ready(loads), _))) => {
+                Ok(Some(Report::Ready(loads))) => {
                     let able = self.is_able(index, loads);
                     self.tell(unit, Event::Ready { process: id, able });
                 }
-                Ok(Some((Report::Born(pid), _))) => self.born(unit, id, pid),
-                Ok(Some((report, _))) => self.tell(unit, event(id, report)),
+                Ok(Some(Report::Born(pid))) => self.born(unit, id, pid),
+                Ok(Some(report)) => self.tell(unit, event(id, report)),
                 Ok(None) => return,
                 // Nonsense from a process that runs a site's code is not listened to.
                 Err(error) if error.kind() == ErrorKind::InvalidData => {}
@@ -75,10 +74,13 @@ impl Crew<'_> {
         status.most_loaded().is_none_or(no_worse)
     }
 
-    pub(super) fn show_scoreboard(&self, to: BorrowedFd<'_>) {
-        if let Some(scoreboard) = (self.start.scoreboard)() {
+    /// Groups that may not see it have no board.
+    pub(super) fn show_scoreboard(&self, unit: usize) {
+        if let Some(board) = &self.units[unit].board
+            && let Some(scoreboard) = (self.start.scoreboard)()
+        {
             // Who asked sees that no answer comes.
-            let _ = control::send_scoreboard(to, &scoreboard);
+            let _ = board.show(&scoreboard);
         }
     }
 }

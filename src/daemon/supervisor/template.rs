@@ -11,7 +11,6 @@ use crate::daemon::os::{self, Exit};
 use crate::daemon::output::Output;
 use crate::daemon::spawn;
 use crate::log::Message;
-use std::os::fd::AsFd;
 
 pub struct Template {
     pub unit: usize,
@@ -48,11 +47,10 @@ impl Crew<'_> {
             Ok(launch) => launch,
             Err(reason) => return Some(Event::NotStarted(id, reason)),
         };
-        let plan = &self.units[unit].plan;
         launch.template = true;
         launch.display_name.push_str(" template");
-        let (listener, status) = (&plan.listener, &plan.listener.status);
-        match self.start.launcher.spawn(&plan.group, listener.socket.as_fd(), status.fd(), &launch) {
+        let unit_of = &self.units[unit];
+        match self.start.launcher.spawn(&unit_of.plan.group, &unit_of.common(), &launch) {
             Err(reason) => Some(Event::NotStarted(id, reason)),
             Ok(spawned) => {
                 self.templates.push(Template {
@@ -120,14 +118,15 @@ impl Crew<'_> {
             self.read_template_output(index);
             let template = &mut self.templates[index];
             let Some(control) = &template.control else { continue };
-            match control.receive(self.units[template.unit].plan.group.server_metrics) {
-                Ok(Some((Report::Ready(loads), _))) => {
+            match control.receive() {
+                Ok(Some(Report::Ready(loads))) => {
                     self.template_is_ready(index, loads.failed + loads.forgotten == 0)
                 }
-                Ok(Some((Report::Failed { code, text }, _))) => {
-                    template.failure = Some(Message::new(code, text));
+                Ok(Some(Report::Failed { code, text })) => template.failure = Some(Message::new(code, text)),
+                Ok(Some(Report::AskScoreboard)) => {
+                    let unit = template.unit;
+                    self.show_scoreboard(unit);
                 }
-                Ok(Some((Report::AskScoreboard, Some(to)))) => self.show_scoreboard(to.as_fd()),
                 Ok(_) => {}
                 // Nonsense from a process that runs a site's code is not listened to.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {}

@@ -18,10 +18,10 @@ fn a_group_serves_until_its_generation_ends() {
     scene.until("said", || (scene.count("output started"), scene.count("320 Info")) == (2, 2));
     assert_eq!(scene.status().newest_ready(), 1);
     let answer = scene.request("who");
-    // 7 is the listing itself, 8 the connection that asks.
+    // 8 is the listing itself, 9 the connection that asks.
     for expected in [
         "\"PYTHONHASHSEED\": \"7\"",
-        "\"0\", \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\", \"8\"]",
+        "\"0\", \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\", \"8\", \"9\"]",
         "\"0000000000000000\"",
         "\"cwd\": \"/\"",
     ] {
