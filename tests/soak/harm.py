@@ -31,7 +31,8 @@ class Hit:
     pids: set[int] = field(default_factory=set)  # requests that ran there
     ports: set[int] = field(default_factory=set)  # requests on these connections
     everybody: bool = False  # all of the group, or of all groups
-    unread: bool = False  # also what was read but had not begun
+    unread: bool = False  # also what was read but had not begun: one request of each thread
+    lasting: bool = False  # or, while the fault lasts, one after the other
     cost: int = 0
 
     def __str__(self):
@@ -161,8 +162,10 @@ class Faults:
     def memory(self):
         hit, _ = self.request("memory", "two")
         died = not any(os.path.exists(f"/proc/{pid}") for pid in hit.pids)
-        # Without memory not even the environ of the next request can be made: it has no chance to begin.
+        # Without memory not even the environ of the next request can be made: it has no chance to begin, nor have
+        # those that the thread takes next, as long as there is none.
         hit.allowed, hit.unread = f"status 500|{DIED}" if died else "status 500", True
+        hit.lasting = not died
         return hit
 
     def request(self, path, group=""):
@@ -227,7 +230,7 @@ def explains(hit: Hit, failure, begun: list[int]) -> bool:
         return group in GROUPS or hit.group == group
     if hit.ports:
         return failure["port"] in hit.ports
-    if hit.unread and hit.cost >= THREADS:
+    if hit.unread and not hit.lasting and hit.cost >= THREADS:
         return False
     return bool(hit.pids.intersection(begun)) or hit.unread and not begun
 

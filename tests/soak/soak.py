@@ -9,7 +9,8 @@ its pid as it begins. So it is known in which process a lost request was, and wh
     kill -9, -SEGV, -ABRT, os._exit,  those that ran in that process then: 502 or cut. Those it had read without having
     os.abort, stack overflow        called the application yet (the log cannot tell; 502, in flight then, same group);
                                     four together, as it has four threads
-    memory exhausted                those that ran in that process then: 500, and if it ended of it as above
+    memory exhausted                those that ran in that process then, or came to it while that lasted: 500;
+                                    and if it ended of it as above
     kill -9 of the supervisor       those in flight then, as it takes its daemons along: 502, 503 or cut
     kill -9 of an httpd child       those on the child's connections then: closed or cut
     a broken script for a moment    500 of that script, while it is broken and for a second after
