@@ -3,6 +3,7 @@
 //! Made in the httpd parent while it reads its configuration (`config::options`), read by the
 //! supervisor that starts the group's processes and by the children that send them requests.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -194,10 +195,10 @@ impl ProcessGroup {
     }
 
     /// Where a script of httpd's is for the daemon; None if that is outside of `chroot=`.
-    pub fn seen_from_inside(&self, path: &Path) -> Option<PathBuf> {
+    pub fn seen_from_inside<'a>(&self, path: &'a Path) -> Option<Cow<'a, Path>> {
         match &self.chroot {
-            Some(root) => path.strip_prefix(root).ok().map(|below| Path::new("/").join(below)),
-            None => Some(path.to_path_buf()),
+            Some(root) => path.strip_prefix(root).ok().map(|below| Path::new("/").join(below).into()),
+            None => Some(path.into()),
         }
     }
 
@@ -234,7 +235,8 @@ mod tests {
         assert_eq!(group.interpreters(), vec![PathBuf::from("/usr/bin/python3.13")]);
         group.chroot = Some("/jail".into());
         assert_eq!(group.seen_from_outside(Path::new("/venv")), PathBuf::from("/jail/venv"));
-        assert_eq!(group.seen_from_inside(Path::new("/jail/srv/a.py")), Some("/srv/a.py".into()));
+        let inside = group.seen_from_inside(Path::new("/jail/srv/a.py"));
+        assert_eq!(inside.as_deref(), Some(Path::new("/srv/a.py")));
         assert_eq!(group.seen_from_inside(Path::new("/jailed/a.py")), None);
         assert!(group.open_to("any.example"));
         group.server_name = Some("Blog.example".to_string());

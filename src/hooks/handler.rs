@@ -19,7 +19,7 @@ use crate::process::{CHILD, Child};
 use crate::request::{BodyLength, Request as WsgiRequest};
 use crate::target::{self, Target};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub fn handler(request: &Request<'_>) -> Flow {
     if !is_ours(request.handler()) {
@@ -77,7 +77,7 @@ fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> 
             let script = defined.seen_from_inside(script).ok_or_else(|| outside(&target, defined))?;
             (Runner::Daemon(child.clients[group].as_ref().ok_or_else(|| no_threads(&target))?), script)
         }
-        None => (Runner::Here(&child.embedded), PathBuf::from(&target.script)),
+        None => (Runner::Here(&child.embedded), Path::new(&target.script).into()),
     };
     let length = body_length(request, settings)?;
     let environ = exchange::environ(request, child, settings, &target);

@@ -132,13 +132,18 @@ def test_a_process_with_broken_code_takes_no_request_at_its_end(server: Httpd):
         assert {generation(request.result(timeout=20)) for request in requests} == {1}
 
 
-def test_an_import_error_is_mended_by_a_new_script(server: Httpd):
+def mend_after_the_start(server: Httpd) -> None:
+    """The script cannot be loaded at the start; its third generation can."""
     write(server.root / "reloaded.wsgi", 2, "import a_module_that_nobody_has_written\n")
     server.stop()
     server.start()
     wait_for(lambda: server.get("/site").status_code == 500, "the error answers")
     write(server.root / "reloaded.wsgi", 3)
     wait_for(lambda: server.get("/site").status_code == 200, "the mended script answers", timeout=40, every=0.1)
+
+
+def test_an_import_error_is_mended_by_a_new_script(server: Httpd):
+    mend_after_the_start(server)
     assert generation(server.get("/site")) == 3
 
 
@@ -169,12 +174,7 @@ def test_a_restart_with_a_script_that_cannot_be_loaded_keeps_the_old_processes(s
 
 @pytest.mark.ours
 def test_a_script_that_was_mended_after_the_start_is_protected_from_then_on(server: Httpd):
-    write(server.root / "reloaded.wsgi", 2, "import a_module_that_nobody_has_written\n")
-    server.stop()
-    server.start()
-    wait_for(lambda: server.get("/site").status_code == 500, "the error answers")
-    write(server.root / "reloaded.wsgi", 3)
-    wait_for(lambda: server.get("/site").status_code == 200, "the mended script answers", timeout=40, every=0.1)
+    mend_after_the_start(server)
     wait_for(lambda: {generation(server.get("/site")) for _ in range(20)} == {3}, "all are mended")
     write(server.root / "reloaded.wsgi", 4, "import another_module_that_nobody_has_written\n")
     wait_for(lambda: generation(server.get("/site")) and "WSGI332" in server.error_log(), "it is not rolled out")
