@@ -10,6 +10,7 @@ pub mod service;
 pub mod template;
 
 pub mod ending;
+mod heartbeat;
 pub mod loads;
 mod main_thread;
 pub mod roster;

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::activity::Activity;
 use super::control::Work;
+use super::heartbeat::Heartbeat;
 use super::os;
 use crate::python::{Attached, attach};
 use crate::request::Request;
@@ -28,6 +29,7 @@ pub struct Roster {
     /// Whether what is needed for requests that last too long is to be remembered.
     times_requests: bool,
     served: AtomicU64,
+    pub heartbeat: Heartbeat,
 }
 
 /// One thread.
@@ -78,7 +80,8 @@ impl Seat {
 impl Roster {
     pub fn new(threads: u32, activity: Arc<Activity>, times_requests: bool) -> Roster {
         let seats = (0..threads).map(|_| Mutex::default()).collect();
-        Roster { activity, seats, times_requests, served: AtomicU64::new(0) }
+        let (served, heartbeat) = (AtomicU64::new(0), Heartbeat::default());
+        Roster { activity, seats, times_requests, served, heartbeat }
     }
 
     /// The thread has received a request on this connection.
@@ -99,6 +102,8 @@ impl Roster {
                 seat.line.extend_from_slice(found.map_or(b"?", |(_, value)| value));
             }
         }
+        drop(seat);
+        self.heartbeat.wake();
     }
 
     /// The application is about to be called. False if the request was given back, and is no longer this
@@ -132,6 +137,11 @@ impl Roster {
         seat.stream = None;
         self.activity.end(thread, seat.active);
         self.served.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Requests so far.
+    pub fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
     }
 
     /// Sends back all requests that no application has seen, for other processes to run.

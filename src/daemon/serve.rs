@@ -9,6 +9,7 @@ use super::activity::Activity;
 use super::board::Board;
 use super::control::{ControlDaemon, Report};
 use super::ending::Ending;
+use super::heartbeat;
 use super::launch::{Launch, time};
 use super::loads::Loaded;
 use super::main_thread::{ENDING, MainThread, SMALL_STACK, watch_while_loading};
@@ -23,7 +24,7 @@ use super::worker::{Equipment, Workers};
 use crate::log::{Level, Message};
 use crate::python::attach;
 use crate::python::{Attached, Object};
-use crate::wsgi::interpreters::{Interpreters, ThreadStates};
+use crate::wsgi::interpreters::Interpreters;
 use crate::wsgi::log_stream::write_message;
 use crate::wsgi::scoreboard::Source;
 use crate::wsgi::world::{Facts, Loading};
@@ -181,7 +182,7 @@ fn start(workers: &Arc<Workers>, launch: &Launch) -> io::Result<Vec<thread::Join
     if let Some(timeout) = time(launch.deadlock_timeout_ms) {
         let workers = Arc::clone(workers);
         let builder = thread::Builder::new().name("wsgi-heartbeat".into()).stack_size(SMALL_STACK);
-        builder.spawn(move || heartbeat(&workers, timeout))?;
+        builder.spawn(move || heartbeat::beat(&workers, timeout))?;
     }
     (1..=launch.threads)
         .map(|thread_id| {
@@ -199,21 +200,6 @@ fn start(workers: &Arc<Workers>, launch: &Launch) -> io::Result<Vec<thread::Join
 
 /// What the main thread of a process has on Linux; Rust's own default is too small for deep recursion.
 const DEFAULT_STACK: usize = 8 * 1024 * 1024;
-
-/// Shows the supervisor that every interpreter lets others in: it sees how long this thread waits.
-fn heartbeat(workers: &Workers, timeout: Duration) {
-    let pause = (timeout / 10).min(Duration::from_secs(30));
-    let mut states = ThreadStates::new(workers.interpreters.main().state);
-    loop {
-        thread::sleep(pause);
-        for interpreter in workers.interpreters.all() {
-            let state = states.of(&interpreter, workers.interpreters.main().state);
-            workers.roster.activity.attaching(true);
-            state.attached(|_| ());
-            workers.roster.activity.attaching(false);
-        }
-    }
-}
 
 fn not_started_by_httpd(error: &io::Error) -> Message {
     let text = format!(

@@ -15,22 +15,26 @@ mod plan;
 mod reports;
 #[cfg(test)]
 mod scene;
+mod sleepers;
 mod template;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod watch;
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::generation::{GenerationWatch, Tidings};
 use super::group::Event;
 use super::os::{self, PollFd, SignalFd};
 use crate::log::{Journal, Level, Message};
-use crew::Crew;
+use crew::{Crew, Source};
 pub use plan::{GroupPlan, Plan, Start, longest_shutdown};
+use turns::Turns;
 
 /// How often an older generation looks whether a newer one has taken over, once one is coming.
 const LOOK_FOR_SUCCESSORS: Duration = Duration::from_millis(100);
@@ -61,6 +65,7 @@ struct Supervisor<'a> {
     /// All holders of this generation have gone.
     nobody_left: bool,
     ending: Option<Ending>,
+    turns: Turns,
 }
 
 /// Returns when the generation has ended, with no daemon left; the caller then leaves the process at once.
@@ -95,7 +100,7 @@ impl<'a> Supervisor<'a> {
             os::adopt_orphans()?;
         }
         Ok(Supervisor {
-            crew: Crew::new(groups, generation, start, journal),
+            crew: Crew::new(groups, generation, start, journal)?,
             watch,
             signals: SignalFd::new(&[libc::SIGCHLD, libc::SIGTERM])?,
             parent,
@@ -103,6 +108,7 @@ impl<'a> Supervisor<'a> {
             newer_is_coming: false,
             nobody_left: false,
             ending: None,
+            turns: Turns::new(Instant::now()),
         })
     }
 
@@ -114,7 +120,7 @@ impl<'a> Supervisor<'a> {
                 self.crew.journal.record(None, Level::Critical, &Message::new(340, text));
                 self.end(Ending::Told);
                 // Whatever it is, it is not to be asked for without a pause.
-                std::thread::sleep(LOOK_FOR_SUCCESSORS);
+                thread::sleep(LOOK_FOR_SUCCESSORS);
                 self.crew.tick(Instant::now());
                 self.crew.reap();
             }
@@ -124,6 +130,7 @@ impl<'a> Supervisor<'a> {
 
     /// Waits for something to happen, and deals with all that has.
     fn turn(&mut self) -> io::Result<()> {
+        self.crew.watch_sleepers()?;
         let mut fds = vec![PollFd::reading(self.signals.as_fd())];
         if !self.nobody_left {
             fds.push(PollFd::reading(self.watch.as_fd()));
@@ -131,10 +138,15 @@ impl<'a> Supervisor<'a> {
         if self.ending.is_none() {
             fds.extend(self.parent_watch.as_ref().map(|parent| PollFd::reading(parent.as_fd())));
         }
-        fds.extend(self.crew.descriptors().into_iter().map(PollFd::reading));
+        let (own, sources) = (fds.len(), self.crew.descriptors());
+        fds.extend(sources.iter().map(|(_, fd)| PollFd::reading(*fd)));
         os::poll(&mut fds, self.patience(Instant::now()))?;
-        drop(fds);
-        self.crew.hear();
+        let ready = sources.iter().zip(&fds[own..]).filter(|(_, fd)| fd.is_ready());
+        let mut heard: Vec<Source> = ready.map(|((source, _), _)| *source).collect();
+        heard.dedup();
+        for source in heard {
+            self.crew.hear(source)?;
+        }
         self.look_at_signals()?;
         if !self.nobody_left {
             self.look_at_generation()?;
@@ -150,6 +162,9 @@ impl<'a> Supervisor<'a> {
         self.crew.look_at_demand();
         self.crew.tick(Instant::now());
         self.crew.end_old_templates();
+        if let Some(pause) = self.turns.count(Instant::now()) {
+            thread::sleep(pause);
+        }
         Ok(())
     }
 

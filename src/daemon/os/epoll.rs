@@ -1,13 +1,13 @@
 //! An epoll set whose members are known by a number that the caller chose.
 //!
-//! Used by the daemon's workers (`daemon::worker`): all threads of a daemon wait in one set, each
-//! event wakes one of them. Events are taken one at a time so that no thread holds back what another,
-//! idle one could serve.
+//! All threads of a daemon (`daemon::worker`) wait in one set, each event wakes one of them; the supervisor has the
+//! sockets of the groups that sleep in another. Events are taken one at a time so that no thread holds back what
+//! another, idle one could serve.
 
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
@@ -64,10 +64,15 @@ impl Epoll {
     }
 }
 
+impl AsFd for Epoll {
+    /// Readable while a member has an event.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
     use crate::daemon::os::{event, eventfd};
 

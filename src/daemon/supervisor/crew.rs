@@ -4,12 +4,14 @@
 //! `Group`, and does what the group answers.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Instant;
 
 use super::demand::Demand;
 use super::plan::{GroupPlan, Start};
+use super::sleepers::Sleepers;
 use super::template::Template;
 use super::watch::Watch;
 use crate::daemon::activity::Activity;
@@ -37,8 +39,6 @@ pub(super) struct Unit {
     pub learned: Vec<Preload>,
     pub group: Group,
     pub demand: Demand,
-    /// When to look at the demand again.
-    pub look: Option<Instant>,
 }
 
 pub(super) struct Process {
@@ -61,6 +61,16 @@ impl Process {
         let Spawned { pid, control, output, activity } = spawned;
         let (control, output) = (Some(control), Output::new(output));
         Process { unit, id, pid, slot, control, output, activity, serves: false, watch: None }
+    }
+
+    /// When to look at it again.
+    pub fn look(&self) -> Option<Instant> {
+        self.watch.as_ref()?.1
+    }
+
+    /// What a process that is forked from a template writes before it has said who it is waits in the pipe.
+    fn is_known(&self) -> bool {
+        self.pid != 0 || self.control.is_none()
     }
 }
 
@@ -86,8 +96,18 @@ impl Unit {
     }
 }
 
+/// What a descriptor that can be read is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Process(usize, ProcessId),
+    Templates,
+    Remains,
+    Sleepers,
+}
+
 pub struct Crew<'a> {
     pub(super) units: Vec<Unit>,
+    pub(super) sleepers: Sleepers,
     pub(super) processes: Vec<Process>,
     pub(super) templates: Vec<Template>,
     pub(super) remains: Vec<Remains>,
@@ -97,19 +117,25 @@ pub struct Crew<'a> {
 }
 
 impl<'a> Crew<'a> {
-    pub fn new(groups: Vec<GroupPlan>, generation: u64, start: Start, journal: &'a dyn Journal) -> Self {
+    pub fn new(
+        groups: Vec<GroupPlan>,
+        generation: u64,
+        start: Start,
+        journal: &'a dyn Journal,
+    ) -> io::Result<Self> {
+        let now = Instant::now();
         let unit = |plan: GroupPlan| Unit {
             group: Group::new(plan.settings()),
-            demand: Demand::new(&plan.group),
-            look: Some(Instant::now()),
+            demand: Demand::new(&plan.group, now),
             // Without memory for it they see nothing.
             board: board(&start, &plan),
             learned: Vec::new(),
             plan,
         };
-        let units = groups.into_iter().map(unit).collect();
+        let units: Vec<Unit> = groups.into_iter().map(unit).collect();
+        let sleepers = Sleepers::new(units.len())?;
         let (processes, templates, remains) = (Vec::new(), Vec::new(), Vec::new());
-        Crew { units, processes, templates, remains, generation, start, journal }
+        Ok(Crew { units, sleepers, processes, templates, remains, generation, start, journal })
     }
 
     pub fn begin(&mut self) {
@@ -143,22 +169,27 @@ impl<'a> Crew<'a> {
 
     pub fn deadline(&self) -> Option<Instant> {
         // Of a group that is superseded nobody looks at the demand any more.
-        let look = |unit: &Unit| unit.look.filter(|_| !unit.group.is_superseded());
+        let look = |unit: &Unit| unit.demand.deadline().filter(|_| !unit.group.is_superseded());
         let groups = self.units.iter().flat_map(|unit| [unit.group.deadline(), look(unit)]);
-        let looks = self.processes.iter().map(|process| process.watch.as_ref()?.1);
+        let looks = self.processes.iter().map(Process::look);
         groups.chain(looks).flatten().min()
     }
 
-    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let controls = self.processes.iter().filter_map(|process| Some(process.control.as_ref()?.as_fd()));
-        let outputs = self.processes.iter().filter_map(|process| process.output.fd());
-        let remains = self.remains.iter().filter_map(|remains| remains.output.fd());
-        let sleeping = self.units.iter().filter(|unit| unit.sleeps());
-        let callers = sleeping.map(|unit| unit.plan.listener.socket.as_fd());
-        let of_templates = self.templates.iter().flat_map(|template| {
-            [template.control.as_ref().map(AsFd::as_fd), template.output.fd()].into_iter().flatten()
-        });
-        controls.chain(outputs).chain(remains).chain(callers).chain(of_templates).collect()
+    /// What to wait for; descriptors of one source stand together.
+    pub fn descriptors(&self) -> Vec<(Source, BorrowedFd<'_>)> {
+        let mut all = vec![(Source::Sleepers, self.sleepers.as_fd())];
+        for process in &self.processes {
+            let source = Source::Process(process.unit, process.id);
+            let control = process.control.as_ref().map(AsFd::as_fd);
+            let output = process.output.fd().filter(|_| process.is_known());
+            all.extend([control, output].into_iter().flatten().map(|fd| (source, fd)));
+        }
+        for template in &self.templates {
+            let both = [template.control.as_ref().map(AsFd::as_fd), template.output.fd()];
+            all.extend(both.into_iter().flatten().map(|fd| (Source::Templates, fd)));
+        }
+        all.extend(self.remains.iter().filter_map(|remains| Some((Source::Remains, remains.output.fd()?))));
+        all
     }
 
     pub fn tell_all(&mut self, event: &Event) {
@@ -198,18 +229,21 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// All processes; while they are dealt with one by one, others may come and go.
-    pub(super) fn keys(&self) -> Vec<(usize, ProcessId)> {
-        self.processes.iter().map(|process| (process.unit, process.id)).collect()
+    /// Reads what was written and reported there.
+    pub fn hear(&mut self, source: Source) -> io::Result<()> {
+        match source {
+            Source::Process(unit, id) => {
+                self.read_output(unit, id);
+                self.read_reports(unit, id);
+            }
+            Source::Templates => self.hear_templates(),
+            Source::Remains => self.read_remains(),
+            Source::Sleepers => self.wake_sleepers()?,
+        }
+        Ok(())
     }
 
-    /// Reads what the processes wrote and reported.
-    pub fn hear(&mut self) {
-        for (unit, id) in self.keys() {
-            self.read_output(unit, id);
-            self.read_reports(unit, id);
-        }
-        self.hear_templates();
+    fn read_remains(&mut self) {
         for remains in &mut self.remains {
             let index = self.units[remains.unit].plan.index;
             show(self.journal, index, remains.pid, &remains.output.read(false));
@@ -264,8 +298,7 @@ impl<'a> Crew<'a> {
     fn read_output(&mut self, unit: usize, id: ProcessId) {
         let Some(index) = self.find(unit, id) else { return };
         let process = &mut self.processes[index];
-        // What a forked process says before it is known waits in the pipe.
-        if process.pid == 0 && process.control.is_some() {
+        if !process.is_known() {
             return;
         }
         let lines = process.output.read(self.units[unit].group.holds_output(id));

@@ -1,7 +1,8 @@
 //! How many processes a group needs: more while all threads are busy, fewer after a while with little to do, and
 //! none while nobody asks where that is allowed (`start=on-demand`).
 //!
-//! Pure: `supervisor::crew` says how busy the group is, and gets the number and when to look again.
+//! Pure: the supervisor says how busy the group is, and gets the number. When to look again is kept here, beside the
+//! state that it follows from: a group that sleeps has no such moment, its caller wakes it.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,9 @@ use crate::config::process_group::ProcessGroup;
 /// How often a group that can grow is looked at, and how long it must have been busy to do so.
 const LOOK: Duration = Duration::from_millis(100);
 const BUSY: Duration = Duration::from_millis(200);
+
+/// A look that is due so soon is made now: looks at many groups come together, and the supervisor turns once for them.
+pub const TOGETHER: Duration = Duration::from_millis(50);
 
 pub struct Demand {
     first: usize,
@@ -23,6 +27,8 @@ pub struct Demand {
     spare_since: Option<Instant>,
     /// Since when nothing has run.
     quiet_since: Option<Instant>,
+    /// When to look again; None where the number never changes by itself.
+    due: Option<Instant>,
 }
 
 /// A group as it is now.
@@ -36,7 +42,7 @@ pub struct Load {
 }
 
 impl Demand {
-    pub fn new(group: &ProcessGroup) -> Demand {
+    pub fn new(group: &ProcessGroup, now: Instant) -> Demand {
         let first = group.processes as usize;
         Demand {
             first,
@@ -50,6 +56,7 @@ impl Demand {
             busy_since: None,
             spare_since: None,
             quiet_since: None,
+            due: (!group.sleeps()).then_some(now),
         }
     }
 
@@ -61,25 +68,35 @@ impl Demand {
     pub fn wake(&mut self, now: Instant) -> usize {
         self.wanted = self.first;
         self.quiet_since = Some(now);
+        self.due = Some(now);
         self.wanted
     }
 
-    /// How many processes are wanted now, and when to look again; None where it never changes by itself.
-    pub fn look(&mut self, load: &Load, now: Instant) -> (usize, Option<Instant>) {
-        if self.is_asleep() {
-            return (0, None);
-        }
-        if self.on_demand && self.has_been_quiet(load, now) {
+    /// When to look at the group again; None where nothing changes by itself.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now + TOGETHER)
+    }
+
+    /// How many processes are wanted now.
+    pub fn look(&mut self, load: &Load, now: Instant) -> usize {
+        if self.on_demand && !self.is_asleep() && self.has_been_quiet(load, now) {
             self.wanted = 0;
-            return (0, None);
         }
-        if self.minimum < self.maximum {
+        if self.minimum < self.maximum && !self.is_asleep() {
             self.grow_or_shrink(load, now);
         }
-        (self.wanted, self.next_look(now))
+        self.due = self.next_look(now);
+        self.wanted
     }
 
     fn next_look(&self, now: Instant) -> Option<Instant> {
+        if self.is_asleep() {
+            return None;
+        }
         if self.minimum < self.maximum {
             return Some(now + LOOK);
         }
@@ -141,56 +158,79 @@ mod tests {
 
     #[test]
     fn a_group_of_fixed_size_is_not_looked_at() {
-        let mut demand = Demand::new(&group(2, 2, false));
-        assert_eq!(demand.look(&load(2, 4), Instant::now()), (2, None));
+        let mut demand = Demand::new(&group(2, 2, false), Instant::now());
+        assert_eq!((demand.look(&load(2, 4), Instant::now()), demand.deadline()), (2, None));
     }
 
     #[test]
     fn it_grows_while_all_threads_are_busy_and_no_process_is_on_its_way() {
-        let mut demand = Demand::new(&group(1, 3, false));
         let begun = Instant::now();
-        assert_eq!(demand.look(&load(1, 2), begun).0, 1);
-        assert_eq!(demand.look(&load(1, 1), begun + BUSY / 2).0, 1);
-        assert_eq!(demand.look(&load(1, 2), begun + BUSY).0, 1, "it was not busy all the time");
-        assert_eq!(demand.look(&load(1, 2), begun + 2 * BUSY).0, 2);
+        let mut demand = Demand::new(&group(1, 3, false), begun);
+        assert_eq!(demand.look(&load(1, 2), begun), 1);
+        assert_eq!(demand.look(&load(1, 1), begun + BUSY / 2), 1);
+        assert_eq!(demand.look(&load(1, 2), begun + BUSY), 1, "it was not busy all the time");
+        assert_eq!(demand.look(&load(1, 2), begun + 2 * BUSY), 2);
         for later in 3..20 {
-            assert_eq!(demand.look(&load(1, 2), begun + later * BUSY).0, 2);
+            assert_eq!(demand.look(&load(1, 2), begun + later * BUSY), 2);
         }
         demand.look(&load(2, 4), begun + 20 * BUSY);
-        assert_eq!(demand.look(&load(2, 4), begun + 21 * BUSY).0, 3);
+        assert_eq!(demand.look(&load(2, 4), begun + 21 * BUSY), 3);
         demand.look(&load(3, 6), begun + 22 * BUSY);
-        assert_eq!(demand.look(&load(3, 6), begun + 30 * BUSY).0, 3);
+        assert_eq!(demand.look(&load(3, 6), begun + 30 * BUSY), 3);
     }
 
     #[test]
     fn it_shrinks_when_one_less_was_enough_for_long() {
-        let mut demand = Demand::new(&group(1, 3, false));
-        demand.wanted = 3;
         let begun = Instant::now();
+        let mut demand = Demand::new(&group(1, 3, false), begun);
+        demand.wanted = 3;
         let minute = Duration::from_secs(60);
-        assert_eq!(demand.look(&load(3, 2), begun).0, 3);
-        assert_eq!(demand.look(&load(3, 3), begun + minute / 2).0, 3);
-        assert_eq!(demand.look(&load(3, 2), begun + minute).0, 3);
-        assert_eq!(demand.look(&load(3, 2), begun + 2 * minute).0, 2);
+        assert_eq!(demand.look(&load(3, 2), begun), 3);
+        assert_eq!(demand.look(&load(3, 3), begun + minute / 2), 3);
+        assert_eq!(demand.look(&load(3, 2), begun + minute), 3);
+        assert_eq!(demand.look(&load(3, 2), begun + 2 * minute), 2);
         demand.look(&load(2, 0), begun + 3 * minute);
-        assert_eq!(demand.look(&load(2, 0), begun + 4 * minute).0, 1);
+        assert_eq!(demand.look(&load(2, 0), begun + 4 * minute), 1);
         demand.look(&load(1, 0), begun + 5 * minute);
-        assert_eq!(demand.look(&load(1, 0), begun + 6 * minute).0, 1);
+        assert_eq!(demand.look(&load(1, 0), begun + 6 * minute), 1);
     }
 
     #[test]
     fn a_group_on_demand_sleeps_when_nobody_has_asked_for_long() {
-        let mut demand = Demand::new(&group(1, 1, true));
         let begun = Instant::now();
+        let mut demand = Demand::new(&group(1, 1, true), begun);
         let second = Duration::from_secs(1);
-        assert!(demand.is_asleep());
+        assert!(demand.is_asleep() && demand.deadline().is_none());
+        assert_eq!(demand.look(&load(0, 0), begun), 0);
+        assert!(demand.deadline().is_none(), "a look at one that sleeps moves nothing");
         assert_eq!(demand.wake(begun), 1);
-        assert_eq!(demand.look(&load(0, 0), begun), (1, Some(begun + 60 * second)));
-        assert_eq!(demand.look(&load(1, 1), begun + 50 * second).0, 1);
+        assert_eq!(demand.deadline(), Some(begun));
+        assert_eq!((demand.look(&load(0, 0), begun), demand.deadline()), (1, Some(begun + 60 * second)));
+        assert_eq!(demand.look(&load(1, 1), begun + 50 * second), 1);
         let rests = Load { last: Some(10 * second), ..load(1, 0) };
-        assert_eq!(demand.look(&rests, begun + 70 * second), (1, Some(begun + 130 * second)));
-        assert_eq!(demand.look(&Load { last: Some(69 * second), ..load(1, 0) }, begun + 129 * second).0, 1);
-        assert_eq!(demand.look(&Load { last: Some(70 * second), ..load(1, 0) }, begun + 130 * second).0, 0);
-        assert!(demand.is_asleep());
+        let wanted = demand.look(&rests, begun + 70 * second);
+        assert_eq!((wanted, demand.deadline()), (1, Some(begun + 130 * second)));
+        assert_eq!(demand.look(&Load { last: Some(69 * second), ..load(1, 0) }, begun + 129 * second), 1);
+        assert_eq!(demand.look(&Load { last: Some(70 * second), ..load(1, 0) }, begun + 130 * second), 0);
+        assert!(demand.is_asleep() && demand.deadline().is_none());
+    }
+
+    #[test]
+    fn looks_come_together_and_each_one_moves_the_next() {
+        let begun = Instant::now();
+        let mut groups: Vec<Demand> = (0..200).map(|_| Demand::new(&group(1, 2, false), begun)).collect();
+        for (number, demand) in (0..).zip(&mut groups) {
+            demand.look(&load(1, 0), begun + Duration::from_micros(number * 200));
+        }
+        let (mut now, mut turns) = (begun, 0);
+        while now < begun + Duration::from_secs(10) {
+            let next = groups.iter().filter_map(Demand::deadline).min().unwrap();
+            assert!(next > now);
+            (now, turns) = (next, turns + 1);
+            for demand in groups.iter_mut().filter(|demand| demand.is_due(now)) {
+                demand.look(&load(1, 0), now);
+            }
+        }
+        assert!(turns <= 101, "{turns} turns in 10 s");
     }
 }

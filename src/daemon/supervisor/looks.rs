@@ -2,11 +2,12 @@
 //!
 //! Part of `supervisor::crew`; what follows from how things are is decided by `watch` and `demand`.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::crew::{Crew, Process};
-use super::demand::Load;
+use super::demand::{Load, TOGETHER};
 use super::watch::{Finding, Now, Watch};
 use crate::daemon::activity::Running;
 use crate::daemon::control::Order;
@@ -17,14 +18,14 @@ impl Crew<'_> {
     /// Finds what lasts too long in the processes, and limits that they have reached.
     pub fn look_at_processes(&mut self) {
         let (now, time) = (Instant::now(), os::milliseconds_now());
-        for (unit, id) in self.keys() {
+        let is_due = |process: &&Process| process.look().is_some_and(|look| look <= now + TOGETHER);
+        // While they are dealt with one by one, others may come and go.
+        let due: Vec<_> = self.processes.iter().filter(is_due).map(|p| (p.unit, p.id)).collect();
+        for (unit, id) in due {
             let Some(index) = self.find(unit, id) else { continue };
             let process = &mut self.processes[index];
             let limits = &self.units[process.unit].plan.group.limits;
             let Some((watch, due)) = process.watch.as_mut() else { continue };
-            if due.is_none_or(|due| due > now) {
-                continue;
-            }
             let running: Vec<Running> = process.activity.running().collect();
             let memory = limits.maximum_memory.and_then(|_| os::resident_memory(process.pid));
             let state = Now {
@@ -56,24 +57,36 @@ impl Crew<'_> {
         let _ = process.map(|control| control.send(order));
     }
 
-    /// Lets groups grow and shrink, sleep and wake.
+    /// The sockets of the groups that sleep now are watched, and no others.
+    pub fn watch_sleepers(&mut self) -> io::Result<()> {
+        for (index, unit) in self.units.iter().enumerate() {
+            self.sleepers.watch(index, unit.plan.listener.socket.as_fd(), unit.sleeps())?;
+        }
+        Ok(())
+    }
+
+    /// Wakes the groups that have a caller.
+    pub fn wake_sleepers(&mut self) -> io::Result<()> {
+        while let Some(index) = self.sleepers.next_caller()? {
+            let unit = &mut self.units[index];
+            self.sleepers.watch(index, unit.plan.listener.socket.as_fd(), false)?;
+            if unit.sleeps() {
+                unit.demand.wake(Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets groups grow and shrink, and sends them to sleep.
     pub fn look_at_demand(&mut self) {
         let now = Instant::now();
         for index in 0..self.units.len() {
-            let load = self.load(index);
-            let unit = &mut self.units[index];
-            if unit.sleeps() {
-                let caller = os::readable(unit.plan.listener.socket.as_fd(), Some(Duration::ZERO));
-                if !matches!(caller, Ok(true)) {
-                    continue;
-                }
-                unit.demand.wake(now);
-            } else if unit.group.is_superseded() || unit.look.is_none_or(|look| look > now) {
-                continue;
+            let unit = &self.units[index];
+            if unit.demand.is_due(now) && !unit.group.is_superseded() {
+                let load = self.load(index);
+                let wanted = self.units[index].demand.look(&load, now);
+                self.tell(index, Event::Want(wanted));
             }
-            let (wanted, next) = unit.demand.look(&load, now);
-            unit.look = next;
-            self.tell(index, Event::Want(wanted));
         }
     }
 

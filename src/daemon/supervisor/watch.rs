@@ -11,8 +11,9 @@ use crate::daemon::activity::Running;
 use crate::daemon::control::Work;
 use crate::daemon::reason::Reason;
 
-/// How often the memory of a process is looked at, where it has a limit.
+/// How often the memory of a process is looked at, where it has a limit: while it has requests, and otherwise.
 const LOOK_AT_MEMORY: u64 = 1000;
+const LOOK_AT_MEMORY_AT_REST: u64 = 10_000;
 
 /// How long a process may take to carry out an order that must not wait.
 const MOMENT: u64 = 5000;
@@ -99,7 +100,8 @@ impl Watch {
             findings.push(Finding::Renew(Reason::MaximumMemory));
         }
         if limits.maximum_memory.is_some() {
-            next.no_later_than(now.time + LOOK_AT_MEMORY);
+            let rests = now.running.is_empty() && now.last + LOOK_AT_MEMORY_AT_REST <= now.time;
+            next.no_later_than(now.time + if rests { LOOK_AT_MEMORY_AT_REST } else { LOOK_AT_MEMORY });
         }
         if findings.iter().any(|finding| matches!(finding, Finding::Expire(_) | Finding::ShowStacks)) {
             self.asked.get_or_insert(now.time);
@@ -264,6 +266,18 @@ mod tests {
         assert_eq!(watch.look(&limits, &stuck(ends - 1)).0, []);
         assert_eq!(watch.look(&limits, &stuck(ends)).0, [Finding::Renew(Reason::RestartInterval)]);
         assert_eq!(watch.look(&limits, &stuck(1_000_000)).0, []);
+    }
+
+    #[test]
+    fn memory_is_looked_at_often_while_there_are_requests() {
+        let limits = Limits { maximum_memory: Some(100), ..none() };
+        let mut watch = Watch::new(&limits, 1, 1000);
+        assert_eq!(watch.look(&limits, &now(20_000, &[])), (vec![], Some(30_000)));
+        let works = [running(1, 5, 1500)];
+        assert_eq!(watch.look(&limits, &now(30_000, &works)), (vec![], Some(31_000)));
+        let worked = |time| Now { last: 31_000, ..now(time, &[]) };
+        assert_eq!(watch.look(&limits, &worked(40_999)), (vec![], Some(41_999)));
+        assert_eq!(watch.look(&limits, &worked(41_000)), (vec![], Some(51_000)));
     }
 
     #[test]
