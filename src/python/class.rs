@@ -21,6 +21,9 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{mem, ptr, slice};
 
+/// `Py_TPFLAGS_BASETYPE`.
+const MAY_BE_A_BASE: u32 = 1 << 10;
+
 /// A Rust value that Python code can hold.
 pub trait Native: Send + Sync + Sized + 'static {
     /// Module and name, as in `mod_wsgi.Input`.
@@ -29,6 +32,9 @@ pub trait Native: Send + Sync + Sized + 'static {
     fn methods() -> Vec<PyMethodDef> {
         Vec::new()
     }
+
+    /// Whether Python code may derive classes from the type, see `Class::derived`.
+    const EXTENSIBLE: bool = false;
 
     /// Whether instances are iterators: `next` gives their items.
     const ITERATOR: bool = false;
@@ -75,7 +81,7 @@ impl<T: Native> Class<T> {
             name: T::NAME.as_ptr(),
             basicsize: i32::try_from(size).expect("an object header and a pointer are small"),
             itemsize: 0,
-            flags: 0,
+            flags: if T::EXTENSIBLE { MAY_BE_A_BASE } else { 0 },
             slots: slots.as_mut_ptr(),
         };
         // SAFETY: attached; the spec is complete, its strings and method table live for ever.
@@ -91,6 +97,18 @@ impl<T: Native> Class<T> {
         // SAFETY: `define` made room for the pointer behind the header; it is ours alone until now.
         unsafe { *field = Box::into_raw(Box::new(value)) };
         Ok(instance)
+    }
+
+    /// The class that `derive`, a function in Python, derives from this one; instances are of that from now on.
+    /// What such a class has for itself (a dictionary, weak references) CPython keeps behind the pointer.
+    pub fn derived(self, py: Attached<'_>, derive: &Object) -> object::Result<Class<T>> {
+        let class = derive.call(py, [self.class.clone_ref(py)])?;
+        Ok(Class { class, native: PhantomData })
+    }
+
+    /// The type as Python code sees it.
+    pub fn object(&self, py: Attached<'_>) -> Object {
+        self.class.clone_ref(py)
     }
 
     /// Sets an attribute of the type itself.

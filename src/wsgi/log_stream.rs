@@ -25,34 +25,23 @@ pub struct LogStream {
 }
 
 impl Native for LogStream {
-    const NAME: &'static CStr = c"mod_wsgi.Log";
+    const NAME: &'static CStr = c"mod_wsgi.LogBase";
+    const EXTENSIBLE: bool = true;
 
     fn methods() -> Vec<PyMethodDef> {
         methods!(LogStream {
             c"write" => write,
             c"writelines" => writelines,
+            c"write_bytes" => write_bytes,
             c"log" => log,
             c"flush" => flush,
-            c"close" => flush,
-            c"isatty" => no,
-            c"readable" => no,
-            c"seekable" => no,
-            c"writable" => yes,
-            c"fileno" => fileno,
         })
     }
 }
 
-/// Defines the type with the attributes that code expects of a text stream.
-pub fn define(py: Attached<'_>, buffer: &Object) -> Result<Class<LogStream>> {
-    let class = Class::define(py)?;
-    class.set_attribute(py, c"buffer", buffer)?;
-    class.set_attribute(py, c"encoding", &Object::text(py, "utf-8")?)?;
-    class.set_attribute(py, c"errors", &Object::text(py, "backslashreplace")?)?;
-    class.set_attribute(py, c"newlines", &Object::none(py))?;
-    class.set_attribute(py, c"closed", &Object::bool(py, false)?)?;
-    class.set_attribute(py, c"name", &Object::text(py, "<error log>")?)?;
-    Ok(class)
+/// Defines the type; `log_class` of text_streams.py gives it what else code expects of a text stream.
+pub fn define(py: Attached<'_>, log_class: &Object) -> Result<Class<LogStream>> {
+    Class::define(py)?.derived(py, log_class)
 }
 
 impl LogStream {
@@ -71,7 +60,7 @@ impl LogStream {
             let message = format!("write() argument must be str, not {}", text.class_name(py));
             return Err(raise(py, Kind::Type, &message));
         }
-        self.append(py, &text.to_text(py)?);
+        self.append(py, text.to_text(py)?.as_bytes());
         Object::int(py, text.length(py)? as i64)
     }
 
@@ -79,8 +68,14 @@ impl LogStream {
         arguments.expect(py, 1, 1)?;
         let lines = arguments.get(py, 0).ok_or(Raised)?.iter(py)?;
         while let Some(line) = lines.next(py)? {
-            self.append(py, &line.to_text(py)?);
+            self.append(py, line.to_text(py)?.as_bytes());
         }
+        Ok(Object::none(py))
+    }
+
+    fn write_bytes(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
+        arguments.expect(py, 1, 1)?;
+        self.append(py, arguments.get(py, 0).ok_or(Raised)?.as_bytes(py)?);
         Ok(Object::none(py))
     }
 
@@ -110,30 +105,14 @@ impl LogStream {
         Ok(Object::none(py))
     }
 
-    fn yes(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {
-        Object::bool(py, true)
-    }
-
-    fn no(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {
-        Object::bool(py, false)
-    }
-
-    /// For code that hands its standard error to a child process; a request's log has no descriptor.
-    fn fileno(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {
-        match self.transaction {
-            None => Object::int(py, 2),
-            Some(_) => Err(raise(py, Kind::Os, "wsgi.errors has no file descriptor; sys.stderr has one")),
-        }
-    }
-
-    fn append(&self, py: Attached<'_>, text: &str) {
+    fn append(&self, py: Attached<'_>, text: &[u8]) {
         let transaction = self.transaction.clone().or_else(transaction::current);
         if transaction.is_some_and(|transaction| transaction.log_text(py, self.level, text)) {
             return;
         }
         let lines = {
             let mut partial = self.partial.lock();
-            partial.extend_from_slice(text.as_bytes());
+            partial.extend_from_slice(text);
             take_whole_lines(&mut partial)
         };
         if !lines.is_empty() {

@@ -17,8 +17,10 @@ def prepare(
     free_threading,
 ):
     """Standard streams, sys.path and the rest as the configuration asks for."""
-    sys.stdout = sys.__stdout__ = Restricted("stdout") if restrict_stdout else stdout
-    sys.stderr = sys.__stderr__ = stderr
+    global error_log
+    error_log = stderr
+    sys.stdout = sys.__stdout__ = Restricted("stdout") if restrict_stdout else text_stream(stdout, "<stdout>")
+    sys.stderr = sys.__stderr__ = text_stream(stderr, "<stderr>", 2)
     if restrict_stdin:
         sys.stdin = sys.__stdin__ = Restricted("stdin")
     sys.argv[:] = ["mod_wsgi"]
@@ -59,7 +61,7 @@ def show_stacks():
     for ident, frame in sys._current_frames().items():
         if ident != threading.get_ident():
             lines = traceback.format_stack(frame)[::-1]
-            sys.__stderr__.write("Thread %#018x (most recent call first):\n%s" % (ident, "".join(lines)))
+            error_log.write("Thread %#018x (most recent call first):\n%s" % (ident, "".join(lines)))
 
 
 class Restricted:
@@ -84,7 +86,7 @@ def ignore_signal_handlers(log):
     module.signal = signal
 
 
-def install_modules(version, process_group, application_group, processes, threads, httpd_version, scoreboard):
+def install_modules(version, process_group, application_group, processes, threads, httpd_version, scoreboard, classes):
     """The modules mod_wsgi and apache, which applications may import."""
     module = types.ModuleType("mod_wsgi")
     module.version = version
@@ -94,6 +96,11 @@ def install_modules(version, process_group, application_group, processes, thread
     module.threads_per_process = threads
     module.FileWrapper = FileWrapper
     module.RequestTimeout = RequestTimeout
+    # Whatever an application comes across is found where it says that it is.
+    for known in (Restricted, LogBytes, type(scoreboard), *classes):
+        for class_ in known.__mro__:
+            if class_.__module__ == "mod_wsgi":
+                setattr(module, class_.__name__, class_)
     module.__getattr__ = _defined_when_used
     module.event_callbacks = []
     module.shutdown_callbacks = []
@@ -115,9 +122,6 @@ def install_modules(version, process_group, application_group, processes, thread
 
 class RequestTimeout(BaseException):
     """A request took too long; where an application lets it go by, its client gets 504."""
-
-
-RequestTimeout.__module__ = "mod_wsgi"
 
 
 def _server_metrics(scoreboard):
@@ -207,30 +211,13 @@ def _defined_when_used(name):
             steps = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
             level = next((number for least, number in steps if record.levelno >= least), 7)
             try:
-                sys.__stderr__.log(level, self.format(record))
+                error_log.log(level, self.format(record))
             except Exception:
                 self.handleError(record)
 
-    LogHandler.__module__ = "mod_wsgi"
+    LogHandler.__qualname__ = "LogHandler"
     sys.modules["mod_wsgi"].LogHandler = LogHandler
     return LogHandler
-
-
-class LogBuffer:
-    """The bytes below a text stream that ends in the error log."""
-
-    def __init__(self, stream):
-        self.stream = stream
-
-    def write(self, data):
-        self.stream.write(bytes(data).decode("utf-8", "backslashreplace"))
-        return len(data)
-
-    def flush(self):
-        self.stream.flush()
-
-
-log_buffer = property(LogBuffer)
 
 
 class FileWrapper:

@@ -126,7 +126,7 @@ impl Transaction {
 
     /// Adds text to the line being written at this level; whole lines go to the log. False when the
     /// request is over.
-    pub fn log_text(&self, py: Attached<'_>, level: Level, text: &str) -> bool {
+    pub fn log_text(&self, py: Attached<'_>, level: Level, text: &[u8]) -> bool {
         if !self.is_open(py) {
             return false;
         }
@@ -136,7 +136,7 @@ impl Transaction {
                 partial.push((level, Vec::new()));
             }
             let (_, line) = partial.iter_mut().find(|(at, _)| *at == level).expect("just added");
-            line.extend_from_slice(text.as_bytes());
+            line.extend_from_slice(text);
             take_whole_lines(line)
         };
         if !lines.is_empty() {

@@ -80,7 +80,9 @@ pub struct World {
 /// Names beyond this many come from clients inventing headers; they are not kept.
 const MOST_NAMES: usize = 512;
 
-const SUPPORT: &str = concat!(include_str!("support.py"), "\0");
+/// Executed one after the other, with the same names.
+const SUPPORT: [&str; 2] =
+    [concat!(include_str!("support.py"), "\0"), concat!(include_str!("text_streams.py"), "\0")];
 
 impl World {
     /// Prepares the interpreter that the thread is attached to. `stacks_signal` is free for its stacks.
@@ -91,10 +93,14 @@ impl World {
         stacks_signal: Option<i32>,
     ) -> Result<World> {
         let support = Object::dict(py)?;
-        let source = CStr::from_bytes_with_nul(SUPPORT.as_bytes()).expect("one NUL, at the end");
-        Object::execute(py, source, c"<mod_wsgi_rs>", &support)?;
+        // What is defined there belongs to the module that applications import.
+        support.dict_set(py, &Object::text(py, "__name__")?, &Object::text(py, "mod_wsgi")?)?;
+        for source in SUPPORT {
+            let source = CStr::from_bytes_with_nul(source.as_bytes()).expect("one NUL, at the end");
+            Object::execute(py, source, c"<mod_wsgi_rs>", &support)?;
+        }
         let function = |name: &CStr| support.dict_get(py, name).expect("support.py defines it");
-        let errors = log_stream::define(py, &function(c"log_buffer"))?;
+        let errors = log_stream::define(py, &function(c"log_class"))?;
         let signal = stacks_signal.map_or(Ok(None), |signal| {
             let taken = function(c"show_stacks_at").call(py, [Object::int(py, signal.into())?])?;
             Ok(taken.is_true(py)?.then_some(signal))
@@ -154,9 +160,15 @@ impl World {
                 Object::int(py, facts.threads.into())?,
                 httpd_version_tuple(py, facts)?,
                 scoreboard::reader(py, facts.scoreboard.as_ref())?,
+                Object::list(py, &world.types(py))?,
             ],
         )?;
         Ok(world)
+    }
+
+    /// Those that applications come across, to be found under their names.
+    fn types(&self, py: Attached<'_>) -> [Object; 4] {
+        [self.input.object(py), self.errors.object(py), self.start_response.object(py), self.write.object(py)]
     }
 
     /// An interned `str` for a name that comes again with every request.
