@@ -88,7 +88,7 @@ def ignore_signal_handlers(log):
 
 def install_modules(version, process_group, application_group, processes, threads, httpd_version, scoreboard, classes):
     """The modules mod_wsgi and apache, which applications may import."""
-    module = types.ModuleType("mod_wsgi")
+    module = make_module()
     module.version = version
     module.process_group = process_group
     module.application_group = application_group
@@ -101,7 +101,6 @@ def install_modules(version, process_group, application_group, processes, thread
         for class_ in known.__mro__:
             if class_.__module__ == "mod_wsgi":
                 setattr(module, class_.__name__, class_)
-    module.__getattr__ = _defined_when_used
     module.event_callbacks = []
     module.shutdown_callbacks = []
     module.fork_callbacks = []
@@ -198,10 +197,8 @@ def _publish(callbacks, name, **event):
             event.update(changes or {})
 
 
-def _defined_when_used(name):
+def log_handler():
     """mod_wsgi.LogHandler: not every site wants logging to be imported."""
-    if name != "LogHandler":
-        raise AttributeError(f"module 'mod_wsgi' has no attribute {name!r}")
     import logging
 
     class LogHandler(logging.Handler):
@@ -216,7 +213,6 @@ def _defined_when_used(name):
                 self.handleError(record)
 
     LogHandler.__qualname__ = "LogHandler"
-    sys.modules["mod_wsgi"].LogHandler = LogHandler
     return LogHandler
 
 

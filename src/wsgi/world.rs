@@ -81,8 +81,12 @@ pub struct World {
 const MOST_NAMES: usize = 512;
 
 /// Executed one after the other, with the same names.
-const SUPPORT: [&str; 2] =
-    [concat!(include_str!("support.py"), "\0"), concat!(include_str!("text_streams.py"), "\0")];
+/// Executed one after the other, with the same names.
+const SUPPORT: [&str; 3] = [
+    concat!(include_str!("support.py"), "\0"),
+    concat!(include_str!("text_streams.py"), "\0"),
+    concat!(include_str!("package.py"), "\0"),
+];
 
 impl World {
     /// Prepares the interpreter that the thread is attached to. `stacks_signal` is free for its stacks.
