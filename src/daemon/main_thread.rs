@@ -22,10 +22,14 @@ use std::time::{Duration, Instant};
 pub const ENDING: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
 pub const GRACEFUL: [i32; 2] = [libc::SIGUSR1, libc::SIGXCPU];
 
+/// Those of timers that an application can arm, though not handle: they would end the process.
+const TIMERS: [i32; 3] = [libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF];
+
 /// Signals that would end a process which is still starting; said again after the scripts, which may have set
 /// handlers of their own.
 pub fn watch_while_loading(signals: &SignalEvent) -> io::Result<()> {
     signals.watch(&HANDED_ON)?;
+    signals.watch_unhandled(&TIMERS)?;
     signals.watch(&GRACEFUL)
 }
 
@@ -73,6 +77,8 @@ pub struct MainThread<'a> {
     bound: Option<Bound>,
     /// Threads that write stacks.
     showing: Vec<thread::JoinHandle<()>>,
+    /// Signals of timers of which it was said that they came to nothing.
+    of_timers: Vec<i32>,
 }
 
 impl<'a> MainThread<'a> {
@@ -93,6 +99,7 @@ impl<'a> MainThread<'a> {
             reason: None,
             bound: None,
             showing: Vec::new(),
+            of_timers: Vec::new(),
         }
     }
 
@@ -150,8 +157,27 @@ impl<'a> MainThread<'a> {
             libc::SIGUSR1 if self.launch.eviction => self.report(&Report::Renew(Reason::EvictionSignal)),
             libc::SIGUSR1 => self.report(&Report::Renew(Reason::GracefulSignal)),
             libc::SIGXCPU => self.report(&Report::Renew(Reason::CpuTimeLimit)),
+            timer if TIMERS.contains(&timer) => self.leave_timer(timer),
             other => self.publisher.publish(other),
         }
+    }
+
+    fn leave_timer(&mut self, signal: i32) {
+        if self.of_timers.contains(&signal) {
+            return;
+        }
+        self.of_timers.push(signal);
+        let name = match signal {
+            libc::SIGALRM => "SIGALRM",
+            libc::SIGVTALRM => "SIGVTALRM",
+            _ => "SIGPROF",
+        };
+        let text = format!(
+            "{name} has come, and there is no handler for it: an application has armed a timer (signal.alarm or \
+             signal.setitimer) whose signal cannot reach it. It goes by without effect. Use threading.Timer or the \
+             option request-timeout="
+        );
+        write_message(Level::Warning, &Message::new(419, text));
     }
 
     fn carry_out(&mut self, order: Order) {

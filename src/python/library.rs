@@ -78,13 +78,29 @@ pub fn keep_signals() {
     *DISPOSITIONS.lock() = current.to_vec();
 }
 
-/// Signals are the host program's: what Python has set is undone.
+/// Signals are the host program's: what Python has set is undone. Those of timers that Python code can arm are
+/// without effect where the host has no use for them, since they would end it.
 pub fn restore_signals() {
     for (signal, action) in DISPOSITIONS.lock().iter() {
         // SAFETY: the action is one that was in force before.
         unsafe { libc::sigaction(*signal, action, ptr::null_mut()) };
     }
+    for signal in [libc::SIGALRM, libc::SIGVTALRM, libc::SIGPROF] {
+        // SAFETY: a sigaction of zeros is valid: the default, no flags, an empty mask.
+        let (mut action, mut before) = unsafe { mem::zeroed::<(libc::sigaction, libc::sigaction)>() };
+        // A handler, since programs that are executed later would inherit that a signal is ignored.
+        action.sa_sigaction = let_it_go_by as extern "C" fn(libc::c_int) as usize;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: no new action is given; the variable outlives the call.
+        unsafe { libc::sigaction(signal, ptr::null(), &mut before) };
+        if before.sa_sigaction == libc::SIG_DFL {
+            // SAFETY: the handler does nothing.
+            unsafe { libc::sigaction(signal, &action, ptr::null_mut()) };
+        }
+    }
 }
+
+extern "C" fn let_it_go_by(_signal: libc::c_int) {}
 
 /// Threads that `work` starts have all signals blocked.
 pub fn without_signals<R>(work: impl FnOnce() -> R) -> R {

@@ -9,6 +9,7 @@ pub mod input;
 pub mod interpreters;
 pub mod log_stream;
 pub mod preload;
+mod refused_signals;
 pub mod response;
 pub mod run;
 pub mod scoreboard;

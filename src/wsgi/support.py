@@ -13,7 +13,7 @@ def prepare(
     switch_interval,
     restrict_stdin,
     restrict_stdout,
-    restrict_signal,
+    signal_refusal,
     free_threading,
 ):
     """Standard streams, sys.path and the rest as the configuration asks for."""
@@ -24,8 +24,8 @@ def prepare(
     if restrict_stdin:
         sys.stdin = sys.__stdin__ = Restricted("stdin")
     sys.argv[:] = ["mod_wsgi"]
-    if restrict_signal:
-        ignore_signal_handlers(stderr)
+    if signal_refusal:
+        refuse_signal_handlers(signal_refusal)
     if free_threading and "free-threading" not in sys.version:
         text = "WSGIFreeThreading has no effect on %s: it is no free-threaded build of Python" % sys.executable
         stderr.log(4, "mod_wsgi_rs: WSGI412: " + text)
@@ -75,13 +75,20 @@ class Restricted:
         raise OSError(f"sys.{name} is restricted by WSGIRestrict{name.capitalize()}")
 
 
-def ignore_signal_handlers(log):
+def refuse_signal_handlers(refuses):
     """Signals are the server's: a handler that an application sets would never be called."""
     import signal as module
 
+    set_handler = module.signal
+    names = {int(known): known.name for known in module.Signals}
+
     def signal(signalnum, handler):
-        log.log(6, f"signal.signal({signalnum!r}, ...) of the application is ignored: signals are the server's")
-        return handler
+        if refuses(int(signalnum), names.get(signalnum, f"signal {signalnum}")):
+            return handler
+        try:
+            return set_handler(signalnum, handler)
+        except ValueError:  # another interpreter than the main one
+            return handler
 
     module.signal = signal
 

@@ -5,6 +5,7 @@
 
 use super::input::{self, Input};
 use super::log_stream::{self, LogStream};
+use super::refused_signals;
 use super::scoreboard;
 use super::start_response::{StartResponse, Write};
 use crate::config::interpreter::{ByApplicationGroup, options_of};
@@ -88,6 +89,9 @@ const SUPPORT: [&str; 3] = [
     concat!(include_str!("package.py"), "\0"),
 ];
 
+/// In httpd's own processes besides.
+const CHILDREN: &str = concat!(include_str!("children.py"), "\0");
+
 impl World {
     /// Prepares the interpreter that the thread is attached to. `stacks_signal` is free for its stacks.
     pub fn create(
@@ -99,7 +103,9 @@ impl World {
         let support = Object::dict(py)?;
         // What is defined there belongs to the module that applications import.
         support.dict_set(py, &Object::text(py, "__name__")?, &Object::text(py, "mod_wsgi")?)?;
-        for source in SUPPORT {
+        // Only there is a script that changed executed anew.
+        let in_httpd = facts.reload_in_place;
+        for source in SUPPORT.into_iter().chain(in_httpd.then_some(CHILDREN)) {
             let source = CStr::from_bytes_with_nul(source.as_bytes()).expect("one NUL, at the end");
             Object::execute(py, source, c"<mod_wsgi_rs>", &support)?;
         }
@@ -150,10 +156,17 @@ impl World {
                 Object::bool(py, options.restrict_stdin)?,
                 Object::bool(py, options.restrict_stdout)?,
                 // The signals of a process that only executes a service script are the script's.
-                Object::bool(py, options.restrict_signal && facts.threads > 0)?,
+                if options.restrict_signal && facts.threads > 0 {
+                    refused_signals::refusal(py)?
+                } else {
+                    Object::none(py)
+                },
                 Object::bool(py, options.free_threading)?,
             ],
         )?;
+        if in_httpd {
+            function(c"unblock_signals_of_children").call(py, [])?;
+        }
         function(c"install_modules").call(
             py,
             [

@@ -44,6 +44,20 @@ impl SignalEvent {
         Ok(())
     }
 
+    /// The same for those that nobody has a handler for: others keep theirs.
+    pub fn watch_unhandled(&self, signals: &[i32]) -> io::Result<()> {
+        for signal in signals {
+            // SAFETY: a sigaction of zeros is valid for the kernel to fill.
+            let mut action: libc::sigaction = unsafe { mem::zeroed() };
+            // SAFETY: no new action is given; the variable outlives the call.
+            check(unsafe { libc::sigaction(*signal, ptr::null(), &raw mut action) })?;
+            if action.sa_sigaction == libc::SIG_DFL {
+                self.watch(&[*signal])?;
+            }
+        }
+        Ok(())
+    }
+
     /// The signals that have come since the last call, each once, the lowest number first.
     pub fn take(&self) -> Vec<i32> {
         clear_event(self.0.as_fd());
