@@ -83,6 +83,8 @@ def refuse_signal_handlers(refuses):
     names = {int(known): known.name for known in module.Signals}
 
     def signal(signalnum, handler):
+        if not 0 < signalnum < module.NSIG:
+            raise ValueError("signal number out of range")
         if refuses(int(signalnum), names.get(signalnum, f"signal {signalnum}")):
             return handler
         try:
