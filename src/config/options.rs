@@ -147,6 +147,7 @@ const OPTIONS: &[DaemonOption] = &[
     option("cpu-time-limit", |d, v, _| set(&mut d.group.limits.cpu_time, limit(v))),
     option("script-user", |d, v, r| set(&mut d.group.script_user, any_user(v, r).map(|u| Some(u.uid)))),
     option("script-group", |d, v, r| set(&mut d.group.script_group, group(v, r).map(Some))),
+    option("no-new-privileges", |d, v, _| set(&mut d.group.no_new_privileges, on_off(v))),
     option("server-metrics", |d, v, _| set(&mut d.group.server_metrics, on_off(v))),
 ];
 

@@ -96,7 +96,8 @@ pub struct ProcessGroup {
     pub script_user: Option<u32>,
     pub script_group: Option<u32>,
     pub limits: Limits,
-    /// What is read and checked, but acted on by nobody yet.
+    /// Whether no program that its processes execute can raise their rights (sudo, sendmail).
+    pub no_new_privileges: bool,
     /// Whether its processes may see httpd's scoreboard.
     pub server_metrics: bool,
 }
@@ -167,6 +168,7 @@ impl ProcessGroup {
             script_user: None,
             script_group: None,
             limits: Limits::default(),
+            no_new_privileges: false,
             server_metrics: false,
         }
     }

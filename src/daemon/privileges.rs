@@ -31,8 +31,10 @@ pub fn take_on(group: &ProcessGroup, httpd_uid: u32, supervisor: i32) -> Result<
     if let (Some(identity), Some(groups)) = (&group.identity, groups) {
         become_user(identity, &groups)?;
     }
-    let forbidden = os::forbid_new_privileges().and_then(|()| verify(os::forbids_new_privileges()));
-    step("no-new-privileges", "", forbidden)?;
+    if group.no_new_privileges {
+        let forbidden = os::forbid_new_privileges().and_then(|()| verify(os::forbids_new_privileges()));
+        step("no-new-privileges=", "", forbidden)?;
+    }
     // After the change of the user, which cancels it; and the supervisor may have ended before.
     step("parent-death signal", "", os::die_with_parent(libc::SIGKILL))?;
     step("parent-death signal", "", verify(os::parent_pid() == supervisor))?;

@@ -34,7 +34,7 @@ Listen 127.0.0.1:{port}
     ServerName {name}.localhost
 
     WSGIDaemonProcess {name} processes=2 threads=4 display-name=%{{GROUP}} \\
-        python-home={folder}/venv python-path={folder} home={folder}
+        python-home={folder}/venv python-path={folder} home={folder} no-new-privileges=On
     WSGIProcessGroup {name}
     WSGIApplicationGroup %{{GLOBAL}}
 

@@ -67,6 +67,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     **several("chroot home", ["", "relative/place", "~/site"], "expected a directory that begins with /"),
     "start": (["", "later", "On"], "expected always or on-demand"),
     "preload": (["", "1", "yes"], "expected On or Off"),
+    "no-new-privileges": (["", "yes", "1"], "expected On or Off"),
     "server-metrics": (["", "yes", "1"], "expected On or Off"),
     "switch-interval": (["", "0", "-1", "5ms", "nan", "inf"], "expected seconds greater than zero, such as 0.005"),
     "env": (["", "NAME", "=value"], "expected NAME=VALUE"),

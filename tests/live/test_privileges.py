@@ -32,6 +32,7 @@ NO_SUCH_UID = next(uid for uid in range(54321, 60000) if uid not in {entry.pw_ui
 ASKED = (
     "user=daemon group=games supplementary-groups=audio,video umask=0137 home=@ROOT@/htdocs memory-limit=1G "
     "virtual-memory-limit=4G cpu-time-limit=90500ms shutdown-timeout=4 cpu-priority=-5 lang=C locale=C.UTF-8 "
+    "no-new-privileges=On "
     'python-eggs=@ROOT@/eggs env=COLOUR=blue env="GREETING=hello world"'
 )
 CONFIGURATION = f"""
@@ -135,8 +136,8 @@ def test_a_user_without_a_name_has_no_groups_of_others(server: Httpd):
     assert (unnamed["uids"], unnamed["gids"], unnamed["groups"]) == ([NO_SUCH_UID] * 3, [group] * 3, [group])
 
 
-@pytest.mark.parametrize("group", ["asked", "plain"])
-def test_privileges_signals_and_parent(server: Httpd, group: str):
+@pytest.mark.parametrize("group, no_new_privileges", [("asked", "1"), ("plain", "0")])
+def test_privileges_signals_and_parent(server: Httpd, group: str, no_new_privileges: str):
     (supervisor,) = server.supervisors()
     process = seen(server, f"/{group}")
     assert (process["parent"], process["session"]) == (supervisor.pid, supervisor.pid)
@@ -145,14 +146,14 @@ def test_privileges_signals_and_parent(server: Httpd, group: str):
     ignored = sum(1 << number - 1 for number in (signal.SIGPIPE, signal.SIGXFSZ))
     for thread in ("main thread", "this thread"):
         assert process[thread] == {
-            "NoNewPrivs": "1", "CapPrm": none, "CapEff": none, "CapAmb": none,
+            "NoNewPrivs": no_new_privileges, "CapPrm": none, "CapEff": none, "CapAmb": none,
             "CapInh": capabilities(server, "CapInh"), "CapBnd": capabilities(server, "CapBnd"),
             "SigBlk": none, "SigIgn": f"{ignored:016x}",
         }  # fmt: skip
 
 
 def capabilities(server: Httpd, field: str) -> str:
-    """Of httpd: they mean nothing to a process that can gain no privileges."""
+    """Of httpd: they are what a program might be given that carries capabilities of its own, as with every child of httpd."""
     return re.search(rf"^{field}:\s*(\S+)$", Path(f"/proc/{server.parent.pid}/status").read_text(), re.MULTILINE)[1]
 
 

@@ -182,6 +182,7 @@ fn a_daemon_is_its_user_and_nothing_else() {
     let scene = Scene::new("user");
     let mut group = scene.group(1);
     group.umask = Some(0o027);
+    group.no_new_privileges = true;
     group.cpu_priority = Some(5);
     group.memory_limit = Some(1 << 30);
     group.python = Some(PathBuf::from("/usr/bin/python3")).filter(|python| python.exists());
