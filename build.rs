@@ -24,6 +24,8 @@ fn main() {
     // httpd closes and reopens every module on a restart; threads and retained data of ours point
     // into the library, so it stays mapped.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    // By which a daemon knows that it has loaded what httpd has.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,--build-id=sha1");
 
     let httpd = httpd_include_arguments();
     let python = python_include_arguments();

@@ -1,5 +1,6 @@
 //! The state of a process, all of it: what is set when, and by whom.
 //!
+//! `MODULE_FILE` is set in the httpd parent at its start, for it and all that are forked from it.
 //! `BUILDING` fills in the httpd parent while the configuration is read (and holds nothing that a
 //! `.htaccess` file may change). `PARENT` is the parent's alone, from one configuration to the next.
 //! `CHILD` is set once in each httpd child by `child_init` and only read by requests. A daemon's state
@@ -12,6 +13,7 @@ use crate::config::plan::Loading;
 use crate::daemon::client::Client;
 use crate::daemon::generation::{GenerationHolder, GenerationWatch};
 use crate::daemon::listener::Registry;
+use crate::daemon::module_file::ModuleFile;
 use crate::embedded::Embedded;
 use once_cell::sync::{Lazy, OnceCell};
 use parking_lot::Mutex;
@@ -28,6 +30,10 @@ pub struct Building {
 }
 
 pub static BUILDING: Lazy<Mutex<Building>> = Lazy::new(Mutex::default);
+
+/// What httpd has loaded, opened when the first configuration was complete. The library is never unloaded, so that
+/// this is the file of every generation.
+pub static MODULE_FILE: OnceCell<ModuleFile> = OnceCell::new();
 
 /// A configuration that was read to its end; nothing in it changes any more.
 pub struct Configuration {

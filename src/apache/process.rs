@@ -185,15 +185,15 @@ pub fn leave_ends_of_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// The file this library was loaded from.
-pub fn module_path() -> Option<std::path::PathBuf> {
+/// The file this library was loaded from, under the name that httpd gave the loader.
+pub fn module_path() -> std::path::PathBuf {
     use std::os::unix::ffi::OsStrExt;
     // SAFETY: a Dl_info of zeros is valid for dladdr to fill.
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
     // SAFETY: any address may be asked for; this one is in our own library.
     let found = unsafe { libc::dladdr(module_path as *const c_void, &mut info) };
-    let name = super::table::bytes(info.dli_fname).filter(|_| found != 0)?;
-    std::fs::canonicalize(std::ffi::OsStr::from_bytes(name)).ok()
+    let name = super::table::bytes(info.dli_fname).filter(|_| found != 0);
+    std::ffi::OsStr::from_bytes(name.unwrap_or_default()).into()
 }
 
 /// Has the kernel end this httpd child when the parent was killed: nobody could stop it any more, it

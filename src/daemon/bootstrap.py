@@ -1,5 +1,5 @@
-# The program of a daemon process: python -c THIS /path/of/mod_wsgi_rs.so. The supervisor reads what it reports
-# on descriptor 7. It must be readable by every Python 3, so that it can refuse the old ones.
+# The program of a daemon process: python -c THIS /path/of/mod_wsgi_rs.so [DESCRIPTOR]. The second is the very file that
+# httpd has loaded, whatever is at the path by now. The supervisor reads what this program reports on descriptor 7. It must be readable by every Python 3, so that it can refuse the old ones.
 import sys
 
 # Nothing in the working directory may stand in for a module of the standard library.
@@ -21,7 +21,9 @@ def refuse(code, text):
 
 
 def start():
-    path = sys.argv[1]
+    import os
+
+    path, descriptors = sys.argv[1], sys.argv[2:]
     sys.argv[:] = ["mod_wsgi"]
     version = sys.version.split()[0]
     if sys.version_info < (3, 9):
@@ -30,16 +32,23 @@ def start():
     import importlib.machinery
     import importlib.util
 
+    # The loader keeps this name for good, and gives the module to all who open the same one: not one that an
+    # application may come to use for a file of its own. Without /proc, as in a chroot, there is the path.
+    names = ["/proc/thread-self/fd/" + descriptor for descriptor in descriptors]
+    place = next((name for name in names if os.access(name, os.R_OK)), path)
     name = "mod_wsgi_rs"
     try:
-        loader = importlib.machinery.ExtensionFileLoader(name, path)
-        spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+        loader = importlib.machinery.ExtensionFileLoader(name, place)
+        spec = importlib.util.spec_from_file_location(name, place, loader=loader)
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         loader.exec_module(module)
     except ImportError as error:
-        refuse(352, "Python %s cannot load the module (%s); the file and the directories above it must be readable "
-                    "for the user of the process group, and built for this machine" % (version, error))
+        refuse(352, "Python %s cannot load the module %s (%s); the file and the directories above it must be readable "
+                    "for the user of the process group, and built for this machine" % (version, path, error))
+    module.__file__ = spec.origin = loader.path = path
+    for descriptor in descriptors:
+        os.close(int(descriptor))
     return module.serve
 
 

@@ -12,7 +12,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::launch::Launch;
+use super::launch::{Launch, NoLaunch};
 use super::os;
 use crate::wire::codec::Malformed;
 use message::LONGEST_REPORT;
@@ -103,7 +103,7 @@ impl ControlDaemon {
     }
 
     /// The first message.
-    pub fn receive_launch(&self) -> io::Result<Launch> {
+    pub fn receive_launch(&self) -> Result<Launch, NoLaunch> {
         let mut buffer = vec![0; LONGEST + 1];
         let (size, memory) = os::receive_with_fd(self.orders.as_fd(), &mut buffer)?;
         let bytes = match (buffer[..size].split_first(), memory) {
@@ -113,10 +113,10 @@ impl ControlDaemon {
                 File::from(memory).read_to_end(&mut bytes)?;
                 bytes
             }
-            (None, _) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => return Err(invalid(Malformed)),
+            (None, _) => return Err(NoLaunch::Lost(io::ErrorKind::UnexpectedEof.into())),
+            _ => return Err(Malformed.into()),
         };
-        Launch::decode(&bytes).map_err(invalid)
+        Launch::decode(&bytes)
     }
 
     /// In a template: what the process that is to be forked shall have. An error is the end.

@@ -3,8 +3,10 @@
 //! Written by the supervisor (`daemon::spawn`), read by the daemon (`daemon::serve`).
 
 use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions};
+use super::os;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 use crate::wsgi::preload::Preload;
+use std::io;
 use std::time::Duration;
 
 /// Descriptor numbers that an exec'ed daemon finds open beside 0, 1 and 2.
@@ -15,6 +17,8 @@ pub const ACTIVITY_FD: i32 = 6;
 pub const REPORT_FD: i32 = 7;
 /// Only where it may ask for httpd's scoreboard.
 pub const BOARD_FD: i32 = 8;
+/// Until it has imported the module.
+pub const MODULE_FD: i32 = 9;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
@@ -64,10 +68,32 @@ pub fn time(milliseconds: u64) -> Option<Duration> {
     (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
 }
 
+/// Why a process has no launch.
+#[derive(Debug)]
+pub enum NoLaunch {
+    Lost(io::Error),
+    /// The supervisor is of this one.
+    OtherBuild(String),
+}
+
+impl From<io::Error> for NoLaunch {
+    fn from(error: io::Error) -> NoLaunch {
+        NoLaunch::Lost(error)
+    }
+}
+
+impl From<Malformed> for NoLaunch {
+    fn from(error: Malformed) -> NoLaunch {
+        NoLaunch::Lost(io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
 impl Launch {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut e = Encoder::new(&mut out);
+        // First, in whatever build: what follows means something to the same build only.
+        e.bytes(os::build().as_bytes());
         e.bytes(self.group.as_bytes());
         e.u32(self.slot);
         e.u64(self.generation);
@@ -106,8 +132,12 @@ impl Launch {
         out
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Launch, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Launch, NoLaunch> {
         let mut d = Decoder::new(bytes);
+        let build = d.string()?;
+        if build != os::build() {
+            return Err(NoLaunch::OtherBuild(build));
+        }
         Ok(Launch {
             group: d.string()?,
             slot: d.u32()?,
@@ -219,6 +249,12 @@ mod tests {
                 callable: None,
             }],
         };
-        assert_eq!(Launch::decode(&launch.encode()), Ok(launch));
+        let mut bytes = launch.encode();
+        assert_eq!(Launch::decode(&bytes).unwrap(), launch);
+        let changed = os::build().len() + 3;
+        bytes.truncate(changed + 1);
+        assert!(matches!(Launch::decode(&bytes), Err(NoLaunch::Lost(_))));
+        bytes[changed] ^= 1;
+        assert!(matches!(Launch::decode(&bytes), Err(NoLaunch::OtherBuild(_))), "before all else is read");
     }
 }

@@ -29,6 +29,7 @@ pub mod generation;
 pub mod group;
 pub mod interpreter;
 pub mod listener;
+pub mod module_file;
 pub mod output;
 pub mod owner;
 pub mod privileges;

@@ -6,6 +6,7 @@
 //! children) and `identity` (who a process is and what it may use). All `unsafe` of the process side lives here, in
 //! `daemon::spawn` and in `daemon::status`.
 
+mod build;
 mod clock;
 mod descriptor;
 mod epoll;
@@ -20,6 +21,7 @@ mod title;
 use std::io;
 use std::time::Duration;
 
+pub use build::build;
 pub use clock::milliseconds_now;
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,

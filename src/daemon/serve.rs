@@ -10,7 +10,7 @@ use super::board::Board;
 use super::control::{ControlDaemon, Report};
 use super::ending::Ending;
 use super::heartbeat;
-use super::launch::{Launch, time};
+use super::launch::{Launch, NoLaunch, time};
 use super::loads::Loaded;
 use super::main_thread::{ENDING, MainThread, SMALL_STACK, watch_while_loading};
 use super::os::{self, SignalEvent};
@@ -47,7 +47,11 @@ pub fn main(py: Attached<'_>) -> crate::python::object::Result {
 fn serve(py: Attached<'_>) -> Result<(), Message> {
     let inherited = spawn::inherited().map_err(|error| not_started_by_httpd(&error))?;
     let Inherited { control, listener, status, activity } = inherited;
-    let launch = control.receive_launch().map_err(|error| not_started_by_httpd(&error))?;
+    let launch = control.receive_launch().map_err(|why| match why {
+        NoLaunch::Lost(error) => not_started_by_httpd(&error),
+        NoLaunch::OtherBuild(build) => other_build(&build),
+    });
+    let launch = launch.inspect_err(|message| failed(&control, message))?;
     // Without /proc, as in a chroot, ps goes on to show the interpreter.
     let _ = os::set_title(&launch.display_name);
 
@@ -207,6 +211,16 @@ fn not_started_by_httpd(error: &io::Error) -> Message {
          it is configured by WSGIDaemonProcess, not called by hand"
     );
     Message::new(384, text)
+}
+
+fn other_build(of_httpd: &str) -> Message {
+    let text = format!(
+        "the module's file that this process could load is of build {}, and httpd has loaded build {of_httpd}: stop \
+         and start httpd, for which a graceful restart is not enough; for a group with chroot= copy the file that \
+         httpd loads into that directory again",
+        os::build()
+    );
+    Message::new(315, text)
 }
 
 fn system(error: io::Error) -> Message {

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use once_cell::sync::OnceCell;
@@ -20,7 +20,8 @@ use once_cell::sync::OnceCell;
 use super::activity::{self, Activity};
 use super::board::Board;
 use super::control::{self, ControlDaemon, ControlSupervisor, Report};
-use super::launch::{ACTIVITY_FD, BOARD_FD, CONTROL_FD, LISTENER_FD, Launch, REPORT_FD, STATUS_FD};
+use super::launch::{ACTIVITY_FD, BOARD_FD, CONTROL_FD, LISTENER_FD, Launch, MODULE_FD, REPORT_FD, STATUS_FD};
+use super::module_file::ModuleFile;
 use super::status::StatusPage;
 use super::{environment, interpreter, os, privileges};
 use crate::config::interpreter::without_gil;
@@ -41,8 +42,7 @@ const SAFE_NUMBER: i32 = 10;
 pub struct Launcher {
     /// Options of the interpreter, such as `-B` or `-O`.
     pub flags: Vec<String>,
-    /// This very module's file.
-    pub module: PathBuf,
+    pub module: &'static ModuleFile,
     /// Added to the environment of every daemon, such as `PYTHONHASHSEED`.
     pub environment: Vec<(String, String)>,
     /// The user of httpd's children.
@@ -85,6 +85,7 @@ pub struct Common<'a> {
 struct Ends<'a> {
     theirs: Theirs,
     common: Common<'a>,
+    module: Option<BorrowedFd<'a>>,
 }
 
 impl Launcher {
@@ -100,7 +101,7 @@ impl Launcher {
             // A free-threaded build keeps its GIL unless it is told to do without; others do not mind.
             command.env("PYTHON_GIL", "1");
         }
-        spawn_command(&mut command, group, self.httpd_uid, common, launch).map_err(|error| {
+        spawn_command(&mut command, group, self, common, launch).map_err(|error| {
             let text = format!(
                 "the system has no resources for another process: {error}; see the limits of the service that \
                  starts httpd (TasksMax, LimitNPROC, LimitNOFILE) and the memory of the machine"
@@ -111,7 +112,8 @@ impl Launcher {
 
     fn command(&self, group: &ProcessGroup, python: &Path, from_files: Vec<(OsString, OsString)>) -> Command {
         let mut command = Command::new(python);
-        command.args(&self.flags).arg("-c").arg(self.program()).arg(&self.module);
+        command.args(&self.flags).arg("-c").arg(self.program()).arg(&self.module.path);
+        command.args(self.module.fd().map(|_| MODULE_FD.to_string()));
         // Where Python is, and what it is, was decided above.
         command.env_remove("PYTHONHOME").env_remove("__PYVENV_LAUNCHER__");
         if group.identity.is_some() {
@@ -188,7 +190,7 @@ fn user_environment(group: &ProcessGroup) -> Vec<(&'static str, OsString)> {
 fn spawn_command(
     command: &mut Command,
     group: &ProcessGroup,
-    httpd_uid: u32,
+    launcher: &Launcher,
     common: &Common<'_>,
     launch: &Launch,
 ) -> io::Result<Spawned> {
@@ -196,14 +198,14 @@ fn spawn_command(
     // Out of the way of the numbers that are given away: the report of a failure goes through it.
     let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
     theirs.control = ControlDaemon::new(above(theirs.control.as_fd())?, above(theirs.control.reports())?);
-    let ends = Ends { theirs, common: *common };
+    let ends = Ends { theirs, common: *common, module: launcher.module.fd() };
     let supervisor = std::process::id() as i32;
     // SAFETY: the supervisor has no other thread that could hold a lock in the child; the child
     // never returns from this function.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            let become_it = AssertUnwindSafe(|| become_daemon(command, group, httpd_uid, supervisor, &ends));
+            let become_it = AssertUnwindSafe(|| become_daemon(command, group, launcher.httpd_uid, supervisor, &ends));
             let failure = catch_unwind(become_it).unwrap_or_else(|_| {
                 Message::new(312, "the start of the process failed in a way that should not be possible")
             });
@@ -242,8 +244,8 @@ fn become_daemon(
     Message::new(311, text)
 }
 
-/// 0 is nothing, 1 and 2 the output, then orders, listener, status, activity, reports and the board, if there is one;
-/// all else ends with exec.
+/// 0 is nothing, 1 and 2 the output, then orders, listener, status, activity, reports, and the board and the module, where
+/// there are such; all else ends with exec.
 fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
     let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
     let nothing = above(File::open("/dev/null")?.as_fd())?;
@@ -251,7 +253,8 @@ fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
     let (control, reports) = (above(ends.theirs.control.as_fd())?, above(ends.theirs.control.reports())?);
     let (listener, status) = (above(ends.common.listener)?, above(ends.common.status)?);
     let activity = above(ends.theirs.activity.as_fd())?;
-    let board = ends.common.board.map(above).transpose()?;
+    let (board, module) = (ends.common.board.map(above).transpose()?, ends.module.map(above).transpose()?);
+    os::close_on_exec_from(3)?;
     let mut places = vec![
         (&nothing, 0),
         (&output, 1),
@@ -263,11 +266,8 @@ fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
         (&reports, REPORT_FD),
     ];
     places.extend(board.as_ref().map(|board| (board, BOARD_FD)));
-    for (fd, number) in &places {
-        os::place_descriptor(fd.as_fd(), *number)?;
-    }
-    let highest = places.iter().map(|(_, number)| *number).max();
-    os::close_on_exec_from(highest.unwrap_or_default() + 1)
+    places.extend(module.as_ref().map(|module| (module, MODULE_FD)));
+    places.iter().try_for_each(|(fd, number)| os::place_descriptor(fd.as_fd(), *number))
 }
 
 /// In the daemon: takes what the supervisor left open, for this process alone and not for those that the

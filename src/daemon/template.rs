@@ -91,7 +91,8 @@ fn take_over(control: ControlDaemon, of_template: SignalEvent, supervisor: i32) 
     let signals = SignalEvent::new()?;
     of_template.take();
     drop(of_template);
-    let launch = control.receive_launch()?;
+    // It is of the template's own build.
+    let launch = control.receive_launch().map_err(|_| io::ErrorKind::InvalidData)?;
     let (output, activity) = control.receive_equipment()?;
     for number in [1, 2] {
         os::place_descriptor(output.as_fd(), number)?;

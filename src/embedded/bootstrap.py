@@ -1,5 +1,6 @@
 # The program of Python inside a child of httpd: -c THIS /path/of/mod_wsgi_rs.so. It comes back only if it cannot
-# start; a thread of the child waits in it until the child ends.
+# start; a thread of the child waits in it until the child ends. The path is the name by which the loader knows the
+# module that httpd has loaded, and gives that one, whatever is at the path by now.
 import sys
 
 # Nothing in the working directory may stand in for a module of the standard library.

@@ -19,11 +19,14 @@ use crate::config::settings::Settings;
 use crate::daemon::client::Client;
 use crate::daemon::generation;
 use crate::daemon::listener::{ListenerKey, Registry};
+use crate::daemon::module_file::ModuleFile;
 use crate::daemon::supervisor::{self, longest_shutdown};
 use crate::embedded::{self, Embedded};
 use crate::hooks::plan;
 use crate::log::{Journal, Level, Message, unmark};
-use crate::process::{BUILDING, CHILD, Child, Configuration, Current, PARENT, Parent, Supervisor};
+use crate::process::{
+    BUILDING, CHILD, Child, Configuration, Current, MODULE_FILE, PARENT, Parent, Supervisor,
+};
 use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Object};
 use crate::wsgi::scoreboard::Source;
@@ -41,6 +44,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Completes the configuration and says what is wrong with it.
 pub fn check_config() -> Result<(), Message> {
+    warn_of_another_module(module_file());
     let mut building = BUILDING.lock();
     let all: Vec<(String, Server)> = servers().map(|server| (server.name(), server)).collect();
     let configured = configured(&all);
@@ -51,6 +55,22 @@ pub fn check_config() -> Result<(), Message> {
         log::server(main_server(), level, message.to_string().as_bytes());
     }
     Ok(())
+}
+
+fn module_file() -> &'static ModuleFile {
+    MODULE_FILE.get_or_init(|| ModuleFile::open(&httpd::module_path()))
+}
+
+/// httpd opens its modules anew at a restart, but of one that stays mapped the loader gives it what is mapped.
+fn warn_of_another_module(module: &ModuleFile) {
+    if !module.is_still_there() {
+        let text = format!(
+            "the module's file {} was replaced or removed since httpd has loaded it; httpd and all processes of its \
+             groups go on with what was loaded, also after this restart: to use another version, stop and start httpd",
+            module.path.display()
+        );
+        log::server(main_server(), Level::Warning, Message::new(306, text).to_string().as_bytes());
+    }
 }
 
 fn configured(servers: &[(String, Server)]) -> Vec<ConfiguredServer<'_>> {
@@ -190,7 +210,6 @@ fn fork_supervisor(
     supervisor: &mut Supervisor,
     pause: Duration,
 ) -> Result<(), Message> {
-    let module = httpd::module_path().ok_or_else(|| no_supervisor(std::io::ErrorKind::NotFound.into()))?;
     let watch = supervisor.watch.try_clone().map_err(no_supervisor)?;
     let parent_pid = parent.pid;
     supervisor.pid = httpd::fork(|| {
@@ -198,7 +217,7 @@ fn fork_supervisor(
         httpd::close_listeners();
         drop(supervisor.holder.take());
         std::thread::sleep(pause);
-        let plan = plan::supervision(parent, configuration, module, watch, parent_pid);
+        let plan = plan::supervision(parent, configuration, module_file(), watch, parent_pid);
         supervisor::run(plan, &ServerJournal(&configuration.group_servers));
     })
     .map_err(no_supervisor)?;
@@ -350,7 +369,7 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
     let (processes, threads) = server::capacity();
     embedded::Options {
         flags: plan::python_flags(&global.python),
-        module: httpd::module_path().unwrap_or_default(),
+        module: module_file().loaded_as.clone(),
         facts: Facts {
             process_group: String::new(),
             processes,

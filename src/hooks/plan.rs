@@ -11,6 +11,7 @@ use crate::config::options::Accounts;
 use crate::config::plan::Loading;
 use crate::config::process_group::ProcessGroup;
 use crate::daemon::generation::GenerationWatch;
+use crate::daemon::module_file::ModuleFile;
 use crate::daemon::spawn::Launcher;
 use crate::daemon::supervisor::{GroupPlan, Plan, Start};
 use crate::process::{Configuration, Parent};
@@ -27,7 +28,7 @@ pub fn supervised(configuration: &Configuration) -> impl Iterator<Item = (usize,
 pub fn supervision(
     parent: &mut Parent,
     configuration: &Configuration,
-    module: PathBuf,
+    module: &'static ModuleFile,
     watch: GenerationWatch,
     parent_pid: i32,
 ) -> Plan {
@@ -77,7 +78,7 @@ pub fn preload(configuration: &Configuration, group: &ProcessGroup) -> Vec<Prelo
 }
 
 /// The `WSGIPython…` directives as options and environment of the interpreter.
-fn launcher(configuration: &Configuration, module: PathBuf) -> Launcher {
+fn launcher(configuration: &Configuration, module: &'static ModuleFile) -> Launcher {
     let python = &configuration.global.python;
     Launcher {
         flags: python_flags(python),

@@ -16,6 +16,7 @@ use crate::config::interpreter::{InterpreterOptions, Layers};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::daemon::generation::{self, GenerationHolder, GenerationWatch};
 use crate::daemon::listener::{Listener, ListenerKey, Registry};
+use crate::daemon::module_file::ModuleFile;
 use crate::daemon::os::{self, fork_for_test};
 use crate::daemon::spawn::Launcher;
 use crate::log::{Journal, Level, Message};
@@ -131,7 +132,7 @@ impl Scene {
             keep_only(&[watch.as_fd(), place, listener.socket.as_fd(), listener.status.fd()]);
             let launcher = Launcher {
                 flags: vec!["-S".into()],
-                module: "/nowhere/mod_wsgi_rs.so".into(),
+                module: Box::leak(Box::new(ModuleFile::open(Path::new("/nowhere/mod_wsgi_rs.so")))),
                 environment: vec![("PYTHONHASHSEED".into(), "7".into())],
                 finish: true,
                 httpd_uid: 0,
