@@ -71,6 +71,10 @@ impl Registry {
         self.listeners.iter().find(|listener| listener.key.group == group)
     }
 
+    pub fn count(&self) -> usize {
+        self.listeners.len()
+    }
+
     /// Moves a listener out: for the supervisor, whose copy of the registry is its own.
     pub fn take(&mut self, group: &str) -> Option<Listener> {
         let index = self.listeners.iter().position(|listener| listener.key.group == group)?;

@@ -24,6 +24,7 @@ pub mod reason;
 
 pub mod backoff;
 pub mod board;
+pub mod descriptors;
 pub mod environment;
 pub mod generation;
 pub mod group;

@@ -41,6 +41,14 @@ pub fn take_on(group: &ProcessGroup, httpd_uid: u32, supervisor: i32) -> Result<
     working_directory(group, httpd_uid)
 }
 
+/// The soft limit of descriptors that httpd was started with. The last step: the supervisor's copies, which end with
+/// exec, may have higher numbers, and nothing could be opened beside them any more.
+pub fn limit_descriptors(soft: u64) -> Result<(), Message> {
+    let set = os::resource_limit(Resource::Descriptors)
+        .and_then(|(_, hard)| limit(Resource::Descriptors, soft.min(hard), hard));
+    step("limit of descriptors", "", set)
+}
+
 fn limits(group: &ProcessGroup) -> Result<(), Message> {
     let cure = "choose a value within the limits of the service that starts httpd";
     if let Some(bytes) = group.memory_limit {

@@ -20,7 +20,9 @@ use once_cell::sync::OnceCell;
 use super::activity::{self, Activity};
 use super::board::Board;
 use super::control::{self, ControlDaemon, ControlSupervisor, Report};
-use super::launch::{ACTIVITY_FD, BOARD_FD, CONTROL_FD, LISTENER_FD, Launch, MODULE_FD, REPORT_FD, STATUS_FD};
+use super::launch::{
+    ACTIVITY_FD, BOARD_FD, CONTROL_FD, LISTENER_FD, Launch, MODULE_FD, REPORT_FD, STATUS_FD,
+};
 use super::module_file::ModuleFile;
 use super::status::StatusPage;
 use super::{environment, interpreter, os, privileges};
@@ -47,6 +49,8 @@ pub struct Launcher {
     pub environment: Vec<(String, String)>,
     /// The user of httpd's children.
     pub httpd_uid: u32,
+    /// The soft limit of descriptors that they shall have; None is the supervisor's.
+    pub descriptors: Option<u64>,
     /// `WSGIDestroyInterpreter`.
     pub finish: bool,
     /// The program that a test has Python run instead of `BOOTSTRAP`.
@@ -205,7 +209,7 @@ fn spawn_command(
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            let become_it = AssertUnwindSafe(|| become_daemon(command, group, launcher.httpd_uid, supervisor, &ends));
+            let become_it = AssertUnwindSafe(|| become_daemon(command, group, launcher, supervisor, &ends));
             let failure = catch_unwind(become_it).unwrap_or_else(|_| {
                 Message::new(312, "the start of the process failed in a way that should not be possible")
             });
@@ -221,7 +225,7 @@ fn spawn_command(
 fn become_daemon(
     command: &mut Command,
     group: &ProcessGroup,
-    httpd_uid: u32,
+    launcher: &Launcher,
     supervisor: i32,
     ends: &Ends<'_>,
 ) -> Message {
@@ -232,7 +236,9 @@ fn become_daemon(
             format!("the step 'descriptors' before the start of Python failed: {error}"),
         );
     }
-    if let Err(failure) = privileges::take_on(group, httpd_uid, supervisor) {
+    let taken_on = privileges::take_on(group, launcher.httpd_uid, supervisor)
+        .and_then(|()| launcher.descriptors.map_or(Ok(()), privileges::limit_descriptors));
+    if let Err(failure) = taken_on {
         return failure;
     }
     let error = command.exec();

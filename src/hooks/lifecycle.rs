@@ -17,6 +17,7 @@ use crate::config::plan::loadings;
 use crate::config::process_group::{Origin, ProcessGroup, ResponseOptions};
 use crate::config::settings::Settings;
 use crate::daemon::client::Client;
+use crate::daemon::descriptors;
 use crate::daemon::generation;
 use crate::daemon::listener::{ListenerKey, Registry};
 use crate::daemon::module_file::ModuleFile;
@@ -110,12 +111,22 @@ pub fn post_config(lifetime: Lifetime) -> Result<(), Message> {
     parent.generation += 1;
     let configuration = Arc::new(configuration(parent.generation));
     let wanted = listener_keys(&configuration);
+    make_room(&mut parent, &configuration)?;
     parent.listeners.renew(&wanted)?;
     httpd::wake_when_children_end();
     parent.pid = std::process::id() as i32;
     let supervisor = start_supervisor(&mut parent, &configuration)?;
     parent.current = Some(Current { configuration, supervisor });
     lifetime.at_end(end_of_generation);
+    Ok(())
+}
+
+fn make_room(parent: &mut Parent, configuration: &Configuration) -> Result<(), Message> {
+    let groups = plan::supervised(configuration).map(|(_, group)| group);
+    let log = |level, message: Message| log::server(main_server(), level, message.to_string().as_bytes());
+    let before = descriptors::make_room(groups, parent.listeners.count(), log)?;
+    // The first time counts: it is what httpd was started with.
+    parent.soft_limit = parent.soft_limit.or(before);
     Ok(())
 }
 

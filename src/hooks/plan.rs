@@ -42,7 +42,7 @@ pub fn supervision(
         generation: configuration.generation,
         watch,
         start: Start {
-            launcher: launcher(configuration, module),
+            launcher: launcher(configuration, module, parent.soft_limit),
             httpd_version: server::version(),
             socket_timeout: main_server().timeout(),
             scoreboard: scoreboard::read,
@@ -78,13 +78,18 @@ pub fn preload(configuration: &Configuration, group: &ProcessGroup) -> Vec<Prelo
 }
 
 /// The `WSGIPython…` directives as options and environment of the interpreter.
-fn launcher(configuration: &Configuration, module: &'static ModuleFile) -> Launcher {
+fn launcher(
+    configuration: &Configuration,
+    module: &'static ModuleFile,
+    descriptors: Option<u64>,
+) -> Launcher {
     let python = &configuration.global.python;
     Launcher {
         flags: python_flags(python),
         module,
         environment: python_environment(python),
         httpd_uid: httpd_uid(),
+        descriptors,
         finish: python.destroy_interpreter,
         #[cfg(test)]
         program: None,

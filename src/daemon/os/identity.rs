@@ -87,6 +87,7 @@ pub fn set_uids(uid: u32) -> io::Result<()> {
 pub enum Resource {
     Data,
     AddressSpace,
+    Descriptors,
     /// In seconds.
     CpuTime,
 }
@@ -110,6 +111,7 @@ fn number(resource: Resource) -> libc::__rlimit_resource_t {
     match resource {
         Resource::Data => libc::RLIMIT_DATA,
         Resource::AddressSpace => libc::RLIMIT_AS,
+        Resource::Descriptors => libc::RLIMIT_NOFILE,
         Resource::CpuTime => libc::RLIMIT_CPU,
     }
 }

@@ -134,6 +134,7 @@ impl Scene {
                 flags: vec!["-S".into()],
                 module: Box::leak(Box::new(ModuleFile::open(Path::new("/nowhere/mod_wsgi_rs.so")))),
                 environment: vec![("PYTHONHASHSEED".into(), "7".into())],
+                descriptors: None,
                 finish: true,
                 httpd_uid: 0,
                 program: self.program.clone(),
