@@ -245,21 +245,38 @@ class FileWrapper:
 
 
 def file_position(wrapper):
-    """Descriptor, position and size of a wrapped regular file; None if it is something else."""
+    """Descriptor, position and size of a wrapped regular file; None if it is something else.
+
+    Only where the descriptor's bytes are what `read` would give: many objects have a fileno() that is about other
+    bytes, as a gzip.GzipFile's is."""
     import os
     import stat
 
-    file = wrapper.filelike
-    fileno = getattr(file, "fileno", None)
-    tell = getattr(file, "tell", None)
-    if fileno is None or tell is None:
+    file = _plain_file(wrapper.filelike)
+    if file is None:
         return None
-    descriptor, position = fileno(), tell()
+    descriptor, position = file.fileno(), file.tell()
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
         return None
-    os.pread(descriptor, 0, position)  # an OSError if it cannot be read at all
+    # Files of /sys are shorter than they say; and an OSError if it cannot be read at all.
+    if not os.pread(descriptor, 1, status.st_size - 1):
+        return None
     return descriptor, position, status.st_size
+
+
+def _plain_file(file):
+    """The io.FileIO, or the buffered reader straight over one, that this is, or that tempfile has wrapped; else None."""
+    import io
+
+    wrapper = getattr(sys.modules.get("tempfile"), "_TemporaryFileWrapper", None)
+    if type(file) is wrapper and "read" not in vars(file):
+        file = file.file
+    raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
+    if type(raw) is not io.FileIO or "read" in {**vars(file), **vars(raw)}:
+        return None
+    file.flush()  # what was written to a file that is open for both
+    return file
 
 
 def view(buffer):

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 PACKAGES = ("django", "flask", "werkzeug", "webtest")
-WANTED_BY_CI = ("3.9", "3.11", "3.13")
+WANTED_BY_CI = ("3.9", "3.11", "3.12", "3.13")
 REFERENCE = bool(os.environ.get("REFERENCE"))
 if REFERENCE:
     PACKAGES += ("mod_wsgi==6.1.1",)

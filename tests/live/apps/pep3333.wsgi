@@ -538,19 +538,17 @@ def input_after_the_request(environ, start_response):
 # wsgi.file_wrapper
 
 
-class Watched:
-    """A file object that says when it was closed."""
+def watched(file, name):
+    """The very file object, which counts how often it was closed."""
+    closed.setdefault(name, 0)
+    close = file.close
 
-    def __init__(self, file, name):
-        self.file, self.name = file, name
-        closed.setdefault(name, 0)
+    def count():
+        closed[name] += 1
+        close()
 
-    def __getattr__(self, name):
-        return getattr(self.file, name)
-
-    def close(self):
-        closed[self.name] += 1
-        self.file.close()
+    file.close = count
+    return file
 
 
 def file(environ, start_response):
@@ -565,7 +563,7 @@ def file(environ, start_response):
         "only_read": lambda path: OnlyRead(open(path, "rb")),
         "unreadable": Unreadable,
     }
-    source = Watched(kinds[wanted["like"]](wanted["path"]), wanted.get("name", "file"))
+    source = watched(kinds[wanted["like"]](wanted["path"]), wanted.get("name", "file"))
     if wanted.get("skip"):
         source.read(wanted["skip"])
     length = [("Content-Length", str(wanted["length"]))] if "length" in wanted else []
