@@ -222,6 +222,8 @@ const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_run_http_scheme",
     "ap_run_generate_log_id",
     "ap_get_limit_req_body",
+    "ap_internal_redirect",
+    "apr_table_unset",
     "ap_get_conn_socket",
     "ap_allow_options",
     "ap_auth_type",

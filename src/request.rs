@@ -123,6 +123,26 @@ pub struct Head {
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+impl Head {
+    pub fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        self.headers.iter().map(|(name, value)| (&name[..], &value[..]))
+    }
+}
+
+/// The page of this server that httpd is to answer with in place of the application: as for a CGI script, where a
+/// `200` has a `Location` that is a path.
+pub fn local_location<'h>(
+    status: &[u8],
+    headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+) -> Option<&'h [u8]> {
+    if !status.starts_with(b"200") {
+        return None;
+    }
+    let last = headers.filter(|(name, _)| name.eq_ignore_ascii_case(b"Location")).last();
+    let path = last.map(|(_, value)| value.trim_ascii())?;
+    (path.starts_with(b"/") && !path.iter().any(u8::is_ascii_control)).then_some(path)
+}
+
 /// How a request that produced no complete answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -173,6 +193,26 @@ mod tests {
         builder.push(b"QUERY_STRING", b"");
         let pairs: Vec<_> = builder.environ().collect();
         assert_eq!(pairs, [(&b"REQUEST_METHOD"[..], &b"GET"[..]), (b"QUERY_STRING", b"")]);
+    }
+
+    #[test]
+    fn only_a_path_with_200_names_a_page_of_this_server() {
+        let location = |status: &str, values: &[&'static str]| {
+            let headers = values.iter().map(|value| (&b"location"[..], value.as_bytes()));
+            local_location(status.as_bytes(), headers).map(|path| String::from_utf8_lossy(path).into_owned())
+        };
+        assert_eq!(location("200 OK", &["/a?b"]).as_deref(), Some("/a?b"));
+        assert_eq!(location("200", &["x", " /a"]).as_deref(), Some("/a"));
+        for (status, values) in [
+            ("200 OK", &[][..]),
+            ("200 OK", &["/a", "x"]),
+            ("200 OK", &["http://localhost/a"]),
+            ("200 OK", &["/a\r\nb"]),
+            ("201 Created", &["/a"]),
+            ("302 Found", &["/a"]),
+        ] {
+            assert_eq!(location(status, values), None, "{status} {values:?}");
+        }
     }
 
     #[test]

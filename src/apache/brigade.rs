@@ -59,6 +59,15 @@ impl<'a, 'r> Input<'a, 'r> {
         Ok(())
     }
 
+    /// Reads what is left of the body and drops it.
+    pub fn discard(&mut self) -> Result<(), BodyError> {
+        let mut piece = Vec::new();
+        while self.read(READ_AT_ONCE, &mut piece)? > 0 {
+            piece.clear();
+        }
+        Ok(())
+    }
+
     /// One look at the input filters. Nothing is appended when nothing has come, and at the end.
     fn read_some(&mut self, how: apr_read_type_e, most: usize, into: &mut Vec<u8>) -> Result<(), BodyError> {
         if let Some(failed) = &self.failed {

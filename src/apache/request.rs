@@ -318,6 +318,11 @@ impl<'r> Request<'r> {
         !previous.is_null() && unsafe { (*previous).status } >= HTTP_BAD_REQUEST
     }
 
+    /// Whether the answer is a part of another request's, as where mod_include asks for it: the body is the other's.
+    pub fn is_part_of_another(&self) -> bool {
+        !self.record().main.is_null()
+    }
+
     /// Whether something beside httpd's own framing is between the client's body and us.
     pub fn has_input_filter(&self) -> bool {
         self.record().input_filters != self.record().proto_input_filters
@@ -379,6 +384,29 @@ impl<'r> Request<'r> {
     pub fn set_content_length(&self, length: i64) {
         // SAFETY: the record is alive.
         unsafe { api().ap_set_content_length(self.record, length) }
+    }
+
+    /// Answers with another page of this server, subject to all that is configured for it. Its request is a GET
+    /// without a body; this one's has been read. Nothing of the answer may have been sent.
+    pub fn redirect_inside(&self, location: &[u8], content_type: Option<&[u8]>) {
+        for name in [c"Content-Length", c"Transfer-Encoding"] {
+            // SAFETY: the table belongs to the request; the name is a C string.
+            unsafe { api().apr_table_unset(self.table(Table::HeadersIn), name.as_ptr()) };
+        }
+        // As the record's own it could name a handler: httpd before 2.4.60 takes it for one. Here the page's own
+        // type goes before it.
+        if let Some(content_type) = content_type {
+            self.set(Table::ErrHeadersOut, c"Content-Type", content_type);
+        }
+        let location = copy(self.record().pool, location);
+        // SAFETY: the record is alive and the answer is the handler's to write.
+        unsafe {
+            (*self.record).status = HTTP_OK;
+            (*self.record).method = c"GET".as_ptr();
+            (*self.record).method_number = M_GET;
+        }
+        // SAFETY: the record is alive, the location a C string in its pool.
+        unsafe { api().ap_internal_redirect(location, self.record) }
     }
 
     /// Makes sure that the connection ends with this answer.

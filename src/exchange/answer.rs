@@ -11,7 +11,7 @@ use crate::apache::request::{Request, Table};
 use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
 use crate::log::{Level, Message};
-use crate::request::{BodyError, Outcome};
+use crate::request::{BodyError, Outcome, local_location};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -31,6 +31,8 @@ pub struct Answer<'a, 'r> {
     error_override: bool,
     /// The status of an answer that httpd's own replaces.
     overridden: Option<u16>,
+    /// The page of this server that is the answer in place of what the application says.
+    page: Option<Page>,
     /// `WSGIEnableSendfile`.
     sendfile: bool,
     /// Data that waits for more, or for the end.
@@ -49,6 +51,13 @@ pub struct Answer<'a, 'r> {
     waiting_since: Option<Instant>,
     /// The end was passed on: all data had come.
     ended: bool,
+}
+
+/// Where an application has httpd answer from (`Location` with status 200).
+struct Page {
+    location: Vec<u8>,
+    /// For a page of which httpd does not know it.
+    content_type: Option<Vec<u8>>,
 }
 
 /// What ends an answer early, on httpd's side.
@@ -84,6 +93,7 @@ impl<'a, 'r> Answer<'a, 'r> {
             input,
             error_override: settings.error_override(),
             overridden: None,
+            page: None,
             sendfile: settings.enable_sendfile(),
             gathered: Vec::new(),
             most_for_ranges: options.buffer_size,
@@ -98,14 +108,30 @@ impl<'a, 'r> Answer<'a, 'r> {
 
     /// The end of the answer, as the application's side sees it.
     pub fn conclude(mut self, outcome: Outcome) -> Flow {
-        match (outcome, self.overridden) {
-            (Outcome::Complete, Some(status)) => Flow::Status(status),
-            (Outcome::Complete, None) => {
+        match (outcome, self.overridden, self.page.take()) {
+            (Outcome::Complete, _, Some(page)) => self.answer_with(&page),
+            (Outcome::Complete, Some(status), None) => Flow::Status(status),
+            (Outcome::Complete, None, None) => {
                 self.finish();
                 Flow::Done
             }
-            (Outcome::Failed(status), _) => self.give_up(status),
+            (Outcome::Failed(status), ..) => self.give_up(status),
         }
+    }
+
+    /// The page is a request of its own without a body: what is left of the client's must not become its next request.
+    fn answer_with(mut self, page: &Page) -> Flow {
+        if self.request.expects_continue() {
+            // It is not asked for any more.
+            self.request.close_connection();
+        } else if !self.request.is_part_of_another()
+            && let Err(error) = self.input.discard()
+        {
+            self.log_body_error(&error);
+            return Flow::Status(if error.status == 0 { 400 } else { error.status });
+        }
+        self.request.redirect_inside(&page.location, page.content_type.as_deref());
+        Flow::Done
     }
 
     /// The end of an answer that cannot be passed on.
@@ -179,7 +205,13 @@ impl<'a, 'r> Answer<'a, 'r> {
     }
 
     /// Status line and headers.
-    pub fn head<'h>(&mut self, status: &[u8], headers: impl Iterator<Item = (&'h [u8], &'h [u8])>) {
+    pub fn head<'h>(&mut self, status: &[u8], headers: impl Iterator<Item = (&'h [u8], &'h [u8])> + Clone) {
+        if let Some(location) = local_location(status, headers.clone()).filter(|_| !self.begun) {
+            let mut types = headers.filter(|(name, _)| name.eq_ignore_ascii_case(b"Content-Type"));
+            let content_type = types.next().map(|(_, value)| value.to_vec());
+            self.page = Some(Page { location: location.to_vec(), content_type });
+            return;
+        }
         let number = status_number(status);
         if self.error_override && number >= 400 {
             self.overridden = Some(number);
@@ -219,7 +251,7 @@ impl<'a, 'r> Answer<'a, 'r> {
     }
 
     pub fn data(&mut self, bytes: &[u8]) -> Result<(), Cut> {
-        if self.overridden.is_some() {
+        if self.is_replaced() {
             return Ok(());
         }
         self.begun = true;
@@ -240,6 +272,11 @@ impl<'a, 'r> Answer<'a, 'r> {
         Ok(())
     }
 
+    /// Whether the client gets something else in place of the application's data.
+    fn is_replaced(&self) -> bool {
+        self.overridden.is_some() || self.page.is_some()
+    }
+
     /// Data for HEAD: httpd would take the length of what it sees for the one that GET has.
     fn is_of_no_use(&self) -> bool {
         self.missing.is_some() && self.request.is_head() && !self.request.has_content_filter()
@@ -251,7 +288,7 @@ impl<'a, 'r> Answer<'a, 'r> {
 
     /// A file waits in the brigade for what comes next, as a rule the end of the answer.
     pub fn file(&mut self, file: OwnedFd, offset: u64, length: u64) -> Result<(), Cut> {
-        if self.overridden.is_some() {
+        if self.is_replaced() {
             return Ok(());
         }
         self.account(length);

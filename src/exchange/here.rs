@@ -111,7 +111,7 @@ impl Outgoing {
             answer.log(level, &line);
         }
         if let Some(head) = self.head.take() {
-            answer.head(&head.status, head.headers.iter().map(|(name, value)| (&name[..], &value[..])));
+            answer.head(&head.status, head.pairs());
         }
         if !self.data.is_empty() {
             let passed = answer.data(&self.data);

@@ -4,7 +4,9 @@
 //! here knows where the process stands: a request comes as a `Request`, body and answer go through `Body`
 //! and `Reply`.
 
+pub mod chunks;
 pub mod environ;
+pub mod hop_by_hop;
 pub mod input;
 pub mod interpreters;
 pub mod log_stream;

@@ -3,19 +3,9 @@
 //! Runs where applications run; `start_response` checks with it what the application gives, `run` asks it what
 //! of the data may go out. The rules are PEP 3333's and RFC 9110's.
 
-use crate::request::Head;
-
-/// Headers that belong to the connection (RFC 9110, 7.6.1; PEP 3333, "Other HTTP Features").
-const HOP_BY_HOP: [&str; 8] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+use super::chunks::Announced;
+use super::hop_by_hop::Dropped;
+use crate::request::{Head, local_location};
 
 /// The answer of one request.
 pub struct Response {
@@ -25,6 +15,12 @@ pub struct Response {
     sent: u64,
     head_request: bool,
     excess: bool,
+    /// Headers that the application gave and that are left out.
+    dropped: Dropped,
+    /// Where one of them said that the body consists of chunks.
+    announced: Option<Announced>,
+    /// httpd answers with another page: no body of the application's is due.
+    redirected: bool,
 }
 
 /// What is to be done with a piece of data.
@@ -40,7 +36,17 @@ pub struct Piece {
 
 impl Response {
     pub fn new(head_request: bool) -> Response {
-        Response { head: None, head_sent: false, content_length: None, sent: 0, head_request, excess: false }
+        Response {
+            head: None,
+            head_sent: false,
+            content_length: None,
+            sent: 0,
+            head_request,
+            excess: false,
+            dropped: Dropped::default(),
+            announced: None,
+            redirected: false,
+        }
     }
 
     pub fn started(&self) -> bool {
@@ -59,15 +65,56 @@ impl Response {
         if self.head_sent || (self.head.is_some() && !replace) {
             return false;
         }
+        self.redirected = local_location(&head.status, head.pairs()).is_some();
         self.head = Some(head);
         self.content_length = content_length;
+        self.announced = None;
         true
+    }
+
+    /// Headers that were left out of the head that was just taken.
+    pub fn leave_out(&mut self, dropped: Dropped) {
+        self.dropped = dropped;
+        self.announced = dropped.chunked.then(Announced::new);
+    }
+
+    pub fn dropped(&self) -> Dropped {
+        self.dropped
+    }
+
+    /// Whether the data may have chunks around it.
+    pub fn may_have_chunks(&self) -> bool {
+        self.announced.is_some()
+    }
+
+    /// The data of a piece that may have chunks around it; None where it is the data.
+    pub fn without_chunks(&mut self, piece: &[u8]) -> Option<Result<Vec<u8>, &'static str>> {
+        let announced = self.announced.as_mut()?;
+        let data = announced.data(piece);
+        match (announced, &mut self.head) {
+            (Announced::Plain, _) => self.announced = None,
+            // RFC 9112, 6.3: where there are chunks, Content-Length says nothing.
+            (Announced::Chunked(_), Some(head)) => {
+                head.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"));
+                self.content_length = None;
+            }
+            _ => {}
+        }
+        Some(data)
+    }
+
+    /// After the last piece: what `without_chunks` has kept back.
+    pub fn kept_back(&mut self) -> Result<Vec<u8>, &'static str> {
+        self.announced.take().map_or(Ok(Vec::new()), |mut announced| announced.end())
     }
 
     /// The only piece of a body of one piece: without Content-Length, its own length is it.
     pub fn derive_content_length(&mut self, length: usize) {
         let Some(head) = self.head.as_mut() else { return };
         if self.content_length.is_some() || bodyless(&head.status) || (self.head_request && length == 0) {
+            return;
+        }
+        if self.announced.is_some() {
             return;
         }
         head.headers.push((b"Content-Length".to_vec(), length.to_string().into_bytes()));
@@ -102,7 +149,7 @@ impl Response {
 
     /// How many bytes are missing at the end of the body, of how many announced.
     pub fn missing(&self) -> Option<(u64, u64)> {
-        let announced = self.content_length.filter(|_| !self.head_request)?;
+        let announced = self.content_length.filter(|_| !self.head_request && !self.redirected)?;
         (self.sent < announced).then(|| (announced - self.sent, announced))
     }
 }
@@ -145,11 +192,6 @@ pub fn check_header(name: &[u8], value: &[u8]) -> Result<Option<u64>, String> {
     if let Some(byte) = value.iter().find(|byte| is_control(**byte)) {
         let byte = char::from(*byte);
         return Err(format!("the value of header {shown:?} contains {byte:?}; a header is one line of text"));
-    }
-    if HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes())) {
-        return Err(format!(
-            "header {shown:?} is hop-by-hop: PEP 3333 leaves it to the server, remove it from the application"
-        ));
     }
     if name.eq_ignore_ascii_case(b"content-length") {
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -197,14 +239,12 @@ mod tests {
         assert_eq!(check_header(b"Content-Type", b"text/plain"), Ok(None));
         assert_eq!(check_header(b"content-length", b"12"), Ok(Some(12)));
         assert_eq!(check_header(b"X", "\u{fc}\t".as_bytes()), Ok(None));
-        let bad: [(&str, &str); 9] = [
+        let bad: [(&str, &str); 7] = [
             ("", "x"),
             ("A B", "x"),
             ("A:", "x"),
             ("A", "x\r\nB: y"),
             ("A", "\0"),
-            ("Connection", "close"),
-            ("Transfer-Encoding", "chunked"),
             ("Content-Length", "-1"),
             ("Content-Length", "+1"),
         ];

@@ -113,6 +113,7 @@ fn serve(
     let start_response = world.start_response.instance(py, start_response)?;
     let iterable = application.call(py, [environ, start_response])?;
     let sent = send_all(py, world, transaction, &iterable);
+    tell_what_was_dropped(py, world, transaction, request);
     // The exception of an iteration that failed must survive a close() that runs Python code.
     let pending = matches!(sent, Err(Failed::Raised(_))).then(|| Exception::fetch(py));
     let closed = close(py, world, &iterable);
@@ -127,6 +128,17 @@ fn serve(
     }
     sent?;
     finish(py, transaction, request)
+}
+
+/// Headers of the answer that were left out.
+fn tell_what_was_dropped(py: Attached<'_>, world: &World, transaction: &Transaction, request: &Request<'_>) {
+    let dropped = transaction.response.lock().dropped();
+    if dropped.is_empty() {
+        return;
+    }
+    for message in world.told.messages(request.script, dropped) {
+        transaction.log_message(py, Level::Warning, &message);
+    }
 }
 
 /// Shows that a panic costs one request.

@@ -42,6 +42,7 @@ pub fn send_all(
         return send_sequence(py, transaction, iterable);
     }
     if iterable.is_of(py, &world.file_wrapper)
+        && !transaction.response.lock().may_have_chunks()
         && let Some(part) = file_part(py, world, iterable)
     {
         return send_file(py, transaction, part);
@@ -153,6 +154,15 @@ fn queue(py: Attached<'_>, transaction: &Transaction, data: &Object) -> std::res
         return Err(raise(py, Kind::Type, &text).into());
     }
     let bytes = data.as_bytes(py)?;
+    let without_chunks = transaction.response.lock().without_chunks(bytes);
+    match without_chunks {
+        None => queue_bytes(py, transaction, bytes),
+        Some(Ok(bytes)) => queue_bytes(py, transaction, &bytes),
+        Some(Err(text)) => Err(raise(py, Kind::Value, text).into()),
+    }
+}
+
+fn queue_bytes(py: Attached<'_>, transaction: &Transaction, bytes: &[u8]) -> std::result::Result<(), Failed> {
     if bytes.is_empty() {
         return Ok(());
     }
@@ -193,6 +203,9 @@ pub fn finish(
     transaction: &Transaction,
     request: &Request<'_>,
 ) -> std::result::Result<(), Failed> {
+    let kept_back = transaction.response.lock().kept_back();
+    let kept_back = kept_back.map_err(|text| raise(py, Kind::Value, text))?;
+    queue_bytes(py, transaction, &kept_back)?;
     let (started, head, missing) = {
         let mut response = transaction.response.lock();
         (response.started(), response.take_head(), response.missing())

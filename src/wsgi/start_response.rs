@@ -2,6 +2,7 @@
 //!
 //! Runs where applications run; one instance a request, made by `run`.
 
+use super::hop_by_hop::Dropped;
 use super::response::{check_header, check_status};
 use super::send::send;
 use super::transaction::Transaction;
@@ -45,8 +46,16 @@ impl Native for StartResponse {
         let exc_info = exc_info.filter(|info| !info.is_none(py));
         let replace = exc_info.is_some();
         self.check_order(py, exc_info)?;
-        let (head, content_length) = read_head(py, &status, &headers)?;
-        if !self.transaction.response.lock().start(head, content_length, replace) {
+        let (head, content_length, dropped) = read_head(py, &status, &headers)?;
+        let started = {
+            let mut response = self.transaction.response.lock();
+            let started = response.start(head, content_length, replace);
+            if started && !dropped.is_empty() {
+                response.leave_out(dropped);
+            }
+            started
+        };
+        if !started {
             let text = "start_response() was called again while its arguments were read";
             return Err(raise(py, Kind::Assertion, text));
         }
@@ -112,7 +121,7 @@ fn wrong_arguments(py: Attached<'_>) -> Raised {
     raise(py, Kind::Type, "start_response() takes (status, headers, exc_info=None)")
 }
 
-fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Head, Option<u64>)> {
+fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Head, Option<u64>, Dropped)> {
     let refuse = |text: String| raise(py, Kind::Value, &text);
     let status = latin1(py, status, || "status".into())?;
     check_status(&status).map_err(refuse)?;
@@ -122,7 +131,7 @@ fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Hea
     }
     let count = headers.length(py)?;
     let mut head = Head { status, headers: Vec::with_capacity(count + 1) };
-    let mut content_length = None;
+    let (mut content_length, mut dropped) = (None, Dropped::default());
     for index in 0..count {
         let pair = headers.sequence_item(py, index)?;
         if !pair.is_tuple(py) || pair.length(py)? != 2 {
@@ -138,9 +147,11 @@ fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Hea
             return Err(refuse("two Content-Length headers with different numbers".into()));
         }
         content_length = length.or(content_length);
-        head.headers.push((name, value));
+        if !dropped.takes(&name, &value) {
+            head.headers.push((name, value));
+        }
     }
-    Ok((head, content_length))
+    Ok((head, content_length, dropped))
 }
 
 /// The bytes of a native string: a `str` within Latin-1.

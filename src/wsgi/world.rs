@@ -3,6 +3,7 @@
 //!
 //! Runs where applications run; one per interpreter, made by `interpreters` and kept for the life of the process.
 
+use super::hop_by_hop::Told;
 use super::input::{self, Input};
 use super::log_stream::{self, LogStream};
 use super::refused_signals;
@@ -76,6 +77,8 @@ pub struct World {
     /// The signal at which Python writes where all threads of this interpreter are, where it can.
     pub stacks_signal: Option<i32>,
     names: Mutex<HashMap<Box<[u8]>, Object>>,
+    /// Which headers of a connection its scripts were told to leave alone.
+    pub told: Told,
 }
 
 /// Names beyond this many come from clients inventing headers; they are not kept.
@@ -140,6 +143,7 @@ impl World {
             show_stacks: function(c"show_stacks"),
             stacks_signal: signal,
             names: Mutex::default(),
+            told: Told::default(),
             errors,
         };
         let stream = |level| world.errors.instance(py, LogStream::of_process(level));

@@ -53,7 +53,7 @@ DIFFERENCES = {
     ),
     "header-order": (r"^daemon .* \| order: \['(Content-Length|Last-Modified)'",),
     "status-header": (r"^daemon .* (headers status|headers status odd|Status and status) \| status: ",),
-    "location-with-200": (r"^daemon .* (headers location path|answer location.*) \| (header (Content-|Location)|body)",),
+    "location-in-embedded-mode": (r"^embedded .* (headers location path|answer location.*) \| (header (Content-|Location)|body)",),
     "status-as-a-mark": (r"^daemon .* (status \"200 Error\"|answer marks.*) \| status: .* → 'HTTP/1.1 200 Error'",),
     "error-override": (
         r"^daemon .* error override.* \| header (X-A|Set-Cookie|ETag|X-Second): \[\] → ",
