@@ -73,8 +73,8 @@ pub trait Journal {
     /// `group` is an index into the configuration's process groups; None is the main server.
     fn record(&self, group: Option<usize>, level: Level, message: &Message);
 
-    /// A line that a daemon wrote to its standard output or error; see `unmark`.
-    fn output(&self, group: usize, pid: i32, line: &[u8]);
+    /// A line that a daemon wrote to its standard output or error.
+    fn output(&self, group: usize, pid: i32, level: Level, line: &[u8]);
 }
 
 #[cfg(test)]

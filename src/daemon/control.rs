@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::launch::{Launch, NoLaunch};
 use super::os;
+use super::output::Pipes;
 use crate::wire::codec::Malformed;
 use message::LONGEST_REPORT;
 pub use message::{Loads, Order, Report, Work};
@@ -66,8 +67,8 @@ impl ControlSupervisor {
     }
 
     /// What a process that is forked from a template gets after its launch, since it inherits other ones.
-    pub fn send_equipment(&self, output: BorrowedFd<'_>, activity: BorrowedFd<'_>) -> io::Result<()> {
-        for descriptor in [output, activity] {
+    pub fn send_equipment(&self, output: &Pipes, activity: BorrowedFd<'_>) -> io::Result<()> {
+        for descriptor in [output.output.as_fd(), output.error.as_fd(), activity] {
             os::send_with_fd_now(self.orders.as_fd(), DESCRIPTOR, descriptor)?;
         }
         Ok(())
@@ -126,9 +127,9 @@ impl ControlDaemon {
     }
 
     /// In a process that was forked from one, after the launch: its output and its activity.
-    pub fn receive_equipment(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+    pub fn receive_equipment(&self) -> io::Result<(Pipes, OwnedFd)> {
         let receive = || receive_descriptor(self.as_fd(), DESCRIPTOR);
-        Ok((receive()?, receive()?))
+        Ok((Pipes { output: receive()?, error: receive()? }, receive()?))
     }
 
     /// The next order; None when the time is over. `UnexpectedEof` when the supervisor is gone.

@@ -1,106 +1,111 @@
-//! What a daemon writes to its standard output and error, cut into lines for httpd's error log.
+//! What a daemon writes to its standard output and error, as lines for httpd's error log.
 //!
-//! Used by the supervisor, at the reading end of the pipe that is a daemon's descriptor 1 and 2. It keeps
-//! the last lines, for the message when a daemon cannot start, and can hold lines back until it is known
-//! whether they repeat what an earlier attempt wrote.
+//! Used by the supervisor, at the reading ends of the two pipes that are a daemon's descriptors 1 and 2, and
+//! those of the processes it starts. However much a site writes, a bounded part of it is read, and a smaller one
+//! logged. The last lines are kept for the message when a daemon cannot start; lines can be held back until it is
+//! known whether they repeat what an earlier attempt wrote.
 
-use crate::log::unmark;
+mod budget;
+mod last;
+mod lines;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
-/// A longer line is logged in parts.
-const LONGEST_LINE: usize = 64 * 1024;
-
-/// Lines and bytes of a line that are kept for the message about a failed start.
-const LAST_LINES: usize = 4;
-const LAST_LINE: usize = 300;
+pub use budget::Allowance;
+use budget::Budget;
+use last::Last;
+pub use lines::Line;
+use lines::{Kind, Lines};
 
 /// Lines held back at most; older ones are then forgotten.
 const HELD_LINES: usize = 1000;
 
-/// Read at one go, so that a daemon which never stops writing does not keep the supervisor.
+/// Read at one go, so that a daemon which never stops writing does not keep the supervisor. It is what a pipe holds.
 const AT_ONCE: usize = 64 * 1024;
 
-/// Bytes in, whole lines out.
-#[derive(Default)]
-pub struct Lines {
-    partial: Vec<u8>,
+/// The reading ends of a daemon's standard output and error, or the writing ends.
+pub struct Pipes {
+    pub output: OwnedFd,
+    pub error: OwnedFd,
 }
 
-impl Lines {
-    /// The lines that these bytes complete, without their ends.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        let mut lines = Vec::new();
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.partial.extend_from_slice(piece);
-            if self.partial.ends_with(b"\n") {
-                self.partial.pop();
-                if self.partial.ends_with(b"\r") {
-                    self.partial.pop();
-                }
-                lines.extend(in_parts(&std::mem::take(&mut self.partial)));
-            }
-        }
-        while self.partial.len() > LONGEST_LINE {
-            let rest = self.partial.split_off(LONGEST_LINE);
-            lines.push(std::mem::replace(&mut self.partial, rest));
-        }
-        lines
-    }
-
-    /// What was written after the last line end.
-    pub fn finish(&mut self) -> Option<Vec<u8>> {
-        Some(std::mem::take(&mut self.partial)).filter(|partial| !partial.is_empty())
-    }
-}
-
-fn in_parts(line: &[u8]) -> Vec<Vec<u8>> {
-    if line.is_empty() {
-        return vec![Vec::new()];
-    }
-    line.chunks(LONGEST_LINE).map(<[u8]>::to_vec).collect()
+struct Stream {
+    /// None once all that could write have closed it.
+    pipe: Option<File>,
+    lines: Lines,
 }
 
 /// The supervisor's end of one daemon's output.
 pub struct Output {
-    pipe: Option<File>,
-    lines: Lines,
-    last: VecDeque<String>,
-    held: VecDeque<Vec<u8>>,
+    streams: [Stream; 2],
+    last: Last,
+    held: VecDeque<Line>,
+    /// Until when nothing is read, because its group has written too much.
+    paused: Option<Instant>,
 }
 
 impl Output {
-    /// The pipe is non-blocking.
-    pub fn new(pipe: OwnedFd) -> Self {
-        let pipe = Some(File::from(pipe));
-        Output { pipe, lines: Lines::default(), last: VecDeque::new(), held: VecDeque::new() }
+    /// The pipes are non-blocking.
+    pub fn new(pipes: Pipes) -> Self {
+        let stream = |pipe: OwnedFd, kind| Stream { pipe: Some(pipe.into()), lines: Lines::new(kind) };
+        let streams = [stream(pipes.output, Kind::Output), stream(pipes.error, Kind::Error)];
+        Output { streams, last: Last::default(), held: VecDeque::new(), paused: None }
     }
 
-    /// What to poll; None once everybody who could write has closed it.
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(File::as_fd)
+    /// What to poll.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let open = self.streams.iter().filter_map(|stream| Some(stream.pipe.as_ref()?.as_fd()));
+        open.filter(|_| self.paused.is_none())
+    }
+
+    /// Whether more can come.
+    pub fn is_open(&self) -> bool {
+        self.streams.iter().any(|stream| stream.pipe.is_some())
+    }
+
+    /// When to read again, whatever the pipes have.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.streams.iter().map(|stream| stream.lines.due()).chain([self.paused]).flatten().min()
     }
 
     /// Reads what has come, and returns the lines to show; with `hold` they are kept back.
-    pub fn read(&mut self, hold: bool) -> Vec<Vec<u8>> {
-        let mut buffer = vec![0; AT_ONCE];
-        let mut lines = match self.pipe.as_mut().map(|pipe| pipe.read(&mut buffer)) {
-            Some(Ok(size)) if size > 0 => self.lines.push(&buffer[..size]),
-            Some(Err(error)) if is_temporary(&error) => Vec::new(),
-            None => Vec::new(),
-            Some(_) => {
-                self.pipe = None;
-                self.lines.finish().into_iter().collect()
+    pub fn read(&mut self, hold: bool, group: &mut Allowance, now: Instant) -> Vec<Line> {
+        let mut lines = Vec::new();
+        if self.paused.is_none_or(|until| until <= now) {
+            self.paused = None;
+            let mut buffer = [0; AT_ONCE];
+            for (stream, logged) in self.streams.iter_mut().zip(&mut group.logged) {
+                group.read.count(now);
+                if group.read.is_used_up() {
+                    self.paused = Some(group.read.again_at(now));
+                    break;
+                }
+                let size = stream.read(&mut buffer, logged, &mut self.last, now, &mut lines);
+                group.read.take(size);
             }
-        };
-        for line in &lines {
-            if self.last.len() == LAST_LINES {
-                self.last.pop_front();
+        }
+        self.tell(lines, hold, now)
+    }
+
+    /// Of a process that has ended: all that it wrote, whatever the others of its group did.
+    pub fn read_rest(&mut self, hold: bool, group: &mut Allowance, now: Instant) -> Vec<Line> {
+        let (mut lines, mut buffer) = (Vec::new(), [0; AT_ONCE]);
+        for (stream, logged) in self.streams.iter_mut().zip(&mut group.logged) {
+            // What the pipe holds, and the end of it.
+            for _ in 0..2 {
+                stream.read(&mut buffer, logged, &mut self.last, now, &mut lines);
             }
-            let (_, text) = unmark(line);
-            self.last.push_back(String::from_utf8_lossy(&text[..text.len().min(LAST_LINE)]).into_owned());
+        }
+        self.tell(lines, hold, now)
+    }
+
+    fn tell(&mut self, mut lines: Vec<Line>, hold: bool, now: Instant) -> Vec<Line> {
+        for Stream { pipe, lines: of_stream } in &mut self.streams {
+            lines.extend(of_stream.report(now, pipe.is_none()));
         }
         if hold {
             self.held.extend(lines.drain(..));
@@ -112,13 +117,39 @@ impl Output {
     }
 
     /// What was held back; from now on it is the caller's to show or to forget.
-    pub fn release(&mut self) -> Vec<Vec<u8>> {
+    pub fn release(&mut self) -> Vec<Line> {
         std::mem::take(&mut self.held).into()
     }
 
     /// The end of what was written.
     pub fn last_lines(&self) -> String {
-        self.last.iter().map(|line| line.as_str()).collect::<Vec<_>>().join("\n")
+        self.last.text()
+    }
+}
+
+impl Stream {
+    /// Returns how many bytes were read.
+    fn read(
+        &mut self,
+        buffer: &mut [u8],
+        logged: &mut Budget,
+        last: &mut Last,
+        now: Instant,
+        lines: &mut Vec<Line>,
+    ) -> usize {
+        match self.pipe.as_mut().map(|pipe| pipe.read(buffer)) {
+            Some(Ok(size)) if size > 0 => {
+                lines.extend(self.lines.push(&buffer[..size], logged, last, now));
+                return size;
+            }
+            Some(Err(error)) if is_temporary(&error) => {}
+            None => {}
+            Some(_) => {
+                self.pipe = None;
+                lines.extend(self.lines.finish(last));
+            }
+        }
+        0
     }
 }
 
@@ -127,48 +158,5 @@ fn is_temporary(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-    use crate::daemon::os;
-
-    fn lines(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
-        let mut lines = Lines::default();
-        let mut all: Vec<Vec<u8>> = pieces.iter().flat_map(|piece| lines.push(piece)).collect();
-        all.extend(lines.finish());
-        all
-    }
-
-    #[test]
-    fn lines_are_whole_whatever_the_pieces() {
-        let expected: Vec<Vec<u8>> = vec![b"one".into(), b"two".into(), b"".into(), b"three".into()];
-        assert_eq!(lines(&[b"one\ntwo\r\n\nthree"]), expected);
-        assert_eq!(lines(&[b"o", b"ne\ntw", b"o\r", b"\n", b"\nthr", b"ee"]), expected);
-        assert_eq!(lines(&[b"", b"\n"]), vec![b"".to_vec()]);
-    }
-
-    #[test]
-    fn a_line_without_end_comes_in_parts() {
-        let long = vec![b'x'; LONGEST_LINE + 1];
-        let lengths = |pieces: &[&[u8]]| lines(pieces).iter().map(Vec::len).collect::<Vec<_>>();
-        assert_eq!(lengths(&[&long, b"y\n"]), [LONGEST_LINE, 2]);
-        assert_eq!(lengths(&[&long, b"\n"]), [LONGEST_LINE, 1]);
-    }
-
-    #[test]
-    fn output_is_shown_or_held_back_and_its_end_kept() {
-        let (reader, writer) = os::pipe().unwrap();
-        os::set_nonblocking(reader.as_fd(), true).unwrap();
-        let (mut output, mut writer) = (Output::new(reader), File::from(writer));
-        writer.write_all(b"1\n2\n3\n").unwrap();
-        assert_eq!(output.read(false).len(), 3);
-        writer.write_all(b"4\n5\n6").unwrap();
-        assert!(output.read(true).is_empty() && output.fd().is_some());
-        assert_eq!(output.release(), [b"4", b"5"]);
-        drop(writer);
-        assert_eq!(output.read(false), [b"6"]);
-        assert!(output.fd().is_none() && output.read(false).is_empty());
-        assert_eq!(output.last_lines(), "3\n4\n5\n6");
-    }
-}
+#[path = "output/output_tests.rs"]
+mod tests;

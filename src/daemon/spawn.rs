@@ -24,6 +24,7 @@ use super::launch::{
     ACTIVITY_FD, BOARD_FD, CONTROL_FD, LISTENER_FD, Launch, MODULE_FD, REPORT_FD, STATUS_FD,
 };
 use super::module_file::ModuleFile;
+use super::output::Pipes;
 use super::status::StatusPage;
 use super::{environment, interpreter, os, privileges};
 use crate::config::interpreter::without_gil;
@@ -63,8 +64,8 @@ pub struct Spawned {
     /// 0 where it is not known yet.
     pub pid: i32,
     pub control: ControlSupervisor,
-    /// Reading end of its standard output and error, non-blocking.
-    pub output: OwnedFd,
+    /// Reading ends, non-blocking.
+    pub output: Pipes,
     pub activity: Activity,
 }
 
@@ -155,7 +156,7 @@ const USER_NAMES: [&str; 3] = ["USER", "LOGNAME", "USERNAME"];
 /// Has a template fork a process; who it is, it says itself (`Report::Born`).
 pub fn fork_from(template: &ControlSupervisor, launch: &Launch) -> io::Result<Spawned> {
     let (spawned, theirs) = equip(launch)?;
-    spawned.control.send_equipment(theirs.output.as_fd(), theirs.activity.as_fd())?;
+    spawned.control.send_equipment(&theirs.output, theirs.activity.as_fd())?;
     template.send_fork(&theirs.control)?;
     Ok(spawned)
 }
@@ -163,7 +164,7 @@ pub fn fork_from(template: &ControlSupervisor, launch: &Launch) -> io::Result<Sp
 /// A daemon's own ends of what its supervisor has the others of.
 struct Theirs {
     control: ControlDaemon,
-    output: OwnedFd,
+    output: Pipes,
     activity: OwnedFd,
 }
 
@@ -171,8 +172,12 @@ struct Theirs {
 fn equip(launch: &Launch) -> io::Result<(Spawned, Theirs)> {
     let (control, daemon_control) = control::pair()?;
     control.send_launch(launch)?;
-    let (output, daemon_output) = os::pipe()?;
-    os::set_nonblocking(output.as_fd(), true)?;
+    let ((output, daemon_output), (error, daemon_error)) = (os::pipe()?, os::pipe()?);
+    let output = Pipes { output, error };
+    let daemon_output = Pipes { output: daemon_output, error: daemon_error };
+    for pipe in [&output.output, &output.error] {
+        os::set_nonblocking(pipe.as_fd(), true)?;
+    }
     let memory = activity::create(launch.threads)?;
     let activity = Activity::from_fd(memory.as_fd())?;
     let theirs = Theirs { control: daemon_control, output: daemon_output, activity: memory };
@@ -255,7 +260,8 @@ fn become_daemon(
 fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
     let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
     let nothing = above(File::open("/dev/null")?.as_fd())?;
-    let output = above(ends.theirs.output.as_fd())?;
+    let Pipes { output, error } = &ends.theirs.output;
+    let (output, error) = (above(output.as_fd())?, above(error.as_fd())?);
     let (control, reports) = (above(ends.theirs.control.as_fd())?, above(ends.theirs.control.reports())?);
     let (listener, status) = (above(ends.common.listener)?, above(ends.common.status)?);
     let activity = above(ends.theirs.activity.as_fd())?;
@@ -264,7 +270,7 @@ fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
     let mut places = vec![
         (&nothing, 0),
         (&output, 1),
-        (&output, 2),
+        (&error, 2),
         (&control, CONTROL_FD),
         (&listener, LISTENER_FD),
         (&status, STATUS_FD),

@@ -143,6 +143,7 @@ impl<'a> Supervisor<'a> {
         os::poll(&mut fds, self.patience(Instant::now()))?;
         let ready = sources.iter().zip(&fds[own..]).filter(|(_, fd)| fd.is_ready());
         let mut heard: Vec<Source> = ready.map(|((source, _), _)| *source).collect();
+        heard.extend(self.crew.due(Instant::now()));
         heard.dedup();
         for source in heard {
             self.crew.hear(source)?;

@@ -94,8 +94,8 @@ fn take_over(control: ControlDaemon, of_template: SignalEvent, supervisor: i32) 
     // It is of the template's own build.
     let launch = control.receive_launch().map_err(|_| io::ErrorKind::InvalidData)?;
     let (output, activity) = control.receive_equipment()?;
-    for number in [1, 2] {
-        os::place_descriptor(output.as_fd(), number)?;
+    for (pipe, number) in [(&output.output, 1), (&output.error, 2)] {
+        os::place_descriptor(pipe.as_fd(), number)?;
     }
     let latest = Instant::now() + ADOPTION;
     while os::parent_pid() != supervisor {

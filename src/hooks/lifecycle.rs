@@ -24,7 +24,7 @@ use crate::daemon::module_file::ModuleFile;
 use crate::daemon::supervisor::{self, longest_shutdown};
 use crate::embedded::{self, Embedded};
 use crate::hooks::plan;
-use crate::log::{Journal, Level, Message, unmark};
+use crate::log::{Journal, Level, Message};
 use crate::process::{
     BUILDING, CHILD, Child, Configuration, Current, MODULE_FILE, PARENT, Parent, Supervisor,
 };
@@ -250,11 +250,10 @@ impl Journal for ServerJournal<'_> {
         log::server(server, level, message.to_string().as_bytes());
     }
 
-    fn output(&self, group: usize, pid: i32, line: &[u8]) {
+    fn output(&self, group: usize, pid: i32, level: Level, line: &[u8]) {
         let server = self.0.get(group).copied().unwrap_or_else(main_server);
-        let (level, text) = unmark(line);
         let mut record = format!("[wsgi process {pid}] ").into_bytes();
-        record.extend_from_slice(text);
+        record.extend_from_slice(line);
         log::server(server, level, &record);
     }
 }

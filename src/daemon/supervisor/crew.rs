@@ -21,7 +21,7 @@ use crate::daemon::group::{Action, Event, Group, ProcessId};
 use crate::daemon::launch::Launch;
 use crate::daemon::listener::Listener;
 use crate::daemon::os::{self, Exit};
-use crate::daemon::output::Output;
+use crate::daemon::output::{Allowance, Line, Output};
 use crate::daemon::owner;
 use crate::daemon::spawn::{Common, Spawned};
 use crate::daemon::status::State;
@@ -39,6 +39,8 @@ pub(super) struct Unit {
     pub learned: Vec<Preload>,
     pub group: Group,
     pub demand: Demand,
+    /// What its processes may still write.
+    pub allowance: Allowance,
 }
 
 pub(super) struct Process {
@@ -105,6 +107,9 @@ pub(super) enum Source {
     Sleepers,
 }
 
+/// `Output::read`, or another.
+pub(super) type Reading = fn(&mut Output, bool, &mut Allowance, Instant) -> Vec<Line>;
+
 pub struct Crew<'a> {
     pub(super) units: Vec<Unit>,
     pub(super) sleepers: Sleepers,
@@ -130,6 +135,7 @@ impl<'a> Crew<'a> {
             // Without memory for it they see nothing.
             board: board(&start, &plan),
             learned: Vec::new(),
+            allowance: Allowance::default(),
             plan,
         };
         let units: Vec<Unit> = groups.into_iter().map(unit).collect();
@@ -172,7 +178,8 @@ impl<'a> Crew<'a> {
         let look = |unit: &Unit| unit.demand.deadline().filter(|_| !unit.group.is_superseded());
         let groups = self.units.iter().flat_map(|unit| [unit.group.deadline(), look(unit)]);
         let looks = self.processes.iter().map(Process::look);
-        groups.chain(looks).flatten().min()
+        let outputs = self.outputs().map(|(_, output)| output.deadline());
+        groups.chain(looks).chain(outputs).flatten().min()
     }
 
     /// What to wait for; descriptors of one source stand together.
@@ -180,16 +187,30 @@ impl<'a> Crew<'a> {
         let mut all = vec![(Source::Sleepers, self.sleepers.as_fd())];
         for process in &self.processes {
             let source = Source::Process(process.unit, process.id);
-            let control = process.control.as_ref().map(AsFd::as_fd);
-            let output = process.output.fd().filter(|_| process.is_known());
-            all.extend([control, output].into_iter().flatten().map(|fd| (source, fd)));
+            let output = process.output.fds().filter(|_| process.is_known());
+            all.extend(process.control.as_ref().map(AsFd::as_fd).into_iter().chain(output).map(|fd| (source, fd)));
         }
         for template in &self.templates {
-            let both = [template.control.as_ref().map(AsFd::as_fd), template.output.fd()];
-            all.extend(both.into_iter().flatten().map(|fd| (Source::Templates, fd)));
+            let control = template.control.as_ref().map(AsFd::as_fd);
+            all.extend(control.into_iter().chain(template.output.fds()).map(|fd| (Source::Templates, fd)));
         }
-        all.extend(self.remains.iter().filter_map(|remains| Some((Source::Remains, remains.output.fd()?))));
+        let remains = self.remains.iter().flat_map(|remains| remains.output.fds());
+        all.extend(remains.map(|fd| (Source::Remains, fd)));
         all
+    }
+
+    fn outputs(&self) -> impl Iterator<Item = (Source, &Output)> {
+        let of_process = |process: &Process| Source::Process(process.unit, process.id);
+        let of_processes = self.processes.iter().map(move |process| (of_process(process), &process.output));
+        let of_templates = self.templates.iter().map(|template| (Source::Templates, &template.output));
+        let of_remains = self.remains.iter().map(|remains| (Source::Remains, &remains.output));
+        of_processes.chain(of_templates).chain(of_remains)
+    }
+
+    /// What is to be heard now, though nothing comes: output that waited, and what is to be said about some.
+    pub fn due(&self, now: Instant) -> Vec<Source> {
+        let is_due = |output: &Output| output.deadline().is_some_and(|deadline| deadline <= now);
+        self.outputs().filter(|(_, output)| is_due(output)).map(|(source, _)| source).collect()
     }
 
     pub fn tell_all(&mut self, event: &Event) {
@@ -233,7 +254,7 @@ impl<'a> Crew<'a> {
     pub fn hear(&mut self, source: Source) -> io::Result<()> {
         match source {
             Source::Process(unit, id) => {
-                self.read_output(unit, id);
+                self.read_output(unit, id, Output::read);
                 self.read_reports(unit, id);
             }
             Source::Templates => self.hear_templates(),
@@ -245,10 +266,11 @@ impl<'a> Crew<'a> {
 
     fn read_remains(&mut self) {
         for remains in &mut self.remains {
-            let index = self.units[remains.unit].plan.index;
-            show(self.journal, index, remains.pid, &remains.output.read(false));
+            let Unit { plan, allowance, .. } = &mut self.units[remains.unit];
+            let lines = remains.output.read(false, allowance, Instant::now());
+            show(self.journal, plan.index, remains.pid, &lines);
         }
-        self.remains.retain(|remains| remains.output.fd().is_some());
+        self.remains.retain(|remains| remains.output.is_open());
     }
 
     /// Sees to all processes that have ended.
@@ -267,9 +289,8 @@ impl<'a> Crew<'a> {
     }
 
     pub(super) fn gone(&mut self, unit: usize, id: ProcessId, exit: Exit) {
-        // Its last words first: all that was written, then the end of it.
-        self.read_output(unit, id);
-        self.read_output(unit, id);
+        // Its last words first.
+        self.read_output(unit, id, Output::read_rest);
         self.read_reports(unit, id);
         // A process that ended by itself when its successors were ready was right to do so.
         self.look_for_successors();
@@ -285,6 +306,9 @@ impl<'a> Crew<'a> {
 
     /// What the strays of older processes write is read, but not that of any number of them.
     pub(super) fn keep_remains(&mut self, remains: Remains) {
+        if !remains.output.is_open() {
+            return;
+        }
         let unit = remains.unit;
         self.remains.push(remains);
         let of_unit = |remains: &Remains| remains.unit == unit;
@@ -295,14 +319,15 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn read_output(&mut self, unit: usize, id: ProcessId) {
+    fn read_output(&mut self, unit: usize, id: ProcessId, read: Reading) {
         let Some(index) = self.find(unit, id) else { return };
         let process = &mut self.processes[index];
         if !process.is_known() {
             return;
         }
-        let lines = process.output.read(self.units[unit].group.holds_output(id));
-        show(self.journal, self.units[unit].plan.index, process.pid, &lines);
+        let Unit { plan, allowance, group, .. } = &mut self.units[unit];
+        let lines = read(&mut process.output, group.holds_output(id), allowance, Instant::now());
+        show(self.journal, plan.index, process.pid, &lines);
     }
 
     /// Tells a group what happened, and does what follows from it.
@@ -460,8 +485,8 @@ pub(super) fn no_slot(process: ProcessId) -> Event {
     Event::NotStarted(process, Message::new(314, text))
 }
 
-pub(super) fn show(journal: &dyn Journal, group: usize, pid: i32, lines: &[Vec<u8>]) {
-    for line in lines.iter().filter(|line| !line.is_empty()) {
-        journal.output(group, pid, line);
+pub(super) fn show(journal: &dyn Journal, group: usize, pid: i32, lines: &[Line]) {
+    for Line { level, text } in lines {
+        journal.output(group, pid, *level, text);
     }
 }

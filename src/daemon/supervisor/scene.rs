@@ -230,7 +230,7 @@ impl Journal for Log {
         self.write(&format!("{} {level:?} {}\n", message.code, message.text));
     }
 
-    fn output(&self, group: usize, pid: i32, line: &[u8]) {
+    fn output(&self, group: usize, pid: i32, _level: Level, line: &[u8]) {
         assert!(group == 3 && pid > 0);
         self.write(&format!("output {}\n", String::from_utf8_lossy(line)));
     }

@@ -4,13 +4,14 @@
 //! before the first. The group knows nothing of it: what it wants started waits here until the template is ready,
 //! or fails with it.
 
-use super::crew::{Crew, Process, Remains, show};
+use super::crew::{Crew, Process, Reading, Remains, Unit, show};
 use crate::daemon::control::{ControlSupervisor, Report};
 use crate::daemon::group::{Event, ProcessId};
 use crate::daemon::os::{self, Exit};
 use crate::daemon::output::Output;
 use crate::daemon::spawn;
 use crate::log::Message;
+use std::time::Instant;
 
 pub struct Template {
     pub unit: usize,
@@ -115,7 +116,7 @@ impl Crew<'_> {
     /// What the templates wrote and reported.
     pub(super) fn hear_templates(&mut self) {
         for index in 0..self.templates.len() {
-            self.read_template_output(index);
+            self.read_template_output(index, Output::read);
             let template = &mut self.templates[index];
             let Some(control) = &template.control else { continue };
             match control.receive() {
@@ -135,11 +136,12 @@ impl Crew<'_> {
         }
     }
 
-    fn read_template_output(&mut self, index: usize) {
+    fn read_template_output(&mut self, index: usize, read: Reading) {
         let template = &mut self.templates[index];
-        let unit = &self.units[template.unit];
-        let held = template.waiting.first().is_some_and(|id| unit.group.holds_output(*id));
-        show(self.journal, unit.plan.index, template.pid, &template.output.read(held));
+        let Unit { plan, group, allowance, .. } = &mut self.units[template.unit];
+        let held = template.waiting.first().is_some_and(|id| group.holds_output(*id));
+        let lines = read(&mut template.output, held, allowance, Instant::now());
+        show(self.journal, plan.index, template.pid, &lines);
     }
 
     fn template_is_ready(&mut self, index: usize, loaded: bool) {
@@ -167,9 +169,10 @@ impl Crew<'_> {
     /// If it was a template that has ended, all that waited for it have failed.
     pub(super) fn template_ended(&mut self, pid: i32, exit: Exit) {
         let Some(index) = self.templates.iter().position(|template| template.pid == pid) else { return };
-        // All that was written, then the end of it.
+        // Its last words first.
         self.hear_templates();
         self.hear_templates();
+        self.read_template_output(index, Output::read_rest);
         let template = &mut self.templates[index];
         template.told_to_end = true;
         let (unit, output) = (template.unit, template.output.last_lines());
