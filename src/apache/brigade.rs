@@ -215,6 +215,8 @@ pub enum Aborted {
     OutOfTime,
     /// A filter has refused.
     ByFilter,
+    /// A filter has given the client an error of this status in the place of the answer.
+    Answered(u16),
 }
 
 impl<'a, 'r> Output<'a, 'r> {
@@ -349,7 +351,12 @@ impl<'a, 'r> Output<'a, 'r> {
         if self.request.is_aborted() {
             return Err(if status == APR_TIMEUP { Aborted::OutOfTime } else { Aborted::ByClient });
         }
-        if status != 0 { Err(Aborted::ByFilter) } else { Ok(()) }
+        match status {
+            0 => Ok(()),
+            // What `ap_die` has sent is whole; a filter that only refuses leaves the record as it is.
+            300..600 if self.request.status() == status => Err(Aborted::Answered(status as u16)),
+            _ => Err(Aborted::ByFilter),
+        }
     }
 
     /// Runs `pass` with the limit of this answer in the place of the one that httpd has set.

@@ -366,6 +366,11 @@ impl<'r> Request<'r> {
         Ok(Some(length))
     }
 
+    /// As httpd has it now.
+    pub fn status(&self) -> i32 {
+        self.record().status
+    }
+
     pub fn set_status(&self, status: u16, line: &[u8]) {
         let line = copy(self.record().pool, line);
         // SAFETY: the record is alive and the answer is the handler's to write.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::config::alias::Alias;
 use crate::config::global::{GlobalConfig, GroupKind, GroupUse, Note, Server};
 use crate::config::group_name::GroupName;
+use crate::config::home::{self, Mistake};
 use crate::config::plan::{self, Loading};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::log::{Level, Message};
@@ -19,6 +20,10 @@ pub trait Files {
     fn exists(&self, path: &Path) -> bool;
     fn is_dir(&self, path: &Path) -> bool;
     fn is_executable(&self, path: &Path) -> bool;
+    /// What a symbolic link has written in it.
+    fn link(&self, path: &Path) -> Option<PathBuf>;
+    /// Whether Python can import from it.
+    fn is_zip(&self, path: &Path) -> bool;
 }
 
 struct Check<'a> {
@@ -106,20 +111,31 @@ impl Check<'_> {
                 ),
             );
         }
-        let named = [("home", group.home.as_slice()), ("python-path", group.python_path.as_slice())];
-        for ((option, paths), code) in named.into_iter().zip([111, 112]) {
-            for path in paths.iter().filter(|path| path.is_absolute()) {
-                if !self.files.is_dir(&group.seen_from_outside(path)) {
-                    self.warn(
-                        code,
-                        format!(
-                            "{label}: {option} {} is not a directory: create it, or correct {option}=",
-                            path.display()
-                        ),
-                    );
-                }
-            }
+        if let Some(home) = &group.home
+            && !self.files.is_dir(&group.seen_from_outside(home))
+        {
+            self.warn(
+                111,
+                format!("{label}: home {} is not a directory: create it, or correct home=", home.display()),
+            );
         }
+        for path in group.python_path.iter().filter(|path| path.is_absolute()) {
+            self.python_path(&format!("{label}: python-path"), path, &group.seen_from_outside(path));
+        }
+    }
+
+    /// Python imports from directories, and from zip files and directories in them.
+    fn python_path(&mut self, label: &str, path: &Path, here: &Path) {
+        let there = here.ancestors().find(|path| self.files.exists(path)).unwrap_or(here);
+        if (there == here && self.files.is_dir(here)) || self.files.is_zip(there) {
+            return;
+        }
+        let text = format!(
+            "{label} {} is neither a directory nor a zip file, so nothing is imported from it: create it, or correct \
+             the line",
+            path.display()
+        );
+        self.warn(112, text);
     }
 
     fn env_files(&mut self, group: &ProcessGroup, label: &str) {
@@ -142,6 +158,9 @@ impl Check<'_> {
             group.interpreters().iter().map(|path| group.seen_from_outside(path)).collect();
         if paths.is_empty() || paths.iter().any(|path| self.files.is_executable(path)) {
             return;
+        }
+        if let Some(Mistake { code, what, cure }) = home::mistake(group, self.files) {
+            return self.warn(code, format!("{label}: {what}, so its daemons cannot start: {cure}"));
         }
         match (&group.python, &group.python_home) {
             (None, Some(home)) => self.warn(
@@ -278,22 +297,9 @@ impl Check<'_> {
     }
 
     fn embedded_python(&mut self) {
-        let missing: Vec<PathBuf> = self
-            .global
-            .python
-            .path
-            .iter()
-            .filter(|path| path.is_absolute() && !self.files.is_dir(path))
-            .cloned()
-            .collect();
-        for path in missing {
-            self.warn(
-                112,
-                format!(
-                    "WSGIPythonPath: {} is not a directory: create it, or correct the line",
-                    path.display()
-                ),
-            );
+        let global = self.global;
+        for path in global.python.path.iter().filter(|path| path.is_absolute()) {
+            self.python_path("WSGIPythonPath:", path, path);
         }
     }
 }

@@ -11,13 +11,24 @@ impl Files for Invented {
     fn exists(&self, path: &Path) -> bool {
         self.is_dir(path)
             || self.is_executable(path)
-            || ["/srv/a.py", "/jail/srv/a.py"].iter().any(|known| path == Path::new(known))
+            || ["/srv/a.py", "/jail/srv/a.py", "/srv/a.egg"].iter().any(|known| path == Path::new(known))
     }
     fn is_dir(&self, path: &Path) -> bool {
         ["/", "/srv", "/srv/", "/venv", "/run", "/jail/srv"].iter().any(|known| path == Path::new(known))
     }
     fn is_executable(&self, path: &Path) -> bool {
         ["/venv/bin/python", "/jail/venv/bin/python3"].iter().any(|known| path == Path::new(known))
+    }
+    fn link(&self, path: &Path) -> Option<PathBuf> {
+        let links = [
+            ("/old/bin/python", "python3"),
+            ("/old/bin/python3", "/usr/bin/python3.7"),
+            ("/ring/bin/python", "python"),
+        ];
+        links.into_iter().find(|(link, _)| path == Path::new(link)).map(|(_, target)| target.into())
+    }
+    fn is_zip(&self, path: &Path) -> bool {
+        path == Path::new("/srv/a.egg")
     }
 }
 
@@ -50,7 +61,7 @@ const JAILED: &str = "WSGIScriptAlias / /jail/srv/a.py process-group=blog";
 #[test]
 fn nothing_to_say_about_a_good_configuration() {
     let good = [
-        "WSGIDaemonProcess blog python-home=/venv home=/srv python-path=/srv:relative",
+        "WSGIDaemonProcess blog python-home=/venv home=/srv python-path=/srv:relative:/srv/a.egg:/srv/a.egg/lib",
         GOOD,
         "WSGIScriptAlias /s/ /srv/ process-group=%{GLOBAL} application-group=%{SERVER}",
         "WSGIScriptAliasMatch ^/(x) /nowhere/$1.py",
@@ -78,6 +89,23 @@ fn pythons_and_directories_of_groups() {
     let (code, text) = of("python-home=/srv");
     assert_eq!((code, text.contains("python3 -m venv /srv")), (109, true), "{text}");
     assert_eq!(of("python=/srv/a.py").0, 110);
+    for part in ["bin", "bin/python3.11", "lib", "lib64/python3.11/site-packages", "pyvenv.cfg"] {
+        let (code, text) = of(&format!("python-home=/venv/{part}"));
+        assert_eq!((code, text.contains("write python-home=/venv ")), (123, true), "{text}");
+    }
+    assert_eq!(of("python-home=/venv/other").0, 109);
+    let (code, text) = of("python=/venv");
+    assert_eq!(
+        (code, text.contains("write python-home=/venv in place of python=/venv")),
+        (123, true),
+        "{text}"
+    );
+    let (code, text) = of("python-home=/old");
+    assert_eq!((code, text.contains("/old/bin/python leads to /usr/bin/python3.7")), (124, true), "{text}");
+    assert!(text.contains("python3 -m venv --clear /old"), "{text}");
+    assert_eq!(of("python-home=/ring").0, 109);
+    assert_eq!(of("python-path=/srv/a.py").0, 112);
+    assert_eq!(of("python-path=/srv/b.egg/lib").0, 112);
     assert_eq!(of("home=/nowhere").0, 111);
     assert_eq!(of("python-path=/srv:/nowhere").0, 112);
     assert_eq!(finding(&["WSGIDaemonProcess blog chroot=/jail home=/run", JAILED]).0, 111);

@@ -8,6 +8,7 @@ pub mod directives;
 
 pub mod actions;
 pub mod check;
+pub mod home;
 
 pub mod global;
 pub mod plan;

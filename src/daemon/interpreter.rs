@@ -8,6 +8,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::disk::Disk;
+use crate::config::home::{self, Mistake};
 use crate::config::process_group::ProcessGroup;
 use crate::log::Message;
 
@@ -20,6 +22,9 @@ pub fn find(group: &ProcessGroup) -> Result<PathBuf, Message> {
     let Some(first) = candidates.first() else { return anywhere(group) };
     if let Some(found) = candidates.iter().find(|candidate| missing(group, candidate).is_none()) {
         return Ok(found.clone());
+    }
+    if let Some(Mistake { what, cure, .. }) = home::mistake(group, &Disk) {
+        return Err(no_python(first, &what, &cure));
     }
     let why = missing(group, first).unwrap_or_default();
     let cure = match (&group.python, &group.python_home) {

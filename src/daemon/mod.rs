@@ -25,6 +25,7 @@ pub mod reason;
 pub mod backoff;
 pub mod board;
 pub mod descriptors;
+pub mod disk;
 pub mod environment;
 pub mod generation;
 pub mod group;

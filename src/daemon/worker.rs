@@ -322,7 +322,12 @@ impl Worker<'_> {
     fn admit(&self, stream: UnixStream) -> Option<Box<Connection>> {
         let peer = os::peer_credentials(stream.as_fd()).ok()?;
         if peer.uid != self.workers.httpd_uid && peer.uid != 0 {
-            let text = format!("refused a connection from uid {} (process {})", peer.uid, peer.pid);
+            let text = format!(
+                "refused a connection from uid {} (process {}): only uid {} and root may send requests; where an MPM \
+                 of httpd changes the user for each request (AssignUserID of mpm_itk), name that user with \
+                 socket-user= of WSGIDaemonProcess",
+                peer.uid, peer.pid, self.workers.httpd_uid
+            );
             write_message(Level::Error, &Message::new(383, text));
             return None;
         }

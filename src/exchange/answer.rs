@@ -68,6 +68,8 @@ pub enum Cut {
     Silence,
     /// An output filter failed.
     Filter,
+    /// An output filter gave the client an error of this status.
+    Answered(u16),
 }
 
 impl From<Aborted> for Cut {
@@ -76,6 +78,7 @@ impl From<Aborted> for Cut {
             Aborted::ByClient => Cut::Client,
             Aborted::OutOfTime => Cut::Silence,
             Aborted::ByFilter => Cut::Filter,
+            Aborted::Answered(status) => Cut::Answered(status),
         }
     }
 }
@@ -149,6 +152,7 @@ impl<'a, 'r> Answer<'a, 'r> {
                 self.log(Level::Info, Message::new(226, text).to_string().as_bytes());
             }
             Cut::Filter => self.filter_failed(),
+            Cut::Answered(status) => self.filter_answered(status),
         }
         Flow::Done
     }
@@ -172,8 +176,10 @@ impl<'a, 'r> Answer<'a, 'r> {
             self.output.data(&[&gathered], false).and_then(|()| self.output.end(&[]))
         };
         // Whether the client still took the end is its own affair.
-        if passed == Err(Aborted::ByFilter) {
-            self.filter_failed();
+        match passed {
+            Err(Aborted::ByFilter) => self.filter_failed(),
+            Err(Aborted::Answered(status)) => self.filter_answered(status),
+            _ => {}
         }
         self.check_file();
     }
@@ -187,6 +193,16 @@ impl<'a, 'r> Answer<'a, 'r> {
         } else {
             self.output.cut();
         }
+    }
+
+    /// The client has a whole answer, if another than the application's.
+    fn filter_answered(&self, status: u16) {
+        let text = format!(
+            "an output filter of httpd (such as mod_xsendfile's, for a file that is not there or not allowed) has \
+             answered with {status} in place of the application, which sent another status; its module's line before \
+             says why"
+        );
+        self.log(Level::Info, Message::new(240, text).to_string().as_bytes());
     }
 
     /// Answers with an error, or cuts the answer that has begun so that the client can tell.

@@ -9,7 +9,7 @@ use crate::apache::process as httpd;
 use crate::apache::process::Lifetime;
 use crate::apache::scoreboard;
 use crate::apache::server::{self, Server, main_server, servers};
-use crate::config::check::{self, Files};
+use crate::config::check;
 use crate::config::global::{PythonOptions, Server as ConfiguredServer, ServerConfig};
 use crate::config::interpreter::without_gil;
 use crate::config::options::Accounts;
@@ -18,6 +18,7 @@ use crate::config::process_group::{Origin, ProcessGroup, ResponseOptions};
 use crate::config::settings::Settings;
 use crate::daemon::client::Client;
 use crate::daemon::descriptors;
+use crate::daemon::disk::Disk;
 use crate::daemon::generation;
 use crate::daemon::listener::{ListenerKey, Registry};
 use crate::daemon::module_file::ModuleFile;
@@ -32,7 +33,7 @@ use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Object};
 use crate::wsgi::scoreboard::Source;
 use crate::wsgi::world::Facts;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,7 @@ pub fn check_config() -> Result<(), Message> {
     let configured = configured(&all);
     building.global.complete(&configured, &SystemAccounts).map_err(|text| Message::new(101, text))?;
     let mut notes = std::mem::take(&mut building.notes);
-    notes.extend(check::check(&building.global, &configured, &ParentFiles));
+    notes.extend(check::check(&building.global, &configured, &Disk));
     for (level, message) in notes {
         log::server(main_server(), level, message.to_string().as_bytes());
     }
@@ -84,24 +85,6 @@ fn configured(servers: &[(String, Server)]) -> Vec<ConfiguredServer<'_>> {
             settings: server.defaults::<Settings>(),
         })
         .collect()
-}
-
-/// The file system as the httpd parent sees it.
-struct ParentFiles;
-
-impl Files for ParentFiles {
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
-    }
-
-    fn is_dir(&self, path: &Path) -> bool {
-        path.is_dir()
-    }
-
-    fn is_executable(&self, path: &Path) -> bool {
-        use std::os::unix::fs::PermissionsExt;
-        path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    }
 }
 
 /// Makes the listening sockets and starts the supervisor of the new generation, at a first start in `pre_mpm`.

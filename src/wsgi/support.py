@@ -44,6 +44,29 @@ def prepare(
         sys.path.insert(0, home)
 
 
+def look_at_environment(log):
+    """An environment has its packages in a directory of the Python that made it; another does not look there."""
+    if sys.prefix == sys.base_prefix:
+        return
+    import os
+
+    own = "python%d.%d" % sys.version_info[:2]
+    library = os.path.join(sys.prefix, "lib")
+    try:
+        names = [name for name in os.listdir(library) if os.path.isdir(os.path.join(library, name, "site-packages"))]
+    except OSError:
+        return
+    others = sorted(name for name in names if name.startswith("python3"))
+    if others and own not in names and own + sys.abiflags not in names:
+        text = (
+            "the environment {0} has its packages in lib/{1}, and its bin/python is Python {2} now, which does not find "
+            "them: build it anew (python3 -m venv --clear {0}) and install its packages again, or bring {3} back"
+        )
+        version = sys.version.split()[0]
+        last = "Python " + others[-1].replace("python", "")
+        log.log(3, "mod_wsgi_rs: WSGI438: " + text.format(sys.prefix, others[-1], version, last))
+
+
 def show_stacks_at(number):
     """Has the signal write where all threads of the interpreter are, whoever holds the GIL; False if it cannot be."""
     try:

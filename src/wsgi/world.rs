@@ -85,7 +85,6 @@ pub struct World {
 const MOST_NAMES: usize = 512;
 
 /// Executed one after the other, with the same names.
-/// Executed one after the other, with the same names.
 const SUPPORT: [&str; 3] = [
     concat!(include_str!("support.py"), "\0"),
     concat!(include_str!("text_streams.py"), "\0"),
@@ -170,6 +169,10 @@ impl World {
         )?;
         if in_httpd {
             function(c"unblock_signals_of_children").call(py, [])?;
+        }
+        if application_group.is_empty() {
+            // Once for the process.
+            function(c"look_at_environment").call(py, [stream(Level::Error)?])?;
         }
         function(c"install_modules").call(
             py,

@@ -3,10 +3,13 @@
 //! Part of `daemon::client`, in httpd children. What happened before any process had read a request is no trouble
 //! yet: the request goes elsewhere.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
 use super::Client;
+use crate::daemon::os;
 
 /// Why a request got no conversation, or lost it. The text says what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,16 +90,32 @@ impl Client {
         ))
     }
 
+    /// The socket is its owner's alone.
+    fn permission_denied(&self) -> String {
+        let place = self.place.as_ref().and_then(|place| Some(File::from(place.try_clone().ok()?)));
+        let owner = place.and_then(|place| Some(place.metadata().ok()?.uid()));
+        match (owner, os::Ids::current().ok().map(|own| own.users[1])) {
+            (Some(owner), Some(own)) if own != owner => format!(
+                "; the socket is for user {owner}, and this process of httpd runs as user {own}: where an MPM changes \
+                 the user for each request (AssignUserID of mpm_itk), add that user to WSGIDaemonProcess {} as \
+                 socket-user=#{own}, and have a process group for each such user",
+                self.group
+            ),
+            _ => {
+                "; httpd's User must be able to search every directory above it: set WSGISocketPrefix".into()
+            }
+        }
+    }
+
     pub(super) fn cannot_connect(&self, error: &io::Error) -> Trouble {
         let cure = match error.kind() {
-            io::ErrorKind::PermissionDenied => {
-                "; httpd's User must be able to search every directory above it: set WSGISocketPrefix"
-            }
+            io::ErrorKind::PermissionDenied => self.permission_denied(),
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 "; its queue is full (listen-backlog of WSGIDaemonProcess) and stayed so for connect-timeout"
+                    .into()
             }
-            io::ErrorKind::NotFound => "; the file was removed: restart httpd, or mount /proc",
-            _ => "",
+            io::ErrorKind::NotFound => "; the file was removed: restart httpd, or mount /proc".into(),
+            _ => String::new(),
         };
         Trouble::Unavailable(format!(
             "connecting to process group '{}' at {} failed: {error}{cure}",

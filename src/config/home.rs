@@ -1,0 +1,85 @@
+//! A python-home in which there is no Python: what was meant by it, or what became of it.
+//!
+//! Used by the check of the configuration, in the httpd parent, and by the supervisor and httpd's children when they
+//! look for the interpreter. Nothing is executed.
+
+use crate::config::check::Files;
+use crate::config::process_group::ProcessGroup;
+use std::path::{Path, PathBuf};
+
+/// Links that are followed; more lead in a circle.
+const MOST_LINKS: usize = 20;
+
+pub struct Mistake {
+    pub code: u16,
+    pub what: String,
+    pub cure: String,
+}
+
+/// None where the directory is simply not there, or is none of an environment.
+pub fn mistake(group: &ProcessGroup, files: &dyn Files) -> Option<Mistake> {
+    match (&group.python, &group.python_home) {
+        (Some(python), _) => is_home(python, group, files).then(|| Mistake {
+            code: 123,
+            what: format!("python= names the interpreter, and {} is an environment", python.display()),
+            cure: format!("write python-home={0} in place of python={0}", python.display()),
+        }),
+        (None, Some(home)) => part_of_a_home(home, group, files).or_else(|| dangling(home, group, files)),
+        (None, None) => None,
+    }
+}
+
+fn is_home(home: &Path, group: &ProcessGroup, files: &dyn Files) -> bool {
+    let executable = |name| files.is_executable(&group.seen_from_outside(&home.join(name)));
+    executable("bin/python") || executable("bin/python3")
+}
+
+/// The interpreter in an environment, its `bin`, or where it has its packages.
+fn part_of_a_home(home: &Path, group: &ProcessGroup, files: &dyn Files) -> Option<Mistake> {
+    let is_meant = |whole: &&Path| {
+        let part = home.strip_prefix(whole).unwrap_or(home).to_string_lossy();
+        let packages = part.strip_prefix("lib64/").or(part.strip_prefix("lib/")).unwrap_or_default();
+        let belongs = part == "bin" || part.starts_with("bin/python") || packages.starts_with("python3");
+        (belongs || part == "pyvenv.cfg" || part == "lib") && is_home(whole, group, files)
+    };
+    let whole = home.ancestors().skip(1).find(is_meant)?.display();
+    Some(Mistake {
+        code: 123,
+        what: format!("python-home {} is only a part of the environment {whole}", home.display()),
+        cure: format!("write python-home={whole} (in WSGIPythonHome: {whole})"),
+    })
+}
+
+/// An environment whose interpreter is a link to a Python that is there no more.
+fn dangling(home: &Path, group: &ProcessGroup, files: &dyn Files) -> Option<Mistake> {
+    // In a root of its own, links that lead out of a directory cannot be followed from here.
+    if group.chroot.is_some() {
+        return None;
+    }
+    let mut links = ["bin/python", "bin/python3"].into_iter().map(|name| home.join(name));
+    let (first, end) = links.find_map(|link| Some((link.clone(), end_of(link, files)?)))?;
+    let (home, first) = (home.display(), first.display());
+    Some(Mistake {
+        code: 124,
+        what: format!(
+            "{first} leads to {}, which is not there: that Python was removed or upgraded",
+            end.display()
+        ),
+        cure: format!(
+            "build the environment anew with a Python that is there (python3 -m venv --clear {home}) and install its \
+             packages again, or bring that Python back"
+        ),
+    })
+}
+
+/// Where a chain of links leads, if nothing is there.
+fn end_of(link: PathBuf, files: &dyn Files) -> Option<PathBuf> {
+    let mut place = link;
+    for followed in 0..MOST_LINKS {
+        match files.link(&place) {
+            Some(target) => place = place.parent()?.join(target),
+            None => return (followed > 0 && !files.exists(&place)).then_some(place),
+        }
+    }
+    None
+}
