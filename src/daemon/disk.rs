@@ -38,10 +38,11 @@ impl Files for Disk {
 fn has_zip_directory(path: &Path) -> io::Result<bool> {
     const MOST: u64 = 22 + 0xffff;
     // Not what may be a device or a pipe, which could keep httpd.
-    let length = fs::metadata(path).and_then(|file| if file.is_file() { Ok(file.len()) } else { Ok(0) })?;
-    if length == 0 {
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
         return Ok(false);
     }
+    let length = found.len();
     let (mut file, mut end) = (File::open(path)?, Vec::new());
     file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
     file.take(MOST).read_to_end(&mut end)?;
