@@ -19,10 +19,12 @@ pub struct Mistake {
 /// None where the directory is simply not there, or is none of an environment.
 pub fn mistake(group: &ProcessGroup, files: &dyn Files) -> Option<Mistake> {
     match (&group.python, &group.python_home) {
-        (Some(python), _) => is_home(python, group, files).then(|| Mistake {
-            code: 123,
-            what: format!("python= names the interpreter, and {} is an environment", python.display()),
-            cure: format!("write python-home={0} in place of python={0}", python.display()),
+        (Some(python), _) => is_home(python, group, files).then(|| {
+            let python = python.display();
+            another_place(
+                format!("python= names the interpreter, and {python} is an environment"),
+                format!("write python-home={python} in place of python={python}"),
+            )
         }),
         (None, Some(home)) => part_of_a_home(home, group, files).or_else(|| dangling(home, group, files)),
         (None, None) => None,
@@ -43,11 +45,14 @@ fn part_of_a_home(home: &Path, group: &ProcessGroup, files: &dyn Files) -> Optio
         (belongs || part == "pyvenv.cfg" || part == "lib") && is_home(whole, group, files)
     };
     let whole = home.ancestors().skip(1).find(is_meant)?.display();
-    Some(Mistake {
-        code: 123,
-        what: format!("python-home {} is only a part of the environment {whole}", home.display()),
-        cure: format!("write python-home={whole} (in WSGIPythonHome: {whole})"),
-    })
+    Some(another_place(
+        format!("python-home {} is only a part of the environment {whole}", home.display()),
+        format!("write python-home={whole} (in WSGIPythonHome: {whole})"),
+    ))
+}
+
+fn another_place(what: String, cure: String) -> Mistake {
+    Mistake { code: 123, what, cure }
 }
 
 /// An environment whose interpreter is a link to a Python that is there no more.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub const LONGEST_LINE: usize = 64 * 1024;
 
 /// About what httpd puts in front of a record, and how much of a line makes one.
-const FRAME: usize = 120;
+const FRAME: usize = 100;
 const RECORD: usize = 7 * 1024;
 
 /// What was dropped is said when nothing more was for so long, and while it goes on, so often.
