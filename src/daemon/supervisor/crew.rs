@@ -188,7 +188,9 @@ impl<'a> Crew<'a> {
         for process in &self.processes {
             let source = Source::Process(process.unit, process.id);
             let output = process.output.fds().filter(|_| process.is_known());
-            all.extend(process.control.as_ref().map(AsFd::as_fd).into_iter().chain(output).map(|fd| (source, fd)));
+            all.extend(
+                process.control.as_ref().map(AsFd::as_fd).into_iter().chain(output).map(|fd| (source, fd)),
+            );
         }
         for template in &self.templates {
             let control = template.control.as_ref().map(AsFd::as_fd);
