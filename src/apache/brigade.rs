@@ -33,6 +33,16 @@ impl<'a, 'r> Input<'a, 'r> {
         Input { request, brigade: new_brigade(request), ended: false, failed: None }
     }
 
+    /// There is nothing to read, or nothing more.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Whether nothing more will come: all of it has, or it broke off.
+    pub fn is_over(&self) -> bool {
+        self.ended || self.failed.is_some()
+    }
+
     /// Appends between 1 and `most` bytes, waiting for the client; 0 at the end.
     pub fn read(&mut self, most: usize, into: &mut Vec<u8>) -> Result<usize, BodyError> {
         let start = into.len();

@@ -9,8 +9,12 @@ use super::server::{Server, config_slot, config_slot_of};
 use super::table::{api, bytes, copy};
 use crate::sys::httpd::*;
 use std::cell::Cell;
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, CString, OsStr, c_void};
+use std::io;
 use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -354,13 +358,11 @@ impl<'r> Request<'r> {
         if status != OK {
             return Err(u16::try_from(status).unwrap_or(400));
         }
-        if self.record().read_chunked != 0 {
+        if self.is_chunked() {
             return Ok(None);
         }
         let length = u64::try_from(self.record().remaining).unwrap_or(0);
-        // SAFETY: the record is alive.
-        let limit = unsafe { api().ap_get_limit_req_body(self.record) };
-        if u64::try_from(limit).is_ok_and(|limit| limit > 0 && length > limit) {
+        if self.body_limit().is_some_and(|limit| length > limit) {
             return Err(413);
         }
         Ok(Some(length))
@@ -369,6 +371,32 @@ impl<'r> Request<'r> {
     /// As httpd has it now.
     pub fn status(&self) -> i32 {
         self.record().status
+    }
+
+    /// `LimitRequestBody`.
+    pub fn body_limit(&self) -> Option<u64> {
+        // SAFETY: the record is alive.
+        let limit = unsafe { api().ap_get_limit_req_body(self.record) };
+        u64::try_from(limit).ok().filter(|limit| *limit > 0)
+    }
+
+    /// Whether the client sends its body in chunks; known once `prepare_body` was called.
+    pub fn is_chunked(&self) -> bool {
+        self.record().read_chunked != 0
+    }
+
+    /// The folder that APR chooses for temporary files: `TMPDIR`, /tmp …, the first that may be written to.
+    pub fn temporary_folder(&self) -> io::Result<PathBuf> {
+        let mut folder = std::ptr::null();
+        // SAFETY: writes a pointer to a string in the request's pool.
+        let status = unsafe { api().apr_temp_dir_get(&mut folder, self.record().pool) };
+        match bytes(folder).filter(|_| status == 0) {
+            Some(folder) => Ok(PathBuf::from(OsStr::from_bytes(folder))),
+            None => Err(io::Error::other(format!(
+                "there is no folder for temporary files: {}",
+                Self::describe_status(status)
+            ))),
+        }
     }
 
     pub fn set_status(&self, status: u16, line: &[u8]) {
@@ -427,6 +455,15 @@ impl<'r> Request<'r> {
             .master
             .is_null()
             .then(|| unsafe { api().ap_get_conn_socket(self.record().connection) })
+    }
+
+    /// Where the client's data comes from; None for a stream of HTTP/2, which mod_http2 reads by itself.
+    pub fn client_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        let mut descriptor = -1;
+        // SAFETY: writes the number of the connection's socket.
+        let status = unsafe { api().apr_os_sock_get(&mut descriptor, self.socket()?) };
+        // SAFETY: the socket stays open as long as its connection, which outlives the request.
+        (status == 0 && descriptor >= 0).then(|| unsafe { BorrowedFd::borrow_raw(descriptor) })
     }
 
     pub fn is_aborted(&self) -> bool {

@@ -13,8 +13,8 @@ use crate::config::group_name::GroupName;
 use crate::config::interpreter::{Section, Setting};
 use crate::config::nearest::suggestion;
 use crate::config::options::{self, Reader};
-use crate::config::settings::{MapHead, Settings};
-use crate::config::values::{float_seconds, identifier, integer, on_off};
+use crate::config::settings::{Chunked, MapHead, Settings};
+use crate::config::values::{float_seconds, identifier, integer, on_off, size};
 use crate::config::words;
 use crate::log::{Level, Message};
 
@@ -203,7 +203,20 @@ pub fn error_override(c: &mut Context<'_>, _: &'static str, words: &[String]) ->
 }
 
 pub fn chunked_request(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
-    set(&mut c.settings.chunked_request, flag(words))
+    let value = match on_off(&words[0]) {
+        _ if words[0].eq_ignore_ascii_case("buffered") => Ok(Chunked::Buffered),
+        Ok(on) => Ok(if on { Chunked::On } else { Chunked::Off }),
+        Err(_) => Err(format!("expected On, Off or Buffered, found '{}'", words[0])),
+    };
+    set(&mut c.settings.chunked_request, value.map(Some))
+}
+
+pub fn buffered_request(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    let value = match on_off(&words[0]) {
+        Ok(false) => Ok(0),
+        _ => size(&words[0]).map_err(|error| format!("{error}, or Off")),
+    };
+    set(&mut c.settings.buffered_request, value.map(Some))
 }
 
 pub fn map_head_to_get(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {

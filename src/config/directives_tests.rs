@@ -5,7 +5,7 @@ use crate::config::alias::Pattern;
 use crate::config::global::HashSeed;
 use crate::config::interpreter::{InterpreterOptions, Layers, options_of};
 use crate::config::options::tests::TestAccounts;
-use crate::config::settings::MapHead;
+use crate::config::settings::{Chunked, MapHead};
 
 /// One server as directives fill it.
 #[derive(Default)]
@@ -117,9 +117,16 @@ fn settings_of_sections() {
     assert!(settings.allows_process_group("") && settings.allows_process_group("blog"));
     assert!(!settings.allows_process_group("shop"));
     assert!(settings.pass_authorization() && !settings.script_reloading() && settings.error_override());
-    assert!(settings.chunked_request());
+    assert_eq!((settings.chunked_request(), settings.buffered_request()), (Chunked::On, 0));
     assert_eq!((settings.enable_sendfile, settings.ignore_activity), (Some(true), Some(true)));
     assert_eq!(settings.map_head_to_get, Some(MapHead::Auto));
+    let (site, _) = read(&["WSGIChunkedRequest buffered", "WSGIBufferedRequest 200K"]);
+    let settings = &site.settings;
+    assert_eq!((settings.chunked_request(), settings.buffered_request()), (Chunked::Buffered, 200 << 10));
+    let (site, _) = read(&["WSGIBufferedRequest off"]);
+    assert_eq!(site.settings.buffered_request, Some(0));
+    assert!(error("WSGIChunkedRequest 1M").contains("expected On, Off or Buffered"));
+    assert!(error("WSGIBufferedRequest On").contains("expected a size such as"));
     assert!(error("WSGIMapHEADToGET maybe").contains("expected Off, On or Auto"));
 }
 

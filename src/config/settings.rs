@@ -17,6 +17,17 @@ pub enum MapHead {
     Auto,
 }
 
+/// `WSGIChunkedRequest`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chunked {
+    /// 411.
+    Off,
+    /// Passed on as they come.
+    On,
+    /// Gathered first.
+    Buffered,
+}
+
 /// None: not said here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -28,7 +39,8 @@ pub struct Settings {
     pub pass_authorization: Option<bool>,
     pub script_reloading: Option<bool>,
     pub error_override: Option<bool>,
-    pub chunked_request: Option<bool>,
+    pub chunked_request: Option<Chunked>,
+    pub buffered_request: Option<u64>,
     pub map_head_to_get: Option<MapHead>,
     pub enable_sendfile: Option<bool>,
     pub ignore_activity: Option<bool>,
@@ -50,6 +62,7 @@ impl Settings {
             script_reloading: add.script_reloading.or(base.script_reloading),
             error_override: add.error_override.or(base.error_override),
             chunked_request: add.chunked_request.or(base.chunked_request),
+            buffered_request: add.buffered_request.or(base.buffered_request),
             map_head_to_get: add.map_head_to_get.or(base.map_head_to_get),
             enable_sendfile: add.enable_sendfile.or(base.enable_sendfile),
             ignore_activity: add.ignore_activity.or(base.ignore_activity),
@@ -73,8 +86,13 @@ impl Settings {
         self.error_override.unwrap_or(false)
     }
 
-    pub fn chunked_request(&self) -> bool {
-        self.chunked_request.unwrap_or(false)
+    pub fn chunked_request(&self) -> Chunked {
+        self.chunked_request.unwrap_or(Chunked::Off)
+    }
+
+    /// The largest body that is gathered before a process is looked for.
+    pub fn buffered_request(&self) -> u64 {
+        self.buffered_request.unwrap_or(0)
     }
 
     pub fn map_head_to_get(&self) -> MapHead {
@@ -111,7 +129,8 @@ mod tests {
         let settings = Settings::default();
         assert_eq!(settings.process_group(), &GroupName::Global);
         assert!(settings.script_reloading() && !settings.pass_authorization());
-        assert!(!settings.chunked_request() && !settings.error_override());
+        assert!(!settings.error_override());
+        assert_eq!((settings.chunked_request(), settings.buffered_request()), (Chunked::Off, 0));
         assert_eq!((settings.enable_sendfile, settings.ignore_activity), (None, None));
         assert_eq!(settings.map_head_to_get(), MapHead::Auto);
         assert!(settings.allows_process_group("") && settings.allows_process_group("blog"));

@@ -4,6 +4,7 @@
 //! again on another connection; one that was read is never sent twice. The kernel tells them apart:
 //! a unix socket whose peer closed with unread data reports a reset, otherwise end-of-file.
 
+mod beside;
 mod conversation;
 mod trouble;
 
@@ -13,6 +14,7 @@ use crate::config::process_group::ResponseOptions;
 use crate::request::Request;
 use crate::wire::frame::{self, HEADER, Inbox, Kind};
 use crate::wire::request as payload;
+pub use beside::Beside;
 pub use conversation::Conversation;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -89,8 +91,14 @@ impl Channel {
 }
 
 impl Client {
-    /// Sends the request, with `first` bytes of its body, and waits until a process answers.
-    pub fn open(&self, request: &Request<'_>, first: &[u8]) -> Result<Conversation<'_>, Trouble> {
+    /// Sends the request, with `first` bytes of its body, and waits until a process answers; meanwhile
+    /// `beside` is seen to.
+    pub fn open(
+        &self,
+        request: &Request<'_>,
+        first: &[u8],
+        beside: &mut dyn Beside,
+    ) -> Result<Conversation<'_>, Trouble> {
         let mut meta = vec![0; HEADER];
         payload::encode_request(&mut meta, request);
         let length = meta.len() - HEADER + request.environ.0.len() + first.len();
@@ -103,11 +111,11 @@ impl Client {
         while refused_since.is_none_or(|since| since.elapsed() < self.connect_timeout) {
             self.give_up_if_over(queue_end)?;
             let attempt = match self.pooled() {
-                Some(channel) => self.submit(channel, parts, queue_end),
+                Some(channel) => self.submit(channel, parts, queue_end, beside),
                 None => self
-                    .connect(queue_end)
+                    .connect(queue_end, beside)
                     .map_err(Failed::Trouble)
-                    .and_then(|stream| self.introduce(stream, parts, queue_end)),
+                    .and_then(|stream| self.introduce(stream, parts, queue_end, beside)),
             };
             match attempt.and_then(Channel::unless_given_back) {
                 Ok(channel) => return Ok(Conversation { client: self, channel, begun }),
@@ -153,10 +161,11 @@ impl Client {
         pool.push(channel);
     }
 
-    fn connect(&self, queue_end: Option<Instant>) -> Result<UnixStream, Trouble> {
+    fn connect(&self, queue_end: Option<Instant>, beside: &mut dyn Beside) -> Result<UnixStream, Trouble> {
         self.give_up_if_failing()?;
         let in_queue = queue_end.map(left_until).filter(|left| *left <= self.connect_timeout);
-        let stream = self.reach(in_queue.unwrap_or(self.connect_timeout)).map_err(|error| {
+        let limit = in_queue.unwrap_or(self.connect_timeout);
+        let stream = beside::in_parts(limit, beside, |part| self.reach(part)).map_err(|error| {
             if in_queue.is_some() && error.kind() == io::ErrorKind::WouldBlock {
                 return self.queued();
             }
@@ -193,12 +202,15 @@ impl Client {
         stream: UnixStream,
         parts: [&[u8]; 3],
         queue_end: Option<Instant>,
+        beside: &mut dyn Beside,
     ) -> Result<Channel, Failed> {
         let mut channel = Channel { stream, inbox: Inbox::default(), files: VecDeque::new(), slot: 0 };
         self.send(&channel, parts, queue_end)?;
         let deadline = Instant::now() + self.socket_timeout;
         let tick = || queue_end.map_or(TICK, |at| left_until(at).min(TICK));
-        while !os::readable(channel.stream.as_fd(), Some(tick())).map_err(|error| self.broken(&error))? {
+        while !beside::readable(channel.stream.as_fd(), tick(), beside)
+            .map_err(|error| self.broken(&error))?
+        {
             self.give_up_if_failing().map_err(Failed::Trouble)?;
             self.give_up_if_over(queue_end).map_err(Failed::Trouble)?;
             if Instant::now() > deadline {
@@ -207,7 +219,7 @@ impl Client {
         }
         let mut hello = None;
         while hello.is_none() {
-            self.receive(&mut channel).map_err(|failed| match failed {
+            self.receive(&mut channel, beside).map_err(|failed| match failed {
                 Failed::Unread => Failed::Refused,
                 other => other,
             })?;
@@ -218,7 +230,7 @@ impl Client {
         // The number comes from a process that runs the site's code.
         channel.slot = (slot as usize).min(SLOTS - 1);
         if channel.inbox.is_empty() {
-            self.receive(&mut channel)?;
+            self.receive(&mut channel, beside)?;
         }
         Ok(channel)
     }
@@ -229,20 +241,21 @@ impl Client {
         mut channel: Channel,
         parts: [&[u8]; 3],
         queue_end: Option<Instant>,
+        beside: &mut dyn Beside,
     ) -> Result<Channel, Failed> {
         self.send(&channel, parts, queue_end)?;
         if let Some(at) = queue_end {
-            self.wait_in_queue(&channel, at)?;
+            self.wait_in_queue(&channel, at, beside)?;
         }
-        self.receive(&mut channel)?;
+        self.receive(&mut channel, beside)?;
         Ok(channel)
     }
 
     /// Waits for the answer until the time in the queue is over, which is no matter once a thread has
     /// read the request.
-    fn wait_in_queue(&self, channel: &Channel, end: Instant) -> Result<(), Failed> {
+    fn wait_in_queue(&self, channel: &Channel, end: Instant, beside: &mut dyn Beside) -> Result<(), Failed> {
         let fd = channel.stream.as_fd();
-        let waits = || Ok(!os::readable(fd, Some(left_until(end)))? && os::is_unread(fd)?);
+        let mut waits = || Ok(!beside::readable(fd, left_until(end), beside)? && os::is_unread(fd)?);
         match waits() {
             Ok(false) => Ok(()),
             Ok(true) => Err(Failed::Trouble(self.queued())),
@@ -263,7 +276,14 @@ impl Client {
         }
     }
 
-    fn receive(&self, channel: &mut Channel) -> Result<(), Failed> {
+    /// Waits for more from the process, as long as socket-timeout allows.
+    fn receive(&self, channel: &mut Channel, beside: &mut dyn Beside) -> Result<(), Failed> {
+        if beside.descriptor().is_some() {
+            let ready = beside::readable(channel.stream.as_fd(), self.socket_timeout, beside);
+            if !ready.map_err(|error| self.broken(&error))? {
+                return Err(self.broken(&io::ErrorKind::TimedOut.into()));
+            }
+        }
         match os::receive_with_fd(channel.stream.as_fd(), channel.inbox.space()) {
             Ok((0, _)) => Err(Failed::Trouble(Trouble::Died)),
             Ok((count, file)) => {

@@ -4,7 +4,8 @@
 //! Runs in httpd children, driven by `exchange::relay` with a daemon's frames and by `exchange::here`
 //! with what an application says in this very process.
 
-use crate::apache::brigade::{Aborted, Input, Output};
+use super::body::ClientBody;
+use crate::apache::brigade::{Aborted, Output};
 use crate::apache::log;
 use crate::apache::module::Flow;
 use crate::apache::request::{Request, Table};
@@ -26,7 +27,7 @@ const GATHERED: usize = 16 * 1024;
 pub struct Answer<'a, 'r> {
     request: &'a Request<'r>,
     output: Output<'a, 'r>,
-    input: Input<'a, 'r>,
+    input: ClientBody<'a, 'r>,
     /// `WSGIErrorOverride`.
     error_override: bool,
     /// The status of an answer that httpd's own replaces.
@@ -86,7 +87,7 @@ impl From<Aborted> for Cut {
 impl<'a, 'r> Answer<'a, 'r> {
     pub fn new(
         request: &'a Request<'r>,
-        input: Input<'a, 'r>,
+        input: ClientBody<'a, 'r>,
         settings: &Settings,
         options: &ResponseOptions,
     ) -> Self {
@@ -377,6 +378,11 @@ impl<'a, 'r> Answer<'a, 'r> {
             other => other,
         };
         Ok(read.inspect_err(|error| self.log_body_error(error)).map(|()| piece))
+    }
+
+    /// The client's body, to be taken as it comes while something else is waited for.
+    pub fn incoming(&mut self) -> &mut ClientBody<'a, 'r> {
+        &mut self.input
     }
 
     fn log_body_error(&self, error: &BodyError) {

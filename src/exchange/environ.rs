@@ -78,8 +78,14 @@ fn single_slashes(path: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(collapsed)
 }
 
-/// Everything about the request that the application gets to see.
-pub fn environ(request: &Request<'_>, child: &Child, settings: &Settings, target: &Target) -> EnvironBuilder {
+/// Everything about the request that the application gets to see. `gathered` is the length of a body that was gathered.
+pub fn environ(
+    request: &Request<'_>,
+    child: &Child,
+    settings: &Settings,
+    target: &Target,
+    gathered: Option<u64>,
+) -> EnvironBuilder {
     let mut environ = EnvironBuilder::with_capacity(2048);
     // What SetEnv, mod_rewrite, mod_ssl and redirects have set; the variables below win.
     for (name, value) in request.entries(Table::SubprocessEnv) {
@@ -87,7 +93,7 @@ pub fn environ(request: &Request<'_>, child: &Child, settings: &Settings, target
             environ.push(name, value);
         }
     }
-    push_headers(&mut environ, request, settings);
+    push_headers(&mut environ, request, settings, gathered);
     push_connection(&mut environ, request);
     push_request(&mut environ, request, settings);
     push_own(&mut environ, request, child, target);
@@ -95,14 +101,23 @@ pub fn environ(request: &Request<'_>, child: &Child, settings: &Settings, target
 }
 
 /// The client's headers; a name with anything but letters, digits and hyphens could pass for another.
-fn push_headers(environ: &mut EnvironBuilder, request: &Request<'_>, settings: &Settings) {
+fn push_headers(
+    environ: &mut EnvironBuilder,
+    request: &Request<'_>,
+    settings: &Settings,
+    gathered: Option<u64>,
+) {
+    if let Some(length) = gathered {
+        environ.push(b"CONTENT_LENGTH", length.to_string().as_bytes());
+    }
+    let own_framing = request.is_error_document() || gathered.is_some();
     let mut variable = Vec::with_capacity(64);
     for (name, value) in request.entries(Table::HeadersIn) {
         if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
             continue;
         }
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        if request.is_error_document() && (is("Content-Length") || is("Transfer-Encoding")) {
+        if own_framing && (is("Content-Length") || is("Transfer-Encoding")) {
             continue;
         }
         if is("Content-Type") || is("Content-Length") {

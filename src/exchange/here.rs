@@ -4,8 +4,9 @@
 //! as `wsgi::run` sees them, on top of the same `Answer` that passes a daemon's frames on.
 
 use super::answer::{Answer, Cut};
+use super::body::ClientBody;
+use super::stock::Stock;
 use crate::apache::Request;
-use crate::apache::brigade::Input;
 use crate::apache::lend::{Lent, lend};
 use crate::apache::module::Flow;
 use crate::config::process_group::ResponseOptions;
@@ -19,15 +20,19 @@ use std::io;
 
 type Carrier = Lent<Answer<'static, 'static>>;
 
-/// Runs the application here and gives its answer to the client.
+/// Runs the application here and gives its answer to the client. `stock` is what was gathered of its body.
 pub fn run(
     request: &Request<'_>,
+    stock: Stock,
     python: &'static Embedded,
     wsgi: &WsgiRequest<'_>,
     settings: &Settings,
 ) -> Flow {
     let options = ResponseOptions::default();
-    let make = |request| Answer::new(request, Input::new(request), settings, &options);
+    let make = |request| {
+        let body = ClientBody::new(request, wsgi.body, stock);
+        Answer::new(request, body, settings, &options)
+    };
     let work = |carrier: Carrier| {
         let body = Incoming { carrier: carrier.clone(), ready: Vec::new(), wanted: 0, ended: false };
         let reply = Outgoing::new(carrier);

@@ -1,42 +1,46 @@
 //! Between httpd's request record and whoever runs the application: the environ out, the answer in.
 //!
 //! Runs in httpd children, called by `hooks::handler`: `environ` says what the application gets to
-//! see, `run` sends the request to its process group and has `relay` pass the answer on, `run_here`
-//! runs it in this process. Both drive an `answer`.
+//! see, `gather` may take its body beforehand, `run` sends the request to its process group and has `relay` pass the
+//! answer on, `run_here` runs it in this process. Both drive an `answer`, which reads the `body`.
 
 pub mod answer;
+mod body;
 mod environ;
+mod gather;
 mod here;
 mod relay;
+mod stock;
 
 pub use environ::{Facts, environ};
+pub use gather::gather;
 pub use here::run as run_here;
+pub use stock::Stock;
 
 use crate::apache::Request;
-use crate::apache::brigade::Input;
 use crate::apache::log;
 use crate::apache::module::Flow;
 use crate::config::settings::Settings;
 use crate::daemon::client::{Client, Trouble};
 use crate::log::{Level, Message};
-use crate::request::{BodyLength, Request as WsgiRequest};
+use crate::request::Request as WsgiRequest;
 use answer::Answer;
+use body::ClientBody;
 
-/// A body up to this size travels with the request if it has arrived.
-const TRAVELLING_BODY: u64 = 64 * 1024;
-
-/// Sends the request to its process group and the answer to the client.
-pub fn run(request: &Request<'_>, client: &Client, wsgi: &WsgiRequest<'_>, settings: &Settings) -> Flow {
-    let mut input = Input::new(request);
-    let mut first = Vec::new();
-    let travels = matches!(wsgi.body, BodyLength::Known(length) if length > 0 && length <= TRAVELLING_BODY);
-    if travels && !request.expects_continue() {
-        // A body that breaks here breaks again when the application reads it.
-        let _ = input.read_ready(TRAVELLING_BODY as usize, &mut first);
-    }
-    match client.open(wsgi, &first) {
+/// Sends the request to its process group and the answer to the client. `stock` is what was gathered of its body.
+pub fn run(
+    request: &Request<'_>,
+    stock: Stock,
+    client: &Client,
+    wsgi: &WsgiRequest<'_>,
+    settings: &Settings,
+) -> Flow {
+    let mut body = ClientBody::new(request, wsgi.body, stock);
+    let first = body.first(wsgi.body);
+    match client.open(wsgi, &first, &mut body) {
         Ok(conversation) => {
-            relay::relay(Answer::new(request, input, settings, &client.response), conversation)
+            drop(first);
+            relay::relay(Answer::new(request, body, settings, &client.response), conversation)
         }
         Err(trouble) => {
             let (status, message) = describe(&trouble, &client.group);

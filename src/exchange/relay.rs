@@ -63,7 +63,7 @@ fn frames(answer: &mut Answer<'_, '_>, conversation: &mut Conversation<'_>) -> R
         {
             answer.flush()?;
         }
-        let (kind, bytes) = conversation.frame()?;
+        let (kind, bytes) = conversation.frame(answer.incoming())?;
         match kind {
             Kind::Log => {
                 let (level, line) = payload::decode_log(bytes)?;
@@ -86,6 +86,7 @@ fn frames(answer: &mut Answer<'_, '_>, conversation: &mut Conversation<'_>) -> R
                     Ok(piece) => conversation.send_body(&piece)?,
                     Err(error) => conversation.send_body_error(&error)?,
                 }
+                answer.incoming().read_on();
             }
             Kind::End => return Ok(payload::decode_outcome(bytes)?),
             _ => return Err(Malformed.into()),

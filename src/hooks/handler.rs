@@ -8,7 +8,7 @@ use crate::apache::Request;
 use crate::apache::log;
 use crate::apache::module::Flow;
 use crate::config::process_group::ProcessGroup;
-use crate::config::settings::Settings;
+use crate::config::settings::{Chunked, Settings};
 use crate::daemon::client::Client;
 use crate::daemon::owner;
 use crate::embedded::Embedded;
@@ -80,7 +80,10 @@ fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> 
         None => (Runner::Here(&child.embedded), Path::new(&target.script).into()),
     };
     let length = body_length(request, settings)?;
-    let environ = exchange::environ(request, child, settings, &target);
+    let gathered = exchange::gather(request, settings, length);
+    let gathered = gathered.map_err(|status| body_refused(request, status))?;
+    let length = gathered.whole().map_or(length, BodyLength::Known);
+    let environ = exchange::environ(request, child, settings, &target, gathered.whole());
     let wsgi = WsgiRequest {
         script: script.as_os_str().as_bytes(),
         application_group: target.application_group.as_bytes(),
@@ -93,8 +96,8 @@ fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> 
         record: settings.pass_apache_request().then(|| request.address()).filter(|_| target.group.is_none()),
     };
     Ok(match runner {
-        Runner::Daemon(client) => exchange::run(request, client, &wsgi, settings),
-        Runner::Here(python) => exchange::run_here(request, python, &wsgi, settings),
+        Runner::Daemon(client) => exchange::run(request, gathered, client, &wsgi, settings),
+        Runner::Here(python) => exchange::run_here(request, gathered, python, &wsgi, settings),
     })
 }
 
@@ -111,8 +114,8 @@ fn body_length(request: &Request<'_>, settings: &Settings) -> Result<BodyLength,
     if request.is_error_document() {
         return Ok(BodyLength::Known(0));
     }
-    let length =
-        request.prepare_body(settings.chunked_request()).map_err(|status| body_refused(request, status))?;
+    let length = request.prepare_body(settings.chunked_request() != Chunked::Off);
+    let length = length.map_err(|status| body_refused(request, status))?;
     // An input filter may give more, or less, than the client announced.
     let known = length.filter(|length| *length == 0 || !request.has_input_filter());
     Ok(known.map_or(BodyLength::Chunked, BodyLength::Known))
@@ -175,7 +178,10 @@ fn outside(target: &Target, group: &ProcessGroup) -> Refusal {
 /// httpd has logged what is wrong with the framing, but not what our directives could change.
 fn body_refused(request: &Request<'_>, status: u16) -> Refusal {
     let text = match status {
-        411 => "the request's body is chunked: WSGIChunkedRequest On lets the application read such bodies",
+        411 => {
+            "the request's body is chunked: WSGIChunkedRequest On lets the application read such bodies, and with \
+             Buffered it is told their length"
+        }
         413 => "the request's body is larger than LimitRequestBody allows",
         _ => return Refusal { status, message: None },
     };

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::trouble::{Failed, Trouble};
-use super::{Channel, Client, left_until};
+use super::{Beside, Channel, Client, left_until};
 use crate::daemon::os;
 use crate::request::BodyError;
 use crate::wire::frame::{self, Kind};
@@ -57,10 +57,11 @@ impl Conversation<'_> {
         true
     }
 
-    /// The next frame, waiting for it as long as socket-timeout allows.
-    pub fn frame(&mut self) -> Result<(Kind, &[u8]), Trouble> {
+    /// The next frame, waiting for it as long as socket-timeout allows; meanwhile `beside` is seen to.
+    pub fn frame(&mut self, beside: &mut dyn Beside) -> Result<(Kind, &[u8]), Trouble> {
         while !self.channel.inbox.has_frame() {
-            let received = self.client.receive(&mut self.channel).map_err(Failed::of_a_read_request);
+            let received = self.client.receive(&mut self.channel, beside);
+            let received = received.map_err(Failed::of_a_read_request);
             received.map_err(|trouble| self.client.why(trouble, self.begun))?;
         }
         match self.channel.inbox.next() {
