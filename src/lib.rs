@@ -10,7 +10,8 @@
 //!  hooks::handler     may it run? with what
 //!    settings? target: which process group,
 //!    interpreter, script and callable
-//!  exchange::environ  the CGI variables
+//!  exchange::gather   the body, where that is
+//!    wanted; environ: the CGI variables
 //!  daemon::client     a connection of the group,
 //!    pooled or new; one frame   -- Request -->      daemon::worker  a waiting thread wakes and
 //!                                                     reads the frame, not attached to Python

@@ -25,8 +25,11 @@ pub struct Input<'a, 'r> {
 /// APR's and httpd's codes that say something about a body (apr_errno.h, http_protocol.h).
 const APR_EAGAIN: i32 = libc::EAGAIN;
 const APR_TIMEUP: i32 = 70007;
+const APR_INCOMPLETE: i32 = 70008;
 const APR_EOF: i32 = 70014;
 const APR_EGENERAL: i32 = 20014;
+
+const CLOSED: &str = "the client closed the connection before the end of the body";
 
 impl<'a, 'r> Input<'a, 'r> {
     pub fn new(request: &'a Request<'r>) -> Self {
@@ -155,9 +158,9 @@ impl<'a, 'r> Input<'a, 'r> {
         };
         let (status_code, reason) = match status {
             APR_TIMEUP => (408, "the client did not send the body in time".to_string()),
-            APR_EOF | libc::ECONNRESET | libc::ECONNABORTED | libc::EPIPE => {
-                (0, "the client closed the connection before the end of the body".to_string())
-            }
+            APR_EOF | libc::ECONNRESET | libc::ECONNABORTED | libc::EPIPE => (0, CLOSED.to_string()),
+            // In the middle of a chunk: it may still read an answer.
+            APR_INCOMPLETE => (u16::try_from(http).unwrap_or(400), CLOSED.to_string()),
             _ => (u16::try_from(http).unwrap_or(400), Request::describe_status(status)),
         };
         BodyError { status: status_code, reason }

@@ -459,9 +459,10 @@ impl<'r> Request<'r> {
 
     /// Where the client's data comes from; None for a stream of HTTP/2, which mod_http2 reads by itself.
     pub fn client_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        let socket = self.socket().filter(|socket| !socket.is_null())?;
         let mut descriptor = -1;
         // SAFETY: writes the number of the connection's socket.
-        let status = unsafe { api().apr_os_sock_get(&mut descriptor, self.socket()?) };
+        let status = unsafe { api().apr_os_sock_get(&mut descriptor, socket) };
         // SAFETY: the socket stays open as long as its connection, which outlives the request.
         (status == 0 && descriptor >= 0).then(|| unsafe { BorrowedFd::borrow_raw(descriptor) })
     }

@@ -47,6 +47,9 @@ WRONG_FOR_US = [
     ("umask that is not octal", "WSGIDaemonProcess a umask=999", "umask"),
     ("header buffer that is too small", "WSGIDaemonProcess a header-buffer-size=8191", "at least 8192 bytes, found '8191'"),
     ("response buffer that is too small", "WSGIDaemonProcess a response-buffer-size=65535", "at least 65536 bytes, found '65535'"),
+    ("bodies in words", "WSGIBufferedRequest On", "expected a size such as .*512K.*, found 'On', or Off"),
+    ("bodies with junk", "WSGIBufferedRequest 1MB", "found '1MB'"),
+    ("neither flag nor Buffered", "WSGIChunkedRequest Auto", "expected On, Off or Buffered, found 'Auto'"),
     ("env without a value", "WSGIDaemonProcess a env=NAME", "env"),
 ]
 NEEDS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root can give daemons another user")

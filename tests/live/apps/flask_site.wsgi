@@ -30,6 +30,11 @@ def upload():
     return jsonify(name=file.filename, size=len(file.read()), note=request.form["note"])
 
 
+@app.post("/raw")
+def raw():
+    return jsonify(size=len(request.get_data()), length=request.content_length)
+
+
 @app.get("/stream")
 def stream():
     return Response((f"line {number}\n" for number in range(1000)), mimetype="text/plain")
