@@ -47,10 +47,13 @@ WRONG_FOR_US = [
     ("umask that is not octal", "WSGIDaemonProcess a umask=999", "umask"),
     ("header buffer that is too small", "WSGIDaemonProcess a header-buffer-size=8191", "at least 8192 bytes, found '8191'"),
     ("response buffer that is too small", "WSGIDaemonProcess a response-buffer-size=65535", "at least 65536 bytes, found '65535'"),
+    ("env without a value", "WSGIDaemonProcess a env=NAME", "env"),
+]
+# Of directives that mod_wsgi does not have, or with other values.
+WRONG_BODIES = [
     ("bodies in words", "WSGIBufferedRequest On", "expected a size such as .*512K.*, found 'On', or Off"),
     ("bodies with junk", "WSGIBufferedRequest 1MB", "found '1MB'"),
     ("neither flag nor Buffered", "WSGIChunkedRequest Auto", "expected On, Off or Buffered, found 'Auto'"),
-    ("env without a value", "WSGIDaemonProcess a env=NAME", "env"),
 ]
 NEEDS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="only root can give daemons another user")
 
@@ -88,6 +91,12 @@ def test_errors(serve_once, line: str, words: str):
 def test_stricter_errors(serve_once, line: str, words: str):
     said = check(serve_once, line, words)
     assert "WSGIDaemonProcess" in said
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("line, words", [case[1:] for case in WRONG_BODIES], ids=[case[0] for case in WRONG_BODIES])
+def test_errors_about_bodies(serve_once, line: str, words: str):
+    assert f"WSGI101: {line.split()[0]}: " in check(serve_once, line, words)
 
 
 @NEEDS_ROOT
