@@ -7,6 +7,9 @@ import resource
 import time
 from pathlib import Path
 
+import held
+import ordinary
+
 RECORDS = Path(__file__).parent / "records/begun"
 DESCRIPTOR = os.open(RECORDS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 
@@ -42,6 +45,20 @@ def slow(environ, start_response, name):
 def answer(start_response, text):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
     return [text.encode()]
+
+
+def version(environ, start_response, name):
+    return answer(start_response, VERSION)
+
+
+def holds(environ, start_response, name):
+    """Whether what this site has to itself is in this process."""
+    holder = held.by()
+    return answer(start_response, f"{name} held" if holder == os.getpid() else f"{name} is in {holder}")
+
+
+def view(does):
+    return lambda environ, start_response, name: answer(start_response, f"{name} {does()}")
 
 
 # Faults
@@ -108,7 +125,8 @@ def exhaust_descriptors(environ, start_response, name):
 
 
 PATHS = {
-    "/short": short, "/post": post, "/stream": stream, "/slow": slow,
+    "/short": short, "/post": post, "/stream": stream, "/slow": slow, "/version": version, "/holds": holds,
     "/exit": leave, "/abort": abort, "/overflow": overflow, "/recurse": recurse,
     "/memory": exhaust_memory, "/descriptors": exhaust_descriptors,
+    **{path: view(does) for path, does in ordinary.VIEWS.items()},
 }  # fmt: skip

@@ -1,54 +1,25 @@
-"""The faults of the soak, and which failed requests each of them accounts for."""
+"""The faults of the soak, and which failed requests each of them may cost."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
 import signal
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import raw_http
+from accounts import Hit, Wrong
 from httpd import Httpd
-from processes import Process, descendants
-from under_load import GROUPS, THREADS, read_records, write_script
+from offspring import real_daemons
+from processes import Process
+from under_load import GROUPS, PLACES, PLAIN, read_records, write_script
 from waiting import wait_for
 
+DEPLOYED = 20  # seconds until all answers are the new version's
 BROKEN = "raise RuntimeError('broken for a moment')\n"
-
-
-@dataclass
-class Hit:
-    """A fault that has been injected: when, where, and what it may cost."""
-
-    fault: str
-    began: float
-    ended: float = 0.0
-    group: str = ""
-    allowed: str = ""  # a pattern for what may be said of requests that it concerns
-    pids: set[int] = field(default_factory=set)  # requests that ran there
-    ports: set[int] = field(default_factory=set)  # requests on these connections
-    everybody: bool = False  # all of the group, or of all groups
-    unread: bool = False  # also what was read but had not begun: one request of each thread
-    lasting: bool = False  # or, while the fault lasts, one after the other
-    cost: int = 0
-
-    def __str__(self):
-        who = " ".join(str(pid) for pid in sorted(self.pids))
-        return f"{self.fault} {self.group} {who}".strip()
-
-    def overlaps(self, failure):
-        return failure["began"] <= self.ended and failure["ended"] >= self.began
-
-
-class Wrong(AssertionError):
-    """A fault that had a consequence of its own which it must not have."""
-
-    def __init__(self, hit: Hit, text: str):
-        super().__init__(text)
-        self.hit = hit
 
 
 DIED = r"status 502|cut "
@@ -61,6 +32,7 @@ class Faults:
     def __init__(self, server: Httpd, chance: random.Random):
         self.server, self.chance = server, chance
         self.number = 0
+        self.versions = dict.fromkeys(PLACES, "0")
 
     def all(self):
         """Those that the environment lets through."""
@@ -79,9 +51,10 @@ class Faults:
             "os.abort": lambda: self.deadly("abort"),
             "stack overflow": lambda: self.deadly("overflow"),
             "endless recursion": lambda: self.harmless("recurse"),
-            "descriptors exhausted": lambda: self.harmless("descriptors"),
+            "descriptors exhausted": lambda: self.harmless("descriptors", self.chance.choice(PLAIN)),
             "memory exhausted": self.memory,
             "touch": self.touch,
+            "deploy": self.deploy,
             "broken script": self.break_script,
             "graceful": self.graceful,
             "kill -9 of the supervisor": self.supervisor,
@@ -126,7 +99,7 @@ class Faults:
             return None
         process = self.chance.choice(supervisors)
         hit = Hit("", time.monotonic(), allowed=f"{DIED}|status 503", everybody=True)
-        family = [process, *descendants(process.pid)]
+        family = [process, *(daemon for daemon in real_daemons(self.server) if daemon.parent == process.pid)]
         hit.pids = {member.pid for member in family}
         process.kill(signal.SIGKILL)
         wait_for(lambda: not any(member.alive for member in family), "the supervisor's daemons end with it", 5)
@@ -153,8 +126,8 @@ class Faults:
             raise Wrong(hit, f"/{path} of {hit.group} was answered with {status} instead of 502")
         return hit
 
-    def harmless(self, path):
-        hit, status = self.request(path)
+    def harmless(self, path, group=""):
+        hit, status = self.request(path, group)
         if status != 200:
             raise Wrong(hit, f"/{path} of {hit.group} was answered with {status}")
         return hit
@@ -170,7 +143,7 @@ class Faults:
 
     def request(self, path, group=""):
         self.number += 1
-        group = group or self.chance.choice(GROUPS)
+        group = group or self.chance.choice(tuple(GROUPS))
         name = f"fault-{self.number}"
         hit = Hit("", time.monotonic(), group=group)
         answer = raw_http.get(self.server.ports["PORT"], f"/{group}/{path}", f"X-Request: {name}", "Connection: close")
@@ -182,18 +155,34 @@ class Faults:
     # From outside
 
     def touch(self):
-        hit = Hit("", time.monotonic(), group=self.chance.choice((*GROUPS, "here")))
+        hit = Hit("", time.monotonic(), group=self.chance.choice(PLACES))
         os.utime(self.server.root / f"site/{hit.group}.wsgi")
         return self.done(hit)
 
     def break_script(self):
-        group = self.chance.choice((*GROUPS, "here"))
+        group = self.chance.choice(PLACES)
         hit = Hit("", time.monotonic(), group=group, everybody=True, allowed="status 500")
         write_script(self.server.root, group, BROKEN)
         time.sleep(0.5)
-        write_script(self.server.root, group)
+        write_script(self.server.root, group, version=self.versions[group])
         self.done(hit).ended += 1
         return hit
+
+    def deploy(self):
+        hit = Hit("", time.monotonic(), group=self.chance.choice(PLACES))
+        self.versions[hit.group] = version = str(int(self.versions[hit.group]) + 1)
+        write_script(self.server.root, hit.group, version=version)
+        try:
+            wait_for(lambda: self.shows(hit.group, version), f"version {version} of {hit.group} in all answers", DEPLOYED)
+        except AssertionError as error:
+            raise Wrong(self.done(hit), str(error)) from None
+        return self.done(hit)
+
+    def shows(self, group, version):
+        with contextlib.suppress(OSError):
+            answers = (raw_http.get(self.server.ports["PORT"], f"/{group}/version") for _ in range(8))
+            return all(answer.body == version.encode() for answer in answers)
+        return False
 
     def graceful(self):
         hit = Hit("", time.monotonic())
@@ -210,29 +199,13 @@ class Faults:
         return self.done(hit)
 
     def a_daemon(self):
-        found = self.server.daemons()
+        found = real_daemons(self.server)
         return self.chance.choice(found) if found else None
 
     @staticmethod
     def done(hit):
         hit.ended = time.monotonic()
         return hit
-
-
-def explains(hit: Hit, failure, begun: list[int]) -> bool:
-    """Whether this fault accounts for this failure; the table at the top in other words."""
-    if not hit.allowed or not hit.overlaps(failure) or not re.match(hit.allowed, failure["what"]):
-        return False
-    group = failure["kind"].split()[0]
-    if hit.group and hit.group != group:
-        return False
-    if hit.everybody:
-        return group in GROUPS or hit.group == group
-    if hit.ports:
-        return failure["port"] in hit.ports
-    if hit.unread and not hit.lasting and hit.cost >= THREADS:
-        return False
-    return bool(hit.pids.intersection(begun)) or hit.unread and not begun
 
 
 def group_of(process: Process) -> str:

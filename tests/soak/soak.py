@@ -45,11 +45,13 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "live")]
 
 import raw_http
+from accounts import Hit, Wrong, explains
 from closed_loop import Load
-from harm import Faults, Hit, Wrong, explains
-from httpd import Httpd
+from harm import Faults
+from httpd import Httpd, free_ports
+from offspring import end, left_behind, real_daemons
 from processes import Process
-from under_load import CHILDREN, CONFIGURATION, GROUPS, prepare, read_records, requests
+from under_load import CHILDREN, CONFIGURATION, GROUPS, PLACES, prepare, read_records, requests
 from waiting import wait_for
 
 PERIOD = 2.0
@@ -69,13 +71,14 @@ class Soak:
 
     def run(self) -> Soak:
         shared_memory = set(os.listdir("/dev/shm"))
-        prepare(self.server.root)
+        prepare(self.server.root, *free_ports(1))
         with no_core_files():
             self.server.start()
         idle = self.at_rest()
         report = self.under_load()
         self.account_for(report)
         self.compare(idle, self.at_rest())
+        self.problems += [f"left behind: {text}" for text in left_behind(self.server)]
         self.look_into_log()
         self.stop()
         if left := set(os.listdir("/dev/shm")) - shared_memory:
@@ -91,6 +94,7 @@ class Soak:
             self.do_harm(load)
             wait_for(self.all_answer, "all groups answer after the last fault", 60)
             load.end()
+            end(self.server.root)
             return load.report()
         finally:
             load.abandon()
@@ -122,7 +126,7 @@ class Soak:
 
     def all_answer(self):
         with contextlib.suppress(OSError):
-            paths = [f"/{place}/short" for place in (*GROUPS, "here")]
+            paths = [f"/{place}/short" for place in PLACES]
             return all(raw_http.get(self.server.ports["PORT"], path).status == 200 for path in paths)
         return False
 
@@ -163,7 +167,11 @@ class Soak:
         """What parent, supervisor and children hold when a graceful restart is over and nobody asks for anything."""
         old = set(self.server.note_processes()[1:])
         self.server.graceful()
-        wait_for(lambda: self.settled(old), "everything is new after a graceful restart", 60)
+        try:
+            wait_for(lambda: self.settled(old), "everything is new after a graceful restart", 60)
+        except AssertionError as error:
+            still = [f"{process.pid} {process.title}" for process in old if process.alive]
+            self.problems.append(f"{error}; still there: {still}")
         parent = Process.of(self.server.parent.pid)
         supervisor, children = self.server.supervisors()[0], self.server.children()
         return {
@@ -178,10 +186,10 @@ class Soak:
 
     def settled(self, old):
         now = self.server.note_processes()[1:]
-        counts = [len(self.server.daemons(name)) for name in GROUPS]
+        counts = {name: len(real_daemons(self.server, name)) for name in GROUPS}
         titles_known = all(process.title for process in now)
         return (
-            counts == [2, 2] and len(self.server.supervisors()) == 1 and len(self.server.children()) == CHILDREN
+            counts == GROUPS and len(self.server.supervisors()) == 1 and len(self.server.children()) == CHILDREN
             and titles_known and not old.intersection(now)
         )  # fmt: skip
 

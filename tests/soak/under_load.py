@@ -1,21 +1,36 @@
-"""The site under load: its configuration, its three scripts, the requests for them and what they wrote down."""
+"""The sites under load: their configuration and scripts, the requests for them and what they wrote down."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-GROUPS = ("one", "two")
+GROUPS = {"one": 2, "two": 2, "ordinary": 2, "port": 1, "lock": 1}  # and their processes at rest
+PLAIN = ("one", "two")  # what may fail for want of descriptors is not asked of them
+PLACES = (*GROUPS, "here", "inside")  # the last two in httpd's children
 THREADS = 4
 CHILDREN = 2
 
-CONFIGURATION = """
-WSGIDaemonProcess one python-home=@PYTHON@ processes=2 maximum-processes=3 threads=4 maximum-requests=500 restart-interval=5 request-timeout=10
-WSGIDaemonProcess two python-home=@PYTHON@ processes=2 threads=4 virtual-memory-limit=1G
+# How the sites that have something to themselves are replaced: "overlap=Off", "overlap=Auto", or the default.
+OVERLAP = os.environ.get("SOAK_OVERLAP", "")
+
+ALIASES = "\n".join(
+    f"WSGIScriptAlias /{group} @ROOT@/site/{group}.wsgi process-group={group} application-group=%{{GLOBAL}}"
+    for group in GROUPS
+)
+CONFIGURATION = f"""
+WSGIDaemonProcess one python-home=@PYTHON@ python-path=@ROOT@/site processes=2 maximum-processes=3 threads=4 maximum-requests=500 restart-interval=5 request-timeout=10
+WSGIDaemonProcess two python-home=@PYTHON@ python-path=@ROOT@/site processes=2 threads=4 virtual-memory-limit=1G
+WSGIDaemonProcess ordinary python-home=@PYTHON@ python-path=@ROOT@/site processes=2 threads=4 maximum-requests=300 request-timeout=15
+WSGIDaemonProcess port python-home=@PYTHON@ python-path=@ROOT@/site processes=1 threads=4 maximum-requests=1000 {OVERLAP}
+WSGIDaemonProcess lock python-home=@PYTHON@ python-path=@ROOT@/site processes=1 threads=4 {OVERLAP}
 WSGIPythonHome @PYTHON@
-WSGIScriptAlias /one @ROOT@/site/one.wsgi process-group=one application-group=%{GLOBAL}
-WSGIScriptAlias /two @ROOT@/site/two.wsgi process-group=two application-group=%{GLOBAL}
+WSGIPythonPath @ROOT@/site
+{ALIASES}
 WSGIScriptAlias /here @ROOT@/site/here.wsgi
+WSGIScriptAlias /inside @ROOT@/site/inside.wsgi application-group=%{{GLOBAL}}
 StartServers 2
 ThreadsPerChild 16
 MaxRequestWorkers 32
@@ -28,32 +43,71 @@ KINDS = (
     {"name": "stream", "weight": 15, "expect": "".join(f"{{id}} {number}\n" for number in range(20))},
     {"name": "slow", "weight": 10, "expect": "{id}"},
 )
+# What comes of the views of ordinary.py.
+ORDINARY = (
+    {"name": "copy", "weight": 2, "expect": "{id} copied"},
+    {"name": "short-copy", "weight": 3, "expect": "{id} 7"},
+    {"name": "process", "weight": 2, "expect": "{id} 42 0"},
+    {"name": "spawned", "weight": 0.5, "expect": "{id} 42 0"},
+    {"name": "terminated", "weight": 2, "expect": "{id} -15"},
+    {"name": "pool", "weight": 1, "expect": "{id} 45"},
+    {"name": "program", "weight": 2, "expect": "{id} out err 3"},
+    {"name": "stopped", "weight": 2, "expect": "{id} -15"},
+    {"name": "prints", "weight": 0.5, "expect": "{id} printed"},
+    {"name": "writes", "weight": 0.5, "expect": "{id} written"},
+    {"name": "child-writes", "weight": 0.1, "expect": "{id} 0"},
+)
+SHORT = {"name": "short", "weight": 20, "expect": "{id}"}
+HOLDS = {"name": "holds", "weight": 10, "expect": "{id} held"}
+ASKED = {
+    "one": KINDS,
+    "two": KINDS,
+    "here": KINDS,
+    "inside": (SHORT, *ORDINARY),  # in the main interpreter: CPython does not fork in another one
+    "ordinary": (SHORT, *ORDINARY),
+    "port": (SHORT, HOLDS),
+    "lock": (SHORT, HOLDS),
+}
 
 
 def requests():
-    return [
+    """All of them, or those whose names have the words of SOAK_LOAD."""
+    kinds = [
         kind | {"name": f"{place} {kind['name']}", "path": f"/{place}/{kind['name']}"}
-        for place in (*GROUPS, "here")
-        for kind in KINDS
+        for place in PLACES
+        for kind in ASKED[place]
     ]
+    return [kind for kind in kinds if os.environ.get("SOAK_LOAD", "") in kind["name"]]
 
 
-def prepare(root: Path):
+def prepare(root: Path, port: int):
+    """All files; this port is for the site that binds one."""
     (root / "site/records").mkdir(parents=True)
-    records = root / "site/records/begun"
-    records.touch()
-    records.chmod(0o666)
-    for folder in (root / "site", root / "site/records"):
-        folder.chmod(0o755)
-    for name in (*GROUPS, "here"):
+    for name in ("begun", "started", "lock"):
+        (root / "site/records" / name).touch()
+        (root / "site/records" / name).chmod(0o666)
+    for name in ("held.py", "ordinary.py"):
+        shutil.copy(HERE / name, root / "site")
+    (root / "site/port").write_text(str(port))
+    for path in (root / "site", *(root / "site").iterdir()):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    for name in PLACES:
         write_script(root, name)
 
 
-def write_script(root: Path, name: str, text: str = ""):
+def write_script(root: Path, name: str, text: str = "", version: str = "0"):
     fresh = root / f"site/{name}.new"
-    fresh.write_text(text or (HERE / "app.wsgi").read_text())
+    fresh.write_text(text or script(root, name, version))
     fresh.chmod(0o644)
     fresh.rename(fresh.with_suffix(".wsgi"))
+
+
+def script(root: Path, name: str, version: str) -> str:
+    takes = {
+        "port": f"held.bind({(root / 'site/port').read_text()})\n",
+        "lock": f"held.lock({str(root / 'site/records/lock')!r})\n",
+    }
+    return f"{(HERE / 'app.wsgi').read_text()}\nVERSION = {version!r}\n{takes.get(name, '')}"
 
 
 def read_records(root: Path) -> dict[str, list[tuple[float, int]]]:

@@ -1,0 +1,61 @@
+"""Processes that applications have started: told from daemons, whose names their copies have, and gone at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from httpd import Httpd
+from processes import Process, descendants
+from waiting import wait_for
+
+
+def real_daemons(server: Httpd, group: str | None = None) -> list[Process]:
+    """Without the copies that applications made of them, nor those that the supervisor has adopted."""
+    supervisors, copies = {process.pid for process in server.supervisors()}, started(server.root)
+    return [found for found in server.daemons(group) if found.parent in supervisors and found not in copies]
+
+
+def started(root: Path) -> dict[Process, tuple[str, int]]:
+    """What the applications wrote down: each process with its kind and the daemon or child that started it."""
+    found = {}
+    for line in (root / "site/records/started").read_text().splitlines():
+        pid, when, parent, kind = line.split(maxsplit=3)
+        found[Process(int(pid), when)] = kind, int(parent)
+    return found
+
+
+def end(root: Path):
+    """From now on they end."""
+    (root / "site/records/over").touch()
+
+
+def left_behind(server: Httpd) -> list[str]:
+    """What is there though its time is over: to be asked when no request is under way and daemons and children are new."""
+
+    def left():
+        return [process for process in started(server.root) if process.alive]
+
+    try:
+        wait_for(lambda: not left() and not zombies_of(server), "they end", 10)
+    except AssertionError:
+        known = started(server.root)
+        texts = [f"{known[process][0]} {process.pid} of {known[process][1]}: {process.title}" for process in left()]
+        texts += [f"a zombie: {pid} of {parent}" for pid, parent in zombies_of(server)]
+        for process in left():
+            process.kill()
+        return texts
+    return []
+
+
+def zombies_of(server: Httpd) -> list[tuple[int, int]]:
+    """Ended processes that nobody has asked for, and whose they are."""
+    family = {server.parent.pid, *(process.pid for process in descendants(server.parent.pid))}
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if state == "Z" and int(parent) in family:
+            found.append((int(path.parent.name), int(parent)))
+    return found
