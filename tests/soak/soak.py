@@ -1,8 +1,12 @@
 """`make soak`: ten minutes of load with a random fault every two seconds; every request that fails must be explained.
 
 Eight closed-loop clients (tests/closed_loop.py) send short requests, uploads of 64 KB, streamed answers and slow ones
-to two process groups and one location in embedded mode. Each request has an id that the application writes down with
-its pid as it begins. So it is known in which process a lost request was, and whether a fault accounts for it:
+to two process groups and one location in embedded mode. Other sites are what ordinary applications are: `ordinary` (a
+group) and `inside` (embedded) fork, use pools, spawn, run programs and write to standard output (ordinary.py); `port`
+and `lock` take at import what only one process can have (held.py). Every answer's content is compared.
+
+Each request has an id that the application writes down with its pid as it begins. So it is known in which process a
+lost request was, and whether a fault accounts for it:
 
     fault                           requests that may fail
     ------------------------------  ---------------------------------------------------------------------------------
@@ -16,14 +20,20 @@ its pid as it begins. So it is known in which process a lost request was, and wh
     a broken script for a moment    500 of that script, while it is broken and for a second after
     kill -TERM, SIGSTOP for 1 s,    none
     descriptors exhausted, endless
-    recursion, touch, graceful,
+    recursion, touch, deploy, graceful,
     socket file removed
 
 A request on a used connection that is closed without an answer is sent again by the client, as a browser does. That
 is in order only if no application has begun it, or the httpd child was killed. No request may ever begin twice.
 
-At the end no process, socket file, shared memory or descriptor may be left. SOAK_SECONDS (600), SOAK_SEED (printed),
-SOAK_ONLY (words that a fault's name must contain) or SOAK_WITHOUT (must not) to look at one of them;
+A deploy writes a site's script with a new version, which all answers must have soon (`DEPLOYED` of harm.py). A copy, a
+worker or a program whose parent is killed lives on for 25 s at most, as in any server; it is no reason for a request
+to wait.
+
+At the end no process, zombie, socket file, shared memory or descriptor may be left, and none of the processes that
+applications have started (they write them down). SOAK_SECONDS (600), SOAK_SEED (printed),
+SOAK_ONLY (words that a fault's name must contain) or SOAK_WITHOUT (must not) to look at one of them; SOAK_LOAD (one of
+these words is in the name of a request: "ordinary", "pool") to ask for less; SOAK_OVERLAP ("overlap=Off") for port and lock;
 KEEP=1 leaves the folder; MODULE_SO and LIVE_PYTHON as for the live tests, whose tests/live/httpd.py is used here.
 Exit status 1 if there is anything to complain of. tests/live/test_soak.py runs twenty seconds of it.
 """

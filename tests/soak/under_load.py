@@ -79,8 +79,8 @@ def configuration() -> str:
             shared = f"python-home=@PYTHON@ python-path=@ROOT@/site threads={THREADS}"
             lines.append(f"WSGIDaemonProcess {place} {shared} {OPTIONS[place]}")
             alias += f" process-group={place}"
-        # Extension modules want the main interpreter, and CPython forks in no other one.
-        lines.append(f"{alias} application-group=%{{GLOBAL}}" if place != "here" else alias)
+        # CPython up to 3.11 does not come back from a fork in a process that has another interpreter, too.
+        lines.append(alias if place == "lock" else f"{alias} application-group=%{{GLOBAL}}")
     return "\n".join((*lines, HTTPD))
 
 
