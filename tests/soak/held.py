@@ -1,6 +1,6 @@
 """What only one process can have: a port or a lock, taken as a script is imported, which fails where it is held.
 
-Imported by the last lines of port.wsgi and lock.wsgi. Who has it is asked for by requests: `by()` is a pid.
+Used by the last line of port.wsgi and of lock.wsgi. Requests ask for the process that has it: `by()` is its pid.
 """
 
 import fcntl

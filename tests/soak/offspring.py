@@ -25,12 +25,12 @@ def started(root: Path) -> dict[Process, tuple[str, int]]:
 
 
 def end(root: Path):
-    """From now on they end."""
+    """The soak is over: they end by themselves."""
     (root / "site/records/over").touch()
 
 
 def left_behind(server: Httpd) -> list[str]:
-    """What is there though its time is over: to be asked when no request is under way and daemons and children are new."""
+    """What is there though its time is over; to be asked when no request runs, and daemons and children are new."""
 
     def left():
         return [process for process in started(server.root) if process.alive]

@@ -3,7 +3,7 @@
 Imported by app.wsgi. Each function here is a view that does one of these and tells what came of it, which the load
 compares. A process that is started here is written to records/started (pid, start time, pid of the parent, kind)
 before it is waited for, so that tests/soak/offspring.py can ask for it later. None is meant to live longer than
-REST seconds, or than the soak: also those whose parent has been killed look for records/over.
+REST seconds, or than the soak, which ends with records/over: also one whose parent has been killed looks for that.
 """
 
 import multiprocessing

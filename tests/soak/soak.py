@@ -20,8 +20,8 @@ lost request was, and whether a fault accounts for it:
     a broken script for a moment    500 of that script, while it is broken and for a second after
     kill -TERM, SIGSTOP for 1 s,    none
     descriptors exhausted, endless
-    recursion, touch, deploy, graceful,
-    socket file removed
+    recursion, touch, deploy,
+    graceful, socket file removed
 
 A request on a used connection that is closed without an answer is sent again by the client, as a browser does. That
 is in order only if no application has begun it, or the httpd child was killed. No request may ever begin twice.
@@ -31,9 +31,9 @@ worker or a program whose parent is killed lives on for 25 s at most, as in any 
 to wait.
 
 At the end no process, zombie, socket file, shared memory or descriptor may be left, and none of the processes that
-applications have started (they write them down). SOAK_SECONDS (600), SOAK_SEED (printed),
-SOAK_ONLY (words that a fault's name must contain) or SOAK_WITHOUT (must not) to look at one of them; SOAK_LOAD (one of
-these words is in the name of a request: "ordinary", "pool") to ask for less; SOAK_OVERLAP ("overlap=Off") for port and lock;
+applications have started (they write them down). SOAK_SECONDS (600), SOAK_SEED (printed), SOAK_ONLY (words that a
+fault's name must contain) or SOAK_WITHOUT (must not) to look at one of them; SOAK_LOAD (words of which a request's
+name has one, such as "ordinary pool") to ask for less; SOAK_OVERLAP ("overlap=Off") for the sites port and lock;
 KEEP=1 leaves the folder; MODULE_SO and LIVE_PYTHON as for the live tests, whose tests/live/httpd.py is used here.
 Exit status 1 if there is anything to complain of. tests/live/test_soak.py runs twenty seconds of it.
 """
