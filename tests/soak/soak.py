@@ -13,6 +13,8 @@ lost request was, and whether a fault accounts for it:
     kill -9, -SEGV, -ABRT, os._exit,  those that ran in that process then: 502 or cut. Those it had read without having
     os.abort, stack overflow        called the application yet (the log cannot tell; 502, in flight then, same group);
                                     four together, as it has four threads
+    one of these signals to a daemon  503 too, of its group, until two seconds later
+    that has not been ready yet
     memory exhausted                those that ran in that process then, or came to it while that lasted: 500;
                                     and if it ended of it as above
     kill -9 of the supervisor       those in flight then, as it takes its daemons along: 502, 503 or cut
