@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::nearest::suggestion;
-use crate::config::process_group::{Origin, ProcessGroup};
+use crate::config::process_group::{Origin, Overlap, ProcessGroup};
 use crate::config::values::{
     Unit, absolute_directory, duration, float_seconds, integer, octal_mask, on_off, size, size_from,
 };
@@ -103,6 +103,7 @@ const OPTIONS: &[DaemonOption] = &[
     option("maximum-processes", |d, v, _| set(&mut d.maximum_processes, count(v))),
     option("start", start),
     option("preload", |d, v, _| set(&mut d.group.preload, on_off(v))),
+    option("overlap", overlap),
     option("idle-timeout", |d, v, _| set(&mut d.group.idle_timeout, longer_than_zero(v))),
     option("threads", |d, v, _| set(&mut d.group.threads, integer(v, 0, 65533))),
     option("umask", |d, v, _| set(&mut d.group.umask, octal_mask(v).map(Some))),
@@ -263,6 +264,16 @@ fn start(d: &mut Definition, value: &str, _: &Reader<'_>) -> Result<(), String> 
         "on-demand" => true,
         "always" => false,
         _ => return Err(format!("expected always or on-demand, found '{value}'")),
+    };
+    Ok(())
+}
+
+fn overlap(d: &mut Definition, value: &str, _: &Reader<'_>) -> Result<(), String> {
+    d.group.overlap = match value {
+        _ if value.eq_ignore_ascii_case("auto") => Overlap::Auto,
+        _ if value.eq_ignore_ascii_case("on") => Overlap::On,
+        _ if value.eq_ignore_ascii_case("off") => Overlap::Off,
+        _ => return Err(format!("expected Auto, On or Off, found '{value}'")),
     };
     Ok(())
 }

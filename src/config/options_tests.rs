@@ -160,6 +160,10 @@ fn the_number_of_processes_has_a_range() {
     let group = parsed("start=on-demand idle-timeout=5m");
     assert!(group.on_demand && group.idle_timeout == Duration::from_secs(300));
     assert!(!parsed("start=always").on_demand);
+    let overlap = |value| parsed(&format!("overlap={value}")).overlap;
+    assert_eq!(overlap("off"), Overlap::Off);
+    assert_eq!((overlap("On"), overlap("Auto")), (Overlap::On, Overlap::Auto));
+    assert!(error("overlap=1").contains("expected Auto, On or Off, found '1'"));
     assert!(error("start=later").contains("expected always or on-demand, found 'later'"));
     assert!(error("idle-timeout=0").contains("longer than zero"));
 }
@@ -282,11 +286,11 @@ fn documented_defaults_are_those_in_force() {
     let mut seen = 0;
     for (name, [_, default, _]) in documented() {
         let value = default.split(',').next().unwrap();
-        if value.starts_with(|c: char| c.is_ascii_digit()) || value == "always" {
+        if value.starts_with(|c: char| c.is_ascii_digit()) || ["always", "Auto"].contains(&value) {
             assert_eq!(parsed(&format!("{name}={value}")), parsed(""), "{name}={value}");
             seen += 1;
         }
     }
-    assert_eq!(seen, 22);
+    assert_eq!(seen, 23);
     assert_ne!(parsed("threads=16"), parsed(""));
 }

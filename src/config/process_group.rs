@@ -23,6 +23,16 @@ impl fmt::Display for Origin {
     }
 }
 
+/// `overlap=`: whether old and new processes of a group are there together when one replaces the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overlap {
+    /// As long as nothing is found held that the new one needs.
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
 /// Who a daemon runs as; the numbers were looked up when the directive was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -50,6 +60,7 @@ pub struct ProcessGroup {
     pub on_demand: bool,
     /// Scripts are imported once, in a process from which the others are forked.
     pub preload: bool,
+    pub overlap: Overlap,
     /// How long a process that is not needed is kept.
     pub idle_timeout: Duration,
     pub threads: u32,
@@ -135,6 +146,7 @@ impl ProcessGroup {
             maximum_processes: 1,
             on_demand: false,
             preload: false,
+            overlap: Overlap::Auto,
             idle_timeout: Duration::from_secs(60),
             threads: 15,
             identity: None,

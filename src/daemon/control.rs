@@ -179,6 +179,7 @@ fn invalid(malformed: Malformed) -> io::Error {
 mod tests {
     use super::super::reason::Reason;
     use super::*;
+    use crate::wsgi::held::{Holder, Holding};
     use crate::wsgi::preload::Preload;
 
     fn launch(preloads: usize) -> Launch {
@@ -252,6 +253,10 @@ mod tests {
         let reports = [
             Report::Ready(Loads { loaded: 3, failed: 1, forgotten: 2 }),
             Report::Loaded { script: "/srv/blog/wsgi.py".into(), application_group: "a".into(), loaded: 1 },
+            Report::Held {
+                script: "/srv/blog/wsgi.py".into(),
+                holding: Holding { what: "port 9100".into(), by: Holder::OfGroup(4711) },
+            },
             Report::Reload { path: "/srv/blog/wsgi.py".into(), modified: -1 },
             Report::ReloadRequired { path: "/srv/blog/wsgi.py".into() },
             Report::Failed { code: 401, text: "too old".into() },

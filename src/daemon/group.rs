@@ -9,6 +9,7 @@ mod ending;
 mod failure;
 mod member;
 mod message;
+mod overlap;
 mod renewal;
 mod rollout;
 #[cfg(test)]
@@ -21,8 +22,11 @@ use std::time::{Duration, Instant};
 use super::os::Exit;
 use super::reason::Reason;
 use crate::log::{Level, Message};
+use crate::wsgi::held::Holding;
 use failure::Failures;
 use member::{Member, State};
+use overlap::Older;
+pub use overlap::Apart;
 use renewal::Pace;
 use rollout::Rollout;
 use wish::Wishes;
@@ -47,6 +51,7 @@ pub struct Settings {
     /// Never zero here.
     pub shutdown_timeout: Duration,
     pub startup_timeout: Option<Duration>,
+    pub apart: Apart,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +64,14 @@ pub enum Event {
         process: ProcessId,
         able: bool,
     },
+    /// A script of it could not be loaded for what another process has.
+    Held {
+        process: ProcessId,
+        script: String,
+        holding: Holding,
+    },
+    /// No others are left that the group asked to go.
+    Alone,
     /// It said why it cannot start, and is about to end.
     Failed(ProcessId, Message),
     /// `output` is the end of what it wrote before it was ready.
@@ -107,6 +120,8 @@ pub enum Action {
     Recovered,
     /// For the status page: older generations need accept no more.
     Supersede,
+    /// For the status page: old and new processes cannot be there together.
+    RememberApart,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +151,7 @@ pub struct Group {
     not_before: Option<Instant>,
     all_were_ready: bool,
     pace: Pace,
+    older: Older,
     actions: Vec<Action>,
 }
 
@@ -157,6 +173,7 @@ impl Group {
             not_before: None,
             all_were_ready: false,
             pace: Pace::default(),
+            older: Older::default(),
             actions: Vec::new(),
         }
     }
@@ -167,6 +184,8 @@ impl Group {
             Event::Begin | Event::Tick => {}
             Event::NotStarted(process, reason) => self.not_started(process, reason, now),
             Event::Ready { process, able } => self.ready(process, able, now),
+            Event::Held { process, script, holding } => self.held(process, script, holding, now),
+            Event::Alone => self.alone(),
             Event::Failed(process, reason) => self.failed(process, reason, now),
             Event::Exited { process, exit, output } => self.exited(process, exit, &output, now),
             Event::Reload { path, modified } => self.reload(path, modified, now),
@@ -206,7 +225,7 @@ impl Group {
     pub fn deadline(&self) -> Option<Instant> {
         let start = self.not_before.filter(|_| self.mode == Mode::Serving && self.missing() > 0);
         let members = self.members.iter().filter_map(|member| member.deadline);
-        members.chain(start).chain(self.next_renewal()).min()
+        members.chain(start).chain(self.next_renewal()).chain(self.next_look()).min()
     }
 
     /// Whether the output of this process is to be held back until it is known whether it repeats an
@@ -233,21 +252,33 @@ impl Group {
     }
 
     fn ready(&mut self, process: ProcessId, able: bool, now: Instant) {
+        if self.goes_apart(process, able, now) {
+            return;
+        }
+        let apart = self.is_apart();
         let Some(member) = self.member(process).filter(|member| member.state == State::Starting) else {
             return;
         };
+        // An old one that is still there will have gone.
+        let able = able && !(apart && member.is_held_up_by_old());
         if !able {
             // This one would only answer with errors.
-            member.reason = Some(message::not_loaded());
+            let held = member.held.take();
+            let reason = held.map(|(script, holding)| message::held(&script, &holding, apart));
+            member.reason = Some(reason.unwrap_or_else(message::not_loaded));
             member.ready_since = Some(now);
             return self.stop(process, Reason::ScriptReload, now);
         }
         let record = message::ready(member, now);
+        let held = member.held.take().map(|(script, holding)| message::held(&script, &holding, apart));
         member.become_ready(now);
         let took = now.saturating_duration_since(member.started);
         self.pace.start_took(took);
         self.actions.push(Action::ReleaseOutput { process, show: true });
         self.record(Level::Info, record);
+        if let Some(record) = held {
+            self.record(Level::Error, record);
+        }
         self.recovered();
         self.finish_rollout(now);
     }
@@ -262,7 +293,8 @@ impl Group {
 
     /// Those of a new edition wait for one another while there is an old one that serves.
     fn serve_waiting(&mut self) {
-        let old_serves = self.rollout.is_some() && self.serving(self.edition) > 0;
+        let beside = self.rollout.as_ref().is_some_and(|rollout| rollout.edition != self.edition);
+        let old_serves = beside && self.serving(self.edition) > 0;
         let edition = self.rollout.as_ref().filter(|_| old_serves).map(|rollout| rollout.edition);
         for member in self.members.iter_mut().filter(|member| member.state == State::Waiting) {
             if Some(member.edition) != edition {
@@ -300,14 +332,16 @@ impl Group {
 
     /// Starts what is missing, as far as it may be started now.
     fn fill(&mut self, now: Instant) {
+        self.look_no_more();
         if self.mode != Mode::Serving || self.not_before.is_some_and(|moment| now < moment) {
             return;
         }
         self.not_before = None;
+        let room = self.room(now);
         let starting = self.members.iter().filter(|member| member.is_starting()).count();
         let at_once = if self.failures.reason.is_some() { 1 } else { STARTING_AT_ONCE };
         let edition = self.rollout.as_ref().map_or(self.edition, |rollout| rollout.edition);
-        for _ in 0..self.missing().min(at_once.saturating_sub(starting)) {
+        for _ in 0..self.missing().min(at_once.saturating_sub(starting)).min(room) {
             self.next_process += 1;
             let deadline = self.settings.startup_timeout.map(|timeout| now + timeout);
             self.members.push(Member::new(self.next_process, edition, now, deadline));

@@ -27,7 +27,7 @@ use crate::python::{Attached, Object};
 use crate::wsgi::interpreters::Interpreters;
 use crate::wsgi::log_stream::write_message;
 use crate::wsgi::scoreboard::Source;
-use crate::wsgi::world::{Facts, Loading};
+use crate::wsgi::world::{Companions, Facts, Loading};
 use parking_lot::Mutex;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -60,7 +60,8 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let ties = Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity }));
     let scripts = Arc::new(Loaded::default());
     let board = if launch.server_metrics { spawn::inherited_board().ok() } else { None };
-    let interpreters = Interpreters::new(py, facts(&launch, &ties, &scripts, board));
+    let companions = companions(&status).inspect_err(|message| failed(&control, message))?;
+    let interpreters = Interpreters::new(py, facts(&launch, &ties, &scripts, board, companions));
     let interpreters = interpreters.inspect_err(|message| failed(&control, message))?;
     if launch.threads == 0 {
         return service::main(py, &interpreters, &launch, control, &status).map_err(system);
@@ -128,7 +129,19 @@ struct Ties {
 /// How long an application waits for the supervisor to show it the scoreboard.
 const SCOREBOARD_PATIENCE: Duration = Duration::from_secs(2);
 
-fn facts(launch: &Launch, ties: &Arc<Mutex<Ties>>, scripts: &Arc<Loaded>, board: Option<Board>) -> Facts {
+/// The other processes of the group as its status page has them.
+fn companions(status: &StatusPage) -> Result<Companions, Message> {
+    let page = status.fd().try_clone_to_owned().and_then(StatusPage::from_fd).map_err(system)?;
+    Ok(Arc::new(move || page.pids().filter(|pid| *pid != std::process::id() as i32).collect()))
+}
+
+fn facts(
+    launch: &Launch,
+    ties: &Arc<Mutex<Ties>>,
+    scripts: &Arc<Loaded>,
+    board: Option<Board>,
+    companions: Companions,
+) -> Facts {
     let (of_loading, of_scoreboard, scripts) = (Arc::clone(ties), Arc::clone(ties), Arc::clone(scripts));
     let scoreboard = move |board: &Board| {
         let control = Arc::clone(&of_scoreboard.lock().control);
@@ -153,8 +166,14 @@ fn facts(launch: &Launch, ties: &Arc<Mutex<Ties>>, scripts: &Arc<Loaded>, board:
                     // A successor that does not hear of it loads it when it is asked for.
                     let _ = scripts.note(script, application_group).map(|report| control.send(&report));
                 }
+                Loading::Held { script, holding } => {
+                    let script = String::from_utf8_lossy(script).into_owned();
+                    // Unheard it is as any other failure.
+                    let _ = control.send(&Report::Held { script, holding });
+                }
             }
         })),
+        companions: Some(companions),
         scoreboard: board.map(|board| Arc::new(move || scoreboard(&board)) as Source),
     }
 }

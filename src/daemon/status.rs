@@ -52,6 +52,7 @@ struct Page {
     reason_version: AtomicU32,
     reason_length: AtomicU32,
     reason: [AtomicU8; REASON],
+    apart: AtomicU32,
     slots: [Slot; SLOTS],
 }
 
@@ -148,6 +149,20 @@ impl StatusPage {
     pub fn is_used_by_older(&self, generation: u64) -> bool {
         let taken = |slot: &&Slot| slot.pid.load(Acquire) != 0;
         self.used().iter().filter(taken).any(|slot| slot.generation.load(Relaxed) < generation)
+    }
+
+    /// All processes, of whatever generation, as far as they have been born.
+    pub fn pids(&self) -> impl Iterator<Item = i32> {
+        self.used().iter().map(|slot| slot.pid.load(Acquire)).filter(|pid| *pid > 0)
+    }
+
+    /// It was found that old and new processes of the group cannot be there together; also for later generations.
+    pub fn set_apart(&self) {
+        self.page().apart.store(1, Release);
+    }
+
+    pub fn is_apart(&self) -> bool {
+        self.page().apart.load(Acquire) != 0
     }
 
     /// A hint kept by the daemon and the children: worker threads of this process with nothing to do.
@@ -253,6 +268,9 @@ mod tests {
         theirs.waiting(slot).store(5, Relaxed);
         assert_eq!((ours.starting_processes(), ours.ready_processes()), (0, 1));
         assert_eq!(ours.waiting(slot).load(Relaxed), 5);
+        assert!(ours.pids().eq([4711]) && !ours.is_apart());
+        theirs.set_apart();
+        assert!(ours.is_apart());
         ours.set_loaded(slot, 2);
         assert_eq!(theirs.most_loaded(), Some(2));
         assert!(ours.is_used_by_others(4) && !ours.is_used_by_others(3));

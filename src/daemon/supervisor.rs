@@ -11,6 +11,7 @@
 mod crew;
 mod demand;
 mod looks;
+mod overlap;
 mod plan;
 mod reports;
 #[cfg(test)]

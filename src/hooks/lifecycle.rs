@@ -373,6 +373,7 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
             run_once: false,
             reload_in_place: true,
             watcher: None,
+            companions: None,
             scoreboard: global.server_metrics.then(|| Arc::new(scoreboard::read) as Source),
         },
         preload: plan::preload(configuration, &group),

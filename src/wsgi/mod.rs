@@ -6,6 +6,7 @@
 
 pub mod chunks;
 pub mod environ;
+pub mod held;
 pub mod hop_by_hop;
 pub mod input;
 pub mod interpreters;

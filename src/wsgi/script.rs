@@ -5,6 +5,7 @@
 //! is a lock for each script, so a slow import keeps nobody else waiting. Whoever waits for it is
 //! detached from Python.
 
+use super::held::Holding;
 use super::world::{Loading, Watcher, World};
 use crate::log::Message;
 use crate::python::{Attached, Exception, Object};
@@ -128,7 +129,8 @@ impl Scripts {
             _ => FIRST_RETRY,
         };
         self.tell(Loading::Begins);
-        let loaded = load(py, world, path, modified, retry, &mut state);
+        let held = |holding| self.tell(Loading::Held { script: path, holding });
+        let loaded = load(py, world, path, modified, retry, &mut state, held);
         if loaded.is_ok() {
             self.tell(Loading::Done { script: path, application_group: &self.application_group });
         }
@@ -215,8 +217,11 @@ fn load_anew(py: Attached<'_>, world: &World, path: &[u8], script: &Mutex<State>
 /// The exception that is set: its last line, with the cure where an extension module refuses the interpreter,
 /// and all of it.
 fn describe(py: Attached<'_>, world: &World) -> (String, String) {
-    let exception = Exception::fetch(py);
-    let traceback = world.describe(py, &exception);
+    described(py, world, &Exception::fetch(py))
+}
+
+fn described(py: Attached<'_>, world: &World, exception: &Exception) -> (String, String) {
+    let traceback = world.describe(py, exception);
     let mut reason = traceback.trim_end().lines().last().unwrap_or_default().to_string();
     if REFUSALS.iter().any(|refusal| reason.contains(refusal)) {
         reason.push_str(
@@ -242,6 +247,7 @@ fn load(
     modified: Option<SystemTime>,
     retry: Duration,
     state: &mut State,
+    held: impl FnOnce(Holding),
 ) -> Result<Loaded, Failure> {
     match world.load_script(py, path) {
         Ok(module) => {
@@ -251,7 +257,9 @@ fn load(
             Ok(loaded)
         }
         Err(_raised) => {
-            let (reason, traceback) = describe(py, world);
+            let exception = Exception::fetch(py);
+            let (reason, traceback) = described(py, world, &exception);
+            world.held(py, &exception).map(held);
             let text = format!(
                 "the script '{}' could not be loaded: {reason}. Requests for it are answered 500; it is \
                  tried again when the file changes, or in {} s",

@@ -3,6 +3,7 @@
 //!
 //! Runs where applications run; one per interpreter, made by `interpreters` and kept for the life of the process.
 
+use super::held::{self, Holding};
 use super::hop_by_hop::Told;
 use super::input::{self, Input};
 use super::log_stream::{self, LogStream};
@@ -38,15 +39,22 @@ pub struct Facts {
     pub watcher: Option<Watcher>,
     /// None where `server_metrics()` is not allowed.
     pub scoreboard: Option<scoreboard::Source>,
+    /// None where no process is to make room for another.
+    pub companions: Option<Companions>,
 }
 
 /// A script is executed as a module.
 pub enum Loading<'a> {
     Begins,
     Done { script: &'a [u8], application_group: &'a str },
+    /// It failed, for something that another process has.
+    Held { script: &'a [u8], holding: Holding },
 }
 
 pub type Watcher = Arc<dyn Fn(Loading<'_>) + Send + Sync>;
+
+/// The other processes of the group.
+pub type Companions = Arc<dyn Fn() -> Vec<i32> + Send + Sync>;
 
 pub struct World {
     pub input: Class<Input>,
@@ -79,6 +87,7 @@ pub struct World {
     names: Mutex<HashMap<Box<[u8]>, Object>>,
     /// Which headers of a connection its scripts were told to leave alone.
     pub told: Told,
+    companions: Option<Companions>,
 }
 
 /// Names beyond this many come from clients inventing headers; they are not kept.
@@ -143,6 +152,7 @@ impl World {
             stacks_signal: signal,
             names: Mutex::default(),
             told: Told::default(),
+            companions: facts.companions.clone(),
             errors,
         };
         let stream = |level| world.errors.instance(py, LogStream::of_process(level));
@@ -269,6 +279,11 @@ impl World {
         if self.show_stacks.call(py, []).is_err() {
             drop(Exception::fetch(py));
         }
+    }
+
+    /// What the script needs that failed with this exception, if it is something that another process has.
+    pub fn held(&self, py: Attached<'_>, exception: &Exception) -> Option<Holding> {
+        held::find(py, exception, &self.companions.as_ref()?())
     }
 
     /// The traceback as Python prints it, without our own frames.

@@ -66,6 +66,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     ),
     **several("chroot home", ["", "relative/place", "~/site"], "expected a directory that begins with /"),
     "start": (["", "later", "On"], "expected always or on-demand"),
+    "overlap": (["", "1", "yes", "never"], "expected Auto, On or Off"),
     "preload": (["", "1", "yes"], "expected On or Off"),
     "no-new-privileges": (["", "yes", "1"], "expected On or Off"),
     "server-metrics": (["", "yes", "1"], "expected On or Off"),

@@ -4,6 +4,7 @@
 
 use super::super::reason::Reason;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
+use crate::wsgi::held::{Holder, Holding};
 
 /// What a pipe takes as one piece (PIPE_BUF).
 pub const LONGEST_REPORT: usize = 4096;
@@ -54,6 +55,8 @@ pub enum Report {
     Ready(Loads),
     /// It has loaded another script, for a request; with how many of the configured ones it has now.
     Loaded { script: String, application_group: String, loaded: u32 },
+    /// A script needs what another process has, and could not be loaded for that.
+    Held { script: String, holding: Holding },
     /// This script changed on disk and is still served as it was. `modified` is the new modification time
     /// in nanoseconds: the supervisor tries each version once, however often it is told.
     Reload { path: String, modified: i64 },
@@ -129,6 +132,20 @@ impl Report {
                 encoder.bytes(cut(script).as_bytes());
                 encoder.bytes(cut(application_group).as_bytes());
             }
+            Report::Held { script, holding } => {
+                let (kind, pid) = match holding.by {
+                    Holder::Unknown => (0, 0),
+                    Holder::Itself => (1, 0),
+                    Holder::OfGroup(pid) => (2, pid),
+                    Holder::Other(pid) => (3, pid),
+                    Holder::Stranger => (4, 0),
+                };
+                encoder.u8(b'K');
+                encoder.u8(kind);
+                encoder.i64(pid.into());
+                encoder.bytes(cut(script).as_bytes());
+                encoder.bytes(cut(&holding.what).as_bytes());
+            }
             Report::Reload { path, modified } => {
                 encoder.u8(b'C');
                 encoder.i64(*modified);
@@ -169,6 +186,7 @@ impl Report {
                 let (script, application_group) = (decoder.string()?, decoder.string()?);
                 Ok(Report::Loaded { script, application_group, loaded })
             }
+            b'K' => held(&mut decoder),
             b'C' => Ok(Report::Reload { modified: decoder.i64()?, path: decoder.string()? }),
             b'Q' => Ok(Report::ReloadRequired { path: decoder.string()? }),
             b'F' => {
@@ -182,6 +200,19 @@ impl Report {
             _ => Err(Malformed),
         }
     }
+}
+
+fn held(decoder: &mut Decoder<'_>) -> Result<Report, Malformed> {
+    let (kind, pid) = (decoder.u8()?, i32::try_from(decoder.i64()?).map_err(|_| Malformed)?);
+    let by = match kind {
+        0 => Holder::Unknown,
+        1 => Holder::Itself,
+        2 => Holder::OfGroup(pid),
+        3 => Holder::Other(pid),
+        4 => Holder::Stranger,
+        _ => return Err(Malformed),
+    };
+    Ok(Report::Held { script: decoder.string()?, holding: Holding { what: decoder.string()?, by } })
 }
 
 /// The text, or as much of its beginning as a message holds.

@@ -12,6 +12,10 @@ use crate::log::Level;
 /// What graceful-timeout=0 stands for: about a year, longer than any request takes.
 const NO_BOUND: Duration = Duration::from_secs(1 << 25);
 
+pub(super) fn or_no_bound(graceful_timeout: Duration) -> Duration {
+    if graceful_timeout.is_zero() { NO_BOUND } else { graceful_timeout }
+}
+
 impl Group {
     pub(super) fn superseded(&mut self, now: Instant) {
         if self.mode == Mode::Serving {
@@ -43,10 +47,7 @@ impl Group {
 
     pub(super) fn drain(&mut self, process: ProcessId, reason: Reason, now: Instant) {
         let eviction = self.settings.eviction_timeout.filter(|_| reason == Reason::EvictionSignal);
-        let deadline = match eviction.unwrap_or(self.settings.graceful_timeout) {
-            Duration::ZERO => now + NO_BOUND,
-            timeout => now + timeout,
-        };
+        let deadline = now + or_no_bound(eviction.unwrap_or(self.settings.graceful_timeout));
         let Some(member) = self.member(process) else { return };
         let reason = *member.leaving.get_or_insert(reason);
         if member.enter(State::Draining, deadline) {

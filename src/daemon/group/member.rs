@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::ProcessId;
 use crate::daemon::reason::Reason;
 use crate::log::Message;
+use crate::wsgi::held::{Holder, Holding};
 
 /// In the order in which a process can go through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +36,8 @@ pub struct Member {
     pub replaced: bool,
     /// Why its start failed, once that is known.
     pub reason: Option<Message>,
+    /// What kept a script of it from being loaded, in another process.
+    pub held: Option<(String, Holding)>,
     /// When patience with its state ends.
     pub deadline: Option<Instant>,
 }
@@ -51,6 +54,7 @@ impl Member {
             leaving: None,
             replaced: false,
             reason: None,
+            held: None,
             deadline,
         }
     }
@@ -84,6 +88,11 @@ impl Member {
     /// Whether it serves until its successor is ready.
     pub fn makes_room(&self) -> bool {
         self.state == State::Ready && self.replaced
+    }
+
+    /// Whether a process that it replaces has what it needs.
+    pub fn is_held_up_by_old(&self) -> bool {
+        self.held.as_ref().is_some_and(|(_, holding)| matches!(holding.by, Holder::OfGroup(_)))
     }
 
     /// Whether it is to be replaced and nothing has been done about it.

@@ -10,6 +10,7 @@ use super::rollout::Rollout;
 use crate::daemon::os::Exit;
 use crate::daemon::reason::Reason;
 use crate::log::{Level, Message};
+use crate::wsgi::held::{Holder, Holding};
 
 const CRASH_LOOP: u16 = 324;
 
@@ -88,12 +89,16 @@ pub fn killed(member: &Member) -> Message {
 }
 
 /// A limit that is reached in the ordinary course of things is information only.
-pub fn leaving(member: &Member, reason: Reason) -> (Level, Message) {
+pub fn leaving(member: &Member, reason: Reason, apart: bool) -> (Level, Message) {
     let level = if reason.is_urgent() { Level::Notice } else { Level::Info };
     let text = format!(
-        "process {} is replaced because of {}; it serves until its successor is ready, and finishes what it has",
+        "process {} is replaced because of {}; {}",
         member.pid,
-        reason.cause()
+        reason.cause(),
+        match apart {
+            true => "it finishes what it has and ends, then its successor starts (overlap)",
+            false => "it serves until its successor is ready, and finishes what it has",
+        }
     );
     (level, Message::new(334, text))
 }
@@ -126,12 +131,16 @@ pub fn wanted(before: usize, now: usize) -> Message {
     Message::new(338, text)
 }
 
-pub fn rolled_out(rollout: &Rollout, processes: usize, now: Instant) -> Message {
+pub fn rolled_out(rollout: &Rollout, processes: usize, apart: bool, now: Instant) -> Message {
     let took = now.saturating_duration_since(rollout.since).as_millis();
     let text = format!(
-        "{} changed: {processes} new {} ready in {took} ms, the old finish their requests and end",
+        "{} changed: {processes} new {} ready in {took} ms, {}",
         rollout.path,
         if processes == 1 { "process is" } else { "processes are" },
+        match apart {
+            true => "in which the old ended first (overlap) and requests waited",
+            false => "the old finish their requests and end",
+        }
     );
     Message::new(331, text)
 }
@@ -149,4 +158,46 @@ pub fn not_loaded() -> Message {
     let text = "a script could not be loaded, the reason is in the log above; processes that have it loaded \
                 keep serving";
     Message::new(333, text)
+}
+
+/// The script's new process makes room for its old one's end.
+pub fn goes_apart(script: &str, holding: &Holding) -> Message {
+    let text = format!(
+        "the script {script} could not be loaded in a new process, since {}; so the old process ends first now, \
+         requests wait, and then a new one loads it. That is how processes are replaced from now on (overlap=Auto); \
+         overlap=Off says so from the start",
+        held_by(holding)
+    );
+    Message::new(328, text)
+}
+
+pub fn held(script: &str, holding: &Holding, apart: bool) -> Message {
+    let cure = match holding.by {
+        Holder::Itself => "the process is replaced",
+        Holder::Other(_) | Holder::Stranger => "end that process, or have the script use something else",
+        Holder::OfGroup(_) | Holder::Unknown if apart => "it is tried again",
+        Holder::OfGroup(_) | Holder::Unknown => {
+            "with overlap=Off of WSGIDaemonProcess old processes end before new ones load; two processes of one \
+             group cannot have it together in any case"
+        }
+    };
+    let text = format!("the script {script} could not be loaded, since {}; {cure}", held_by(holding));
+    Message::new(329, text)
+}
+
+pub fn waits_for_older() -> Message {
+    let text = "the processes of the old configuration finish their requests and end, then new ones start (overlap); \
+                requests wait meanwhile";
+    Message::new(330, text)
+}
+
+fn held_by(holding: &Holding) -> String {
+    let by = match holding.by {
+        Holder::Unknown => ", by another process".to_owned(),
+        Holder::Itself => ", by an earlier attempt in the same process".to_owned(),
+        Holder::OfGroup(pid) => format!(", by process {pid}, an old one of this group"),
+        Holder::Other(pid) => format!(", by process {pid}, which is none of this group"),
+        Holder::Stranger => ", by a process of another user".to_owned(),
+    };
+    format!("it needs what is held{by}: {}", holding.what)
 }

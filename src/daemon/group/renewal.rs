@@ -37,13 +37,13 @@ impl Pace {
 
 impl Group {
     pub(super) fn renew(&mut self, process: ProcessId, reason: Reason) {
-        let mode = self.mode;
+        let (mode, apart) = (self.mode, self.is_apart());
         let Some(member) = self.member(process) else { return };
         let ready = matches!(member.state, State::Waiting | State::Ready);
         let news = member.leaving.is_none_or(|known| reason.is_urgent() && !known.is_urgent());
         if mode == Mode::Serving && ready && news {
             member.leaving = Some(reason);
-            let (level, record) = message::leaving(member, reason);
+            let (level, record) = message::leaving(member, reason, apart);
             self.record(level, record);
         }
     }
@@ -73,7 +73,8 @@ impl Group {
             return;
         }
         self.begin_renewals(now);
-        if self.members.iter().filter(|m| m.stays(self.edition)).count() < self.wanted {
+        // Where the group is apart the successor comes when the place is free.
+        if !self.is_apart() && self.members.iter().filter(|m| m.stays(self.edition)).count() < self.wanted {
             return;
         }
         let leaves = self.members.iter().filter(|m| m.makes_room());
@@ -94,7 +95,7 @@ impl Group {
         for member in self.members.iter_mut().filter(|m| m.waits_for_renewal()) {
             member.replaced = member.leaving.is_some_and(Reason::is_urgent);
         }
-        if !self.members.iter().any(Member::makes_room)
+        if !self.renewal_is_under_way()
             && self.pace.allows(now)
             && let Some(member) = self.members.iter_mut().find(|m| m.waits_for_renewal())
         {
@@ -102,9 +103,14 @@ impl Group {
         }
     }
 
+    fn renewal_is_under_way(&self) -> bool {
+        let apart = self.is_apart();
+        self.members.iter().any(|m| m.makes_room() || (apart && m.state != State::Ready))
+    }
+
     /// When a renewal that waits for its turn may begin.
     pub(super) fn next_renewal(&self) -> Option<Instant> {
-        let under_way = self.rollout.is_some() || self.members.iter().any(Member::makes_room);
+        let under_way = self.rollout.is_some() || self.renewal_is_under_way();
         let possible = self.mode == Mode::Serving && !under_way;
         self.pace.not_before.filter(|_| possible && self.members.iter().any(Member::waits_for_renewal))
     }

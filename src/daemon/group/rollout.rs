@@ -2,7 +2,8 @@
 //!
 //! Part of `daemon::group`, in the supervisor. It begins when a daemon reports that a script changed. If
 //! one process of the new edition cannot be started, or cannot load what the old ones have loaded, the
-//! new edition is taken away again and the old one keeps serving. Each version of a script is tried once.
+//! new edition is taken away again and the old one keeps serving. Each version of a script is tried once. In a group
+//! that is apart (`overlap`) the old edition ends first, and there is none to go back to.
 
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,9 @@ impl Group {
         self.not_before = None;
         self.newest_edition += 1;
         self.rollout = Some(Rollout { edition: self.newest_edition, path, since: now });
+        if self.is_apart() {
+            self.end_other_editions(now);
+        }
     }
 
     /// The old edition goes when all of the new one are ready.
@@ -70,7 +74,7 @@ impl Group {
         let Some(rollout) = self.rollout.take_if(|_| ready >= processes) else { return };
         self.edition = rollout.edition;
         self.pending = None;
-        self.record(Level::Notice, message::rolled_out(&rollout, processes, now));
+        self.record(Level::Notice, message::rolled_out(&rollout, processes, self.is_apart(), now));
         self.serve_waiting();
         self.retire(|member| member.edition != rollout.edition, Reason::ScriptReload, now);
     }
@@ -80,6 +84,11 @@ impl Group {
         let Some(rollout) = self.rollout.take_if(|rollout| rollout.edition == member.edition) else {
             return false;
         };
+        if rollout.edition == self.edition {
+            // There is no other edition any more.
+            self.pending = None;
+            return false;
+        }
         if self.serving(self.edition) == 0 {
             // The old processes have gone in the meantime: what is there of the new ones is better.
             self.edition = rollout.edition;

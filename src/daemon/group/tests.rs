@@ -22,6 +22,7 @@ impl Story {
             eviction_timeout: Some(Duration::from_secs(7)),
             shutdown_timeout: Duration::from_secs(5),
             startup_timeout: Some(Duration::from_secs(60)),
+            apart: Apart::Never,
         });
         Story { group, now: Instant::now(), started: Vec::new(), actions: Vec::new() }
     }

@@ -24,6 +24,11 @@ pub struct Wishes {
 
 impl Group {
     pub(super) fn reload_required(&mut self, process: ProcessId, path: &str, now: Instant) {
+        self.wish(process, format!("what reload_required() of {path} looks at"), now);
+    }
+
+    /// `what` has changed, for messages.
+    pub(super) fn wish(&mut self, process: ProcessId, what: String, now: Instant) {
         let wants = |m: &&Member| m.id == process && m.edition == self.edition && m.state == State::Ready;
         let Some(ready_since) = self.members.iter().find(wants).and_then(|member| member.ready_since) else {
             return;
@@ -43,6 +48,6 @@ impl Group {
         }
         self.wishes.last = Some(now);
         self.wishes.pause = self.wishes.backoff.failed();
-        self.begin_edition(format!("what reload_required() of {path} looks at"), now);
+        self.begin_edition(what, now);
     }
 }

@@ -222,6 +222,7 @@ impl<'a> Crew<'a> {
     }
 
     pub fn tick(&mut self, now: Instant) {
+        self.look_for_older();
         for unit in 0..self.units.len() {
             if self.units[unit].group.deadline().is_some_and(|deadline| deadline <= now) {
                 self.tell(unit, Event::Tick);
@@ -368,6 +369,7 @@ impl<'a> Crew<'a> {
             Action::Fail(reason) => self.units[unit].plan.listener.status.fail(self.generation, &reason),
             Action::Recovered => self.units[unit].plan.listener.status.recovered(self.generation),
             Action::Supersede => self.units[unit].plan.listener.status.supersede(self.generation),
+            Action::RememberApart => self.units[unit].plan.listener.status.set_apart(),
         }
         None
     }

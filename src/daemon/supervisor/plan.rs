@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use crate::config::interpreter::ByApplicationGroup;
-use crate::config::process_group::ProcessGroup;
+use crate::config::process_group::{Overlap, ProcessGroup};
 use crate::daemon::generation::GenerationWatch;
-use crate::daemon::group::Settings;
+use crate::daemon::group::{Apart, Settings};
 use crate::daemon::launch::{LONGEST_SHUTDOWN, Launch};
 use crate::daemon::listener::Listener;
 use crate::daemon::spawn::Launcher;
@@ -56,6 +56,17 @@ impl GroupPlan {
         self.group.preload && self.group.threads > 0
     }
 
+    /// Two processes of one configuration would have to do without each other, too.
+    fn apart(&self) -> Apart {
+        match self.group.overlap {
+            Overlap::Off => Apart::Always,
+            Overlap::Auto if self.group.maximum_processes > 1 => Apart::Never,
+            Overlap::Auto if self.listener.status.is_apart() => Apart::Always,
+            Overlap::Auto => Apart::WhereHeld,
+            Overlap::On => Apart::Never,
+        }
+    }
+
     pub fn settings(&self) -> Settings {
         let group = &self.group;
         Settings {
@@ -67,6 +78,7 @@ impl GroupPlan {
             eviction_timeout: group.limits.eviction,
             shutdown_timeout: longest_shutdown(group),
             startup_timeout: group.limits.startup,
+            apart: self.apart(),
         }
     }
 }

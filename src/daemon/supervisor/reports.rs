@@ -92,6 +92,7 @@ fn event(process: ProcessId, report: Report) -> Event {
         | Report::AskScoreboard
         | Report::Ready(_)
         | Report::Loaded { .. } => Event::Tick,
+        Report::Held { script, holding } => Event::Held { process, script, holding },
         Report::Reload { path, modified } => Event::Reload { path, modified },
         Report::ReloadRequired { path } => Event::ReloadRequired(process, path),
         Report::Failed { code, text } => Event::Failed(process, Message::new(code, text)),

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 pub struct Template {
     pub unit: usize,
-    edition: u32,
+    pub edition: u32,
     pid: i32,
     /// None once it is to fork no more, or its end is closed: it ends then.
     pub control: Option<ControlSupervisor>,
@@ -124,6 +124,14 @@ impl Crew<'_> {
                     self.template_is_ready(index, loads.failed + loads.forgotten == 0)
                 }
                 Ok(Some(Report::Failed { code, text })) => template.failure = Some(Message::new(code, text)),
+                Ok(Some(Report::Held { script, holding })) => {
+                    // Those that are forked from it say nothing of their own.
+                    let (unit, waiting) = (template.unit, template.waiting.clone());
+                    for process in waiting {
+                        let (script, holding) = (script.clone(), holding.clone());
+                        self.tell(unit, Event::Held { process, script, holding });
+                    }
+                }
                 Ok(Some(Report::AskScoreboard)) => {
                     let unit = template.unit;
                     self.show_scoreboard(unit);
@@ -208,7 +216,7 @@ impl Crew<'_> {
 }
 
 impl Template {
-    fn is_usable(&self) -> bool {
+    pub fn is_usable(&self) -> bool {
         self.control.is_some() && !self.told_to_end
     }
 

@@ -1,0 +1,25 @@
+//! Whether a group whose old and new processes cannot be there together (`overlap=`) is alone.
+//!
+//! Part of `supervisor::crew`. Of older configurations the status page knows the processes; templates have no place
+//! there, and those of older editions are this supervisor's own.
+
+use super::crew::Crew;
+use crate::daemon::group::Event;
+
+impl Crew<'_> {
+    /// Tells the groups that wait for it.
+    pub(super) fn look_for_older(&mut self) {
+        for index in 0..self.units.len() {
+            let unit = &self.units[index];
+            if !unit.group.waits_to_be_alone() {
+                continue;
+            }
+            let old_template = self.templates.iter().any(|template| {
+                template.unit == index && !(template.is_usable() && unit.group.starts(template.edition))
+            });
+            if !old_template && !unit.plan.listener.status.is_used_by_older(self.generation) {
+                self.tell(index, Event::Alone);
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What a script needs that could not be loaded, where another process has it: a port, a lock, a database.
+//!
+//! Runs in daemons, called for a script's exception; the looking is done in Python (`held.py`), with the rights of
+//! the site. The supervisor hears of it and may have the old process of the group end before the new one loads.
+
+use crate::python::error::Exception;
+use crate::python::object::Result;
+use crate::python::{Attached, Object};
+use std::ffi::CStr;
+
+const HELD: &str = concat!(include_str!("held.py"), "\0");
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// In words.
+    pub what: String,
+    pub by: Holder,
+}
+
+/// Who has it; a process of the group may be a child of one, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    Unknown,
+    /// The very process that asks for it.
+    Itself,
+    OfGroup(i32),
+    Other(i32),
+    /// A process of another user, which cannot be named.
+    Stranger,
+}
+
+/// None where the exception is of another kind. `companions` are the other processes of the group.
+pub fn find(py: Attached<'_>, exception: &Exception, companions: &[i32]) -> Option<Holding> {
+    let found = look(py, exception, companions);
+    found.unwrap_or_else(|_raised| {
+        // Then it is as any other failure.
+        drop(Exception::fetch(py));
+        None
+    })
+}
+
+fn look(py: Attached<'_>, exception: &Exception, companions: &[i32]) -> Result<Option<Holding>> {
+    let source = CStr::from_bytes_with_nul(HELD.as_bytes()).expect("one NUL, at the end");
+    let globals = Object::dict(py)?;
+    Object::execute(py, source, c"<mod_wsgi_rs>", &globals)?;
+    let held = globals.dict_get(py, c"held").expect("held.py defines it");
+    let companions: Result<Vec<Object>> =
+        companions.iter().map(|pid| Object::int(py, (*pid).into())).collect();
+    let arguments =
+        [exception.value.clone_ref(py), exception.traceback.clone_ref(py), Object::list(py, &companions?)?];
+    let found = held.call(py, arguments)?;
+    if found.is_none(py) {
+        return Ok(None);
+    }
+    let what = found.sequence_item(py, 0)?.to_text(py)?;
+    let pid = i32::try_from(found.sequence_item(py, 2)?.to_i64(py)?).unwrap_or(0);
+    let by = match found.sequence_item(py, 1)?.to_text(py)?.as_str() {
+        "itself" => Holder::Itself,
+        "group" => Holder::OfGroup(pid),
+        "other" => Holder::Other(pid),
+        "stranger" => Holder::Stranger,
+        _ => Holder::Unknown,
+    };
+    Ok(Some(Holding { what, by }))
+}
