@@ -86,12 +86,13 @@ impl Group {
             self.actions.push(Action::Supersede);
             return true;
         };
-        if !std::mem::replace(&mut self.older.told, true) {
+        let waited = now.saturating_duration_since(since);
+        if waited >= LOOK && !std::mem::replace(&mut self.older.told, true) {
             self.record(Level::Info, message::waits_for_older());
         }
         self.older.look = Some(now + LOOK);
         let patience = or_no_bound(self.settings.graceful_timeout) + self.settings.shutdown_timeout + GRACE;
-        if now.saturating_duration_since(since) > patience {
+        if waited > patience {
             self.alone();
         }
         !self.older.have_gone
@@ -139,6 +140,11 @@ impl Group {
         let edition = self.newest_edition;
         self.edition = edition;
         self.older = Older::default();
+        let ready = self.members.iter().filter(|m| m.edition != edition && m.state == State::Ready);
+        let leaving = ready.map(|member| message::leaving(member, Reason::ScriptReload, true));
+        for (level, record) in leaving.collect::<Vec<_>>() {
+            self.record(level, record);
+        }
         self.retire(|member| member.edition != edition, Reason::ScriptReload, now);
     }
 }

@@ -1,5 +1,6 @@
 //! The life of a group, driven with made-up events and a made-up clock.
 
+mod overlap_tests;
 mod renewal_tests;
 
 use super::*;
