@@ -65,6 +65,11 @@ impl<'a, 'r> ClientBody<'a, 'r> {
         self.input.read(most, into)
     }
 
+    /// Reads what the client still has to send, and forgets it.
+    pub fn discard(&mut self) -> Result<(), BodyError> {
+        self.input.discard()
+    }
+
     /// Takes what an earlier read has left in httpd's filters.
     pub fn read_on(&mut self) {
         if self.filtered && self.room() > 0 {

@@ -59,8 +59,8 @@ def is_address(error, text):
 def lock_kind(error, text, traceback):
     """ "sure", or "seen" where it is one only if a holder is found."""
     names = {base.__name__ for base in type(error).__mro__}
-    modules = {base.__module__.split(".")[-1] for base in type(error).__mro__}
-    if names & LOCK_CLASSES or ("Timeout" in names and {"filelock", "_error"} & modules):
+    of_filelock = any(base.__name__ == "Timeout" and "filelock" in base.__module__ for base in type(error).__mro__)
+    if names & LOCK_CLASSES or of_filelock:
         return "sure"
     said = text.lower()
     if any(words in said for words in LOCK_TEXTS):

@@ -46,9 +46,15 @@ pub struct Facts {
 /// A script is executed as a module.
 pub enum Loading<'a> {
     Begins,
-    Done { script: &'a [u8], application_group: &'a str },
+    Done {
+        script: &'a [u8],
+        application_group: &'a str,
+    },
     /// It failed, for something that another process has.
-    Held { script: &'a [u8], holding: Holding },
+    Held {
+        script: &'a [u8],
+        holding: Holding,
+    },
 }
 
 pub type Watcher = Arc<dyn Fn(Loading<'_>) + Send + Sync>;

@@ -11,7 +11,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import httpx
@@ -175,13 +175,42 @@ def test_what_holds_something_is_replaced(serve_once, kind: str, options: str):
         assert (str(site.port) if kind in ("port", "prometheus") else str(site.shared / "taken")) in line, line
 
 
-@pytest.mark.parametrize("act", [touch, usr1, graceful, lambda site: site.server.restart()])
+def restart(site: Site) -> None:
+    site.server.restart()
+
+
+@pytest.mark.parametrize("act", [touch, usr1, graceful, restart])
 def test_each_way_of_replacing_finds_it_out(serve_once, act: Callable[[Site], None]):
     site = Site(serve_once, "port")
-    with requests_of(site.server) if act in (touch, usr1, graceful) else contextmanager(lambda: (yield))():
+    # A restart of httpd cuts what its children have.
+    with requests_of(site.server) if act is not restart else nullcontext():
         site.write("two")
         replaced(site, act)
     assert (site.get(), site.log().count("WSGI328")) == ("two", 1)
+
+
+@pytest.mark.parametrize("options", ["preload=On", "preload=On overlap=Off"])
+def test_a_template_holds_it_too(serve_once, options: str):
+    site = Site(serve_once, "port", options)
+    for act in (touch, graceful, restart):
+        with requests_of(site.server) if act is not restart else nullcontext():
+            site.write(act.__name__)
+            before = site.pid()
+            act(site)
+            wait_for(lambda: site.get() == act.__name__, "the new code answers")
+        assert site.pid() != before
+    assert not re.search("WSGI33[23]|WSGI329", site.log())
+    assert site.log().count("WSGI328") == (0 if "overlap" in options else 1)
+
+
+def test_a_group_that_sleeps_is_replaced_when_it_is_awake(serve_once):
+    site = Site(serve_once, "flock", "start=on-demand idle-timeout=1s")
+    for act in (touch, graceful):
+        site.write(act.__name__)
+        replaced(site, act)
+    assert site.get() == "graceful"
+    wait_for(lambda: not site.server.daemons("site"), "it sleeps")
+    assert site.get() == "graceful"
 
 
 def test_a_running_request_is_finished_first(serve_once):
@@ -251,6 +280,17 @@ def test_a_broken_script_has_no_old_one_to_go_back_to(serve_once):
     site.server.wait_for_log("a_module_that_nobody_has_written")
     site.write("three")
     wait_for(lambda: site.server.get("/").text.startswith("three"), "the mended script is served", timeout=20)
+
+
+def test_what_a_failed_attempt_left_behind_holds_nothing_up(serve_once):
+    """The script fails after it has bound its port, which stays bound in that process."""
+    site = Site(serve_once, None, "overlap=Off")
+    bind = f"import socket, sys\nsys.held = socket.create_server(('127.0.0.1', {site.port}))\n"
+    site.write("two", bind + "import a_module_that_nobody_has_written\n")
+    wait_for(lambda: site.server.get("/").status_code == 500, "it is not served any more")
+    site.write("three", bind + APPLICATION.replace('"one"', '"three"'))
+    wait_for(lambda: site.server.get("/").text.startswith("three"), "the mended script is served", timeout=20)
+    assert "by an earlier attempt in the same process" in site.log() or "WSGI331" in site.log()
 
 
 def test_a_leader_is_elected_after_a_deploy(serve_once):

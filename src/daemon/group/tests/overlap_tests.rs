@@ -109,7 +109,7 @@ fn what_an_old_process_holds_turns_the_roll_out_round_once_and_for_all() {
     story.ready(2, false);
     assert!(story.stops(2, Reason::ScriptReload) && story.drains(1, Reason::ScriptReload));
     assert!(story.did(Action::RememberApart));
-    assert_eq!(story.said(), [(Level::Notice, 328)]);
+    assert_eq!(story.said(), [(Level::Notice, 328), (Level::Info, 334)]);
     story.exits(2, Exit::Status(0));
     assert!(story.said().is_empty() && story.started == [1, 2]);
     story.exits(1, Exit::Status(0));
