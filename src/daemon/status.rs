@@ -156,6 +156,12 @@ impl StatusPage {
         self.used().iter().map(|slot| slot.pid.load(Acquire)).filter(|pid| *pid > 0)
     }
 
+    /// Those of them that belong to older generations than this one.
+    pub fn older_pids(&self, generation: u64) -> impl Iterator<Item = i32> {
+        let older = self.used().iter().filter(move |slot| slot.generation.load(Relaxed) < generation);
+        older.map(|slot| slot.pid.load(Acquire)).filter(|pid| *pid > 0)
+    }
+
     /// It was found that old and new processes of the group cannot be there together; also for later generations.
     pub fn set_apart(&self) {
         self.page().apart.store(1, Release);
@@ -268,6 +274,7 @@ mod tests {
         theirs.waiting(slot).store(5, Relaxed);
         assert_eq!((ours.starting_processes(), ours.ready_processes()), (0, 1));
         assert_eq!(ours.waiting(slot).load(Relaxed), 5);
+        assert!(ours.older_pids(4).eq([4711]) && ours.older_pids(3).next().is_none());
         assert!(ours.pids().eq([4711]) && !ours.is_apart());
         theirs.set_apart();
         assert!(ours.is_apart());

@@ -5,6 +5,7 @@
 
 use super::crew::Crew;
 use crate::daemon::group::Event;
+use crate::daemon::os;
 
 impl Crew<'_> {
     /// Tells the groups that wait for it.
@@ -17,7 +18,10 @@ impl Crew<'_> {
             let old_template = self.templates.iter().any(|template| {
                 template.unit == index && !(template.is_usable() && unit.group.starts(template.edition))
             });
-            if !old_template && !unit.plan.listener.status.is_used_by_older(self.generation) {
+            // A supervisor that was killed has left its slots behind.
+            let mut older = unit.plan.listener.status.older_pids(self.generation);
+            let is_there = older.any(|pid| os::parent_and_user(pid).is_some());
+            if !old_template && !is_there {
                 self.tell(index, Event::Alone);
             }
         }
