@@ -19,8 +19,8 @@ impl Crew<'_> {
                 template.unit == index && !(template.is_usable() && unit.group.starts(template.edition))
             });
             // A supervisor that was killed has left its slots behind.
-            let mut older = unit.plan.listener.status.older_pids(self.generation);
-            let is_there = older.any(|pid| os::parent_and_user(pid).is_some());
+            let older = unit.plan.listener.status.older_pids(self.generation);
+            let is_there = older.filter_map(os::parent_and_user).next().is_some();
             if !old_template && !is_there {
                 self.tell(index, Event::Alone);
             }
