@@ -45,6 +45,11 @@ impl Activity {
         Ok(Activity { memory })
     }
 
+    /// In a daemon: what the application forks cannot write here.
+    pub fn keep_from_copies(&self) {
+        self.memory.keep_from_copies();
+    }
+
     /// The thread (numbers count from 1) takes a request; `active` says that this keeps the process from
     /// counting as idle.
     pub fn begin(&self, work: Work, active: bool) {

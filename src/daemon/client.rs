@@ -6,9 +6,10 @@
 
 mod beside;
 mod conversation;
+mod patience;
 mod trouble;
 
-use super::os;
+use super::os::{self, Link};
 use super::status::{SLOTS, StatusPage};
 use crate::config::process_group::ResponseOptions;
 use crate::request::Request;
@@ -17,6 +18,7 @@ use crate::wire::request as payload;
 pub use beside::Beside;
 pub use conversation::Conversation;
 use parking_lot::Mutex;
+use patience::Waited;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
@@ -58,11 +60,13 @@ pub struct Client {
 
 /// A connection that is not carrying a request.
 pub struct Channel {
-    stream: UnixStream,
+    stream: Link,
     inbox: Inbox,
     /// Descriptors that have arrived for File frames.
     files: VecDeque<OwnedFd>,
     slot: usize,
+    /// `StatusPage::times` of the process that has accepted it; None before.
+    times: Option<u32>,
 }
 
 /// Descriptors that may come before their frames.
@@ -172,7 +176,7 @@ impl Client {
             self.cannot_connect(&error)
         })?;
         let prepared = stream
-            .set_read_timeout(Some(self.socket_timeout))
+            .set_read_timeout(Some(self.first_look()))
             .and_then(|()| stream.set_write_timeout(Some(self.socket_timeout)))
             .and_then(|()| {
                 self.send_buffer_size.map_or(Ok(()), |size| os::set_send_buffer(stream.as_fd(), size))
@@ -204,7 +208,8 @@ impl Client {
         queue_end: Option<Instant>,
         beside: &mut dyn Beside,
     ) -> Result<Channel, Failed> {
-        let mut channel = Channel { stream, inbox: Inbox::default(), files: VecDeque::new(), slot: 0 };
+        let (stream, inbox, files) = (Link::new(stream), Inbox::default(), VecDeque::new());
+        let mut channel = Channel { stream, inbox, files, slot: 0, times: None };
         self.send(&channel, parts, queue_end)?;
         let deadline = Instant::now() + self.socket_timeout;
         let tick = || queue_end.map_or(TICK, |at| left_until(at).min(TICK));
@@ -224,11 +229,12 @@ impl Client {
                 other => other,
             })?;
             let next = channel.inbox.next().map_err(|_| Failed::Trouble(Trouble::Died))?;
-            hello = next.map(|(kind, bytes)| (kind, bytes.try_into().map(u32::from_le_bytes)));
+            hello = next.map(|(kind, bytes)| (kind, bytes.try_into().map(u64::from_le_bytes)));
         }
-        let Some((Kind::Hello, Ok(slot))) = hello else { return Err(Failed::Trouble(Trouble::Died)) };
-        // The number comes from a process that runs the site's code.
-        channel.slot = (slot as usize).min(SLOTS - 1);
+        let Some((Kind::Hello, Ok(process))) = hello else { return Err(Failed::Trouble(Trouble::Died)) };
+        // The numbers come from a process that runs the site's code.
+        channel.slot = (process as u32 as usize).min(SLOTS - 1);
+        channel.times = Some((process >> 32) as u32);
         if channel.inbox.is_empty() {
             self.receive(&mut channel, beside)?;
         }
@@ -255,7 +261,10 @@ impl Client {
     /// read the request.
     fn wait_in_queue(&self, channel: &Channel, end: Instant, beside: &mut dyn Beside) -> Result<(), Failed> {
         let fd = channel.stream.as_fd();
-        let mut waits = || Ok(!beside::readable(fd, left_until(end), beside)? && os::is_unread(fd)?);
+        let mut waits = || {
+            let waited = self.await_until(channel, end, &mut |fd, time| beside::readable(fd, time, beside))?;
+            Ok(waited == Waited::InVain && os::is_unread(fd)?)
+        };
         match waits() {
             Ok(false) => Ok(()),
             Ok(true) => Err(Failed::Trouble(self.queued())),
@@ -264,34 +273,33 @@ impl Client {
     }
 
     fn send(&self, channel: &Channel, parts: [&[u8]; 3], queue_end: Option<Instant>) -> Result<(), Failed> {
-        let (fd, mut parts) = (channel.stream.as_fd(), parts.map(IoSlice::new));
-        match queue_end {
-            None => os::send_all(fd, &mut parts).map_err(|error| self.broken(&error)),
-            // What is larger than the socket's buffer is not sent before a thread reads it.
-            Some(at) => match os::send_all_until(fd, &mut parts, at) {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(Failed::Trouble(self.queued())),
-                Err(error) => Err(self.broken(&error)),
-            },
+        // What is larger than the socket's buffer is not sent before a thread reads it.
+        match self.send_all(channel, &mut parts.map(IoSlice::new), queue_end) {
+            Ok(()) => Ok(()),
+            Err(error) if queue_end.is_some() && error.kind() == io::ErrorKind::WouldBlock => {
+                Err(Failed::Trouble(self.queued()))
+            }
+            Err(error) => Err(self.broken(&error)),
         }
     }
 
     /// Waits for more from the process, as long as socket-timeout allows.
     fn receive(&self, channel: &mut Channel, beside: &mut dyn Beside) -> Result<(), Failed> {
-        if beside.descriptor().is_some() {
-            let ready = beside::readable(channel.stream.as_fd(), self.socket_timeout, beside);
-            if !ready.map_err(|error| self.broken(&error))? {
-                return Err(self.broken(&io::ErrorKind::TimedOut.into()));
-            }
-        }
-        match os::receive_with_fd(channel.stream.as_fd(), channel.inbox.space()) {
-            Ok((0, _)) => Err(Failed::Trouble(Trouble::Died)),
-            Ok((count, file)) => {
+        match self.receive_patiently(channel, beside).map_err(|error| self.broken(&error))? {
+            (0, _) => Err(self.ended(channel)),
+            (count, file) => {
                 channel.take_in(count, file);
                 if channel.has_too_many_files() { Err(Failed::Trouble(Trouble::Died)) } else { Ok(()) }
             }
-            Err(error) => Err(self.broken(&error)),
         }
+    }
+
+    /// Whether the process that has gone had read the whole request, without which it runs none. What is unread is
+    /// lost when the last descriptor is closed, which then has reset the connection.
+    fn ended(&self, channel: &mut Channel) -> Failed {
+        let unread = os::is_unread(channel.stream.as_fd()).unwrap_or(false);
+        let mut reset = || os::receive_with_fd_now(channel.stream.as_fd(), channel.inbox.space()).is_err();
+        if unread || reset() { Failed::Unread } else { Failed::Trouble(Trouble::Died) }
     }
 
     fn give_up_if_failing(&self) -> Result<(), Trouble> {

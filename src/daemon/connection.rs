@@ -9,7 +9,7 @@ mod outgoing;
 pub use incoming::Incoming;
 pub use outgoing::Outgoing;
 
-use super::os;
+use super::os::{self, Link};
 use crate::request::Reply;
 use crate::wire::frame::{self, Kind};
 use std::io;
@@ -21,14 +21,14 @@ use std::sync::Arc;
 const MOST_KEPT: usize = 128 * 1024;
 
 pub struct Connection {
-    stream: Arc<UnixStream>,
+    stream: Arc<Link>,
     pub incoming: Box<Incoming>,
     pub outgoing: Box<Outgoing>,
 }
 
 impl Connection {
     pub fn new(stream: UnixStream) -> Connection {
-        let stream = Arc::new(stream);
+        let stream = Arc::new(Link::new(stream));
         let incoming = Box::new(Incoming::new(Arc::clone(&stream)));
         let outgoing = Box::new(Outgoing::new(Arc::clone(&stream)));
         Connection { stream, incoming, outgoing }
@@ -39,15 +39,19 @@ impl Connection {
         Connection { stream: outgoing.stream(), incoming, outgoing }
     }
 
-    /// Tells the child that its connection was accepted, and by which process.
-    pub fn hello(&mut self, slot: u32) -> io::Result<()> {
+    /// Tells the child that its connection was accepted, and by which process: the slot's, that it shares with no
+    /// other as long as so many have had the slot.
+    pub fn hello(&mut self, slot: u32, times: u32) -> io::Result<()> {
         let mut hello = Vec::new();
-        frame::append(&mut hello, Kind::Hello, |out| out.extend_from_slice(&slot.to_le_bytes()));
+        frame::append(&mut hello, Kind::Hello, |out| {
+            out.extend_from_slice(&slot.to_le_bytes());
+            out.extend_from_slice(&times.to_le_bytes());
+        });
         os::send_all(self.stream.as_fd(), &mut [io::IoSlice::new(&hello)])
     }
 
     /// For whoever may have to give the request back.
-    pub fn stream(&self) -> &Arc<UnixStream> {
+    pub fn stream(&self) -> &Arc<Link> {
         &self.stream
     }
 

@@ -103,6 +103,12 @@ impl ControlDaemon {
         ControlDaemon { orders, reports: reports.into() }
     }
 
+    /// What the application forks cannot report, and takes no orders.
+    pub fn keep_from_copies(&self) {
+        os::keep_from_copies(self.orders.as_fd());
+        os::keep_from_copies(self.reports.as_fd());
+    }
+
     /// The first message.
     pub fn receive_launch(&self) -> Result<Launch, NoLaunch> {
         let mut buffer = vec![0; LONGEST + 1];

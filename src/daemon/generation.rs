@@ -33,6 +33,11 @@ pub fn pipe() -> io::Result<(GenerationWatch, GenerationHolder)> {
 }
 
 impl GenerationHolder {
+    /// In a child: what applications fork there does not prolong the generation.
+    pub fn keep_from_copies(&self) {
+        os::keep_from_copies(self.0.as_fd());
+    }
+
     /// Called by the parent before it starts the next generation. A supervisor that is gone, or has
     /// not read the last announcement yet, needs no other.
     pub fn announce_newer(&self) {

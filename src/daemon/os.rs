@@ -2,15 +2,18 @@
 //!
 //! Used in every process of the module that needs the kernel beyond what std offers: the supervisor,
 //! the daemons' workers and the httpd children that talk to them. Each file below wraps one family:
-//! `descriptor` (pipes, memory, poll), `epoll`, `socket`, `shared` (mapped memory), `process` (signals, titles,
+//! `descriptor` (pipes, memory, poll), `epoll`, `socket`, `shared` (mapped memory), `copies` and
+//! `link` (what a fork copies), `process` (signals, titles,
 //! children) and `identity` (who a process is and what it may use). All `unsafe` of the process side lives here, in
 //! `daemon::spawn` and in `daemon::status`.
 
 mod build;
 mod clock;
+mod copies;
 mod descriptor;
 mod epoll;
 mod identity;
+mod link;
 mod message;
 mod process;
 mod shared;
@@ -23,16 +26,18 @@ use std::time::Duration;
 
 pub use build::build;
 pub use clock::milliseconds_now;
+pub use copies::{Host, keep_from_copies, put_away_in_copies};
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,
     event, eventfd, has_hung_up, memfd, message_pipe, open_place, pipe, place_descriptor, poll, readable,
-    seal_size, set_close_on_exec, set_nonblocking,
+    seal_size, set_close_on_exec, set_nonblocking, writable,
 };
 pub use epoll::Epoll;
 pub use identity::{
     Ids, Resource, current_groups, groups_of_user, limit_resource, priority, resource_limit, set_gids,
     set_groups, set_priority, set_uids,
 };
+pub use link::Link;
 pub use process::{
     Exit, SignalFd, adopt_orphans, die_with_parent, die_with_parent_after_next_fork, exit_now,
     forbid_new_privileges, forbids_new_privileges, ignore_signal, kill, new_session, parent_and_user,
@@ -42,7 +47,7 @@ pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;
 pub use socket::{
     accept, bind_listener, connect, is_unread, peer_credentials, receive, receive_now, receive_with_fd,
-    receive_with_fd_now, refuse_input, send_all, send_all_until, send_now, send_with_fd, send_with_fd_now,
+    receive_with_fd_now, refuse_input, send_all, send_all_waiting, send_now, send_with_fd, send_with_fd_now,
     seqpacket_pair, set_receive_buffer, set_send_buffer,
 };
 

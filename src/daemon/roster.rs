@@ -8,7 +8,6 @@
 //! be taken while attached.
 
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +16,7 @@ use parking_lot::Mutex;
 use super::activity::Activity;
 use super::control::Work;
 use super::heartbeat::Heartbeat;
-use super::os;
+use super::os::{self, Link};
 use crate::python::{Attached, attach};
 use crate::request::Request;
 use crate::wire::frame::{self, Kind};
@@ -37,7 +36,7 @@ pub struct Roster {
 struct Seat {
     number: u32,
     phase: Phase,
-    stream: Option<Arc<UnixStream>>,
+    stream: Option<Arc<Link>>,
     active: bool,
     /// Method and URI of the request, and where it runs; only where requests are timed.
     line: Vec<u8>,
@@ -85,7 +84,7 @@ impl Roster {
     }
 
     /// The thread has received a request on this connection.
-    pub fn receive(&self, thread: u32, stream: &Arc<UnixStream>, request: &Request<'_>) {
+    pub fn receive(&self, thread: u32, stream: &Arc<Link>, request: &Request<'_>) {
         let mut seat = self.seat(thread).lock();
         seat.number = seat.number.wrapping_add(1);
         seat.phase = Phase::Received;

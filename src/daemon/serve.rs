@@ -13,7 +13,7 @@ use super::heartbeat;
 use super::launch::{Launch, NoLaunch, time};
 use super::loads::Loaded;
 use super::main_thread::{ENDING, MainThread, SMALL_STACK, watch_while_loading};
-use super::os::{self, SignalEvent};
+use super::os::{self, Host, SignalEvent};
 use super::reason::Reason;
 use super::roster::Roster;
 use super::service;
@@ -30,7 +30,7 @@ use crate::wsgi::scoreboard::Source;
 use crate::wsgi::world::{Companions, Facts, Loading};
 use parking_lot::Mutex;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,11 +64,14 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let interpreters = Interpreters::new(py, facts(&launch, &ties, &scripts, board, companions));
     let interpreters = interpreters.inspect_err(|message| failed(&control, message))?;
     if launch.threads == 0 {
-        return service::main(py, &interpreters, &launch, control, &status).map_err(system);
+        let signals = SignalEvent::new().map_err(system)?;
+        put_away_in_copies(&listener, &status, &ties.lock().activity, &control, &signals);
+        return service::main(py, &interpreters, &launch, control, signals, &status).map_err(system);
     }
     let (launch, signals) = if launch.template {
         let forked = template::main(py, &interpreters, &launch, control, &scripts).map_err(system)?;
         *ties.lock() = Ties { control: Arc::new(forked.control), activity: Arc::new(forked.activity) };
+        attach::forget_forks();
         interpreters.main().world.publish_fork(py);
         (forked.launch, forked.signals)
     } else {
@@ -76,6 +79,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         (launch, signals.inspect_err(|message| failed(&control, message))?)
     };
     let Ties { control, activity } = ties.lock().clone();
+    put_away_in_copies(&listener, &status, &activity, &control, &signals);
     let roster = Roster::new(launch.threads, activity, launch.times_requests);
     let prepared = prepare(interpreters, &launch, listener, status, roster, &control);
     let started = prepared.map_err(system).and_then(|workers| {
@@ -112,6 +116,22 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         py.detached(|| workers.let_requests_end(latest));
     }
     os::exit_now(0)
+}
+
+/// What an application's fork is not to have. From here on: a template forks the group's own processes before.
+fn put_away_in_copies(
+    listener: &OwnedFd,
+    status: &StatusPage,
+    activity: &Activity,
+    control: &ControlDaemon,
+    signals: &SignalEvent,
+) {
+    os::keep_from_copies(listener.as_fd());
+    os::keep_from_copies(signals.as_fd());
+    status.keep_from_copies();
+    activity.keep_from_copies();
+    control.keep_from_copies();
+    os::put_away_in_copies(Host::Daemon);
 }
 
 fn failed(control: &ControlDaemon, message: &Message) {

@@ -52,14 +52,10 @@ pub fn main(
     interpreters: &Interpreters,
     launch: &Launch,
     control: Arc<ControlDaemon>,
+    signals: SignalEvent,
     status: &StatusPage,
 ) -> io::Result<()> {
-    let service = Service {
-        control,
-        signals: SignalEvent::new()?,
-        elsewhere: Mutex::default(),
-        ordered: AtomicBool::new(false),
-    };
+    let service = Service { control, signals, elsewhere: Mutex::default(), ordered: AtomicBool::new(false) };
     let service = Arc::new(service);
     py.detached(|| {
         service.control.send(&Report::Ready(Loads::default()))?;

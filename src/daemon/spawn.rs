@@ -295,7 +295,9 @@ pub fn inherited() -> io::Result<Inherited> {
 
 /// The same for the board, where the launch says that there is one. Once.
 pub fn inherited_board() -> io::Result<Board> {
-    take(BOARD_FD).map(Board::from_fd)
+    let board = take(BOARD_FD)?;
+    os::keep_from_copies(board.as_fd());
+    Ok(Board::from_fd(board))
 }
 
 fn take(number: i32) -> io::Result<OwnedFd> {

@@ -38,6 +38,8 @@ struct Slot {
     waiting: AtomicI32,
     /// Configured scripts that it has loaded.
     loaded: AtomicU32,
+    /// How many processes have had the slot before.
+    times: AtomicU32,
 }
 
 #[repr(C, align(64))]
@@ -81,6 +83,12 @@ impl StatusPage {
         self.fd.as_fd()
     }
 
+    /// In a daemon: what the application forks cannot write here.
+    pub fn keep_from_copies(&self) {
+        os::keep_from_copies(self.fd());
+        self.memory.keep_from_copies();
+    }
+
     /// A free slot, marked as starting; None when all are taken.
     pub fn claim_slot(&self, generation: u64) -> Option<usize> {
         let claim = |slot: &Slot| slot.pid.compare_exchange(0, -1, AcqRel, Relaxed).is_ok();
@@ -116,7 +124,14 @@ impl StatusPage {
         let slot = &self.page().slots[slot];
         slot.state.store(0, Relaxed);
         slot.waiting.store(0, Relaxed);
+        slot.times.fetch_add(1, Release);
         slot.pid.store(0, Release);
+    }
+
+    /// How many processes have had the slot before the one that has it now. The number changes when that has ended,
+    /// which is how a child sees it where a connection does not tell: others may hold copies of it.
+    pub fn times(&self, slot: usize) -> u32 {
+        self.page().slots[slot].times.load(Acquire)
     }
 
     /// Gives back what a supervisor of this generation that was killed left behind.
@@ -281,8 +296,10 @@ mod tests {
         ours.set_loaded(slot, 2);
         assert_eq!(theirs.most_loaded(), Some(2));
         assert!(ours.is_used_by_others(4) && !ours.is_used_by_others(3));
+        let times = theirs.times(slot);
         ours.release_slot(slot);
         assert_eq!((theirs.ready_processes(), theirs.most_loaded()), (0, None));
+        assert_ne!(theirs.times(slot), times, "that process has ended");
         assert_eq!(ours.claim_slot(3), Some(slot));
         ours.set_pid(slot, 4712);
         ours.set_state(slot, State::Ready);

@@ -20,7 +20,7 @@ use crate::wsgi::script::Change;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub struct Workers {
     maximum_requests: Option<u64>,
     /// Threads that wait for a request.
     waiting: AtomicU32,
-    /// Idle connections by descriptor. A thread takes its connection out while it serves it.
+    /// Idle connections by their links' numbers. A thread takes its connection out while it serves it.
     idle: Mutex<HashMap<u64, Box<Connection>>>,
     /// It was told to take requests: in a roll-out that fails it never is.
     accepting: AtomicBool,
@@ -88,6 +88,9 @@ impl Workers {
     pub fn new(interpreters: Interpreters, equipment: Equipment) -> io::Result<Workers> {
         let (epoll, wake, end) = (Epoll::new()?, os::eventfd()?, os::eventfd()?);
         epoll.add(wake.as_fd(), WAKE, READABLE)?;
+        for fd in [epoll.as_fd(), wake.as_fd(), end.as_fd()] {
+            os::keep_from_copies(fd);
+        }
         Ok(Workers {
             interpreters,
             epoll,
@@ -248,7 +251,7 @@ impl Workers {
 
     /// Puts a connection back to wait for its next request.
     fn rest(&self, connection: Box<Connection>, known: bool) {
-        let token = connection.as_fd().as_raw_fd() as u64;
+        let token = connection.stream().number();
         let mut idle = self.idle.lock();
         if self.draining.load(Ordering::SeqCst) {
             return;
@@ -334,7 +337,8 @@ impl Worker<'_> {
         // Reading needs no limit: the child has one for its client, and when it ends the kernel tells.
         stream.set_write_timeout(self.workers.socket_timeout).ok()?;
         let mut connection = Box::new(Connection::new(stream));
-        connection.hello(self.workers.slot as u32).ok()?;
+        let (status, slot) = (&self.workers.status, self.workers.slot);
+        connection.hello(slot as u32, status.times(slot)).ok()?;
         Some(connection)
     }
 

@@ -10,6 +10,7 @@ mod probe;
 use crate::apache::log;
 use crate::apache::server::main_server;
 use crate::config::process_group::ProcessGroup;
+use crate::daemon::os::{self, Host};
 use crate::log::{Level, Message};
 use crate::python::library::{self, Program};
 use crate::python::{Attached, attach};
@@ -172,6 +173,7 @@ impl Embedded {
     pub fn main(&self, py: Attached<'_>) {
         library::restore_signals();
         attach::count_forks();
+        os::put_away_in_copies(Host::Httpd);
         let made = Interpreters::new(py, self.options.facts.clone());
         let interpreters = match self.interpreters.get_or_try_init(|| made) {
             Ok(interpreters) => interpreters,

@@ -329,6 +329,9 @@ pub fn child_init(lifetime: Lifetime) {
     let clients = clients.collect();
     if !is_parent {
         drop(std::mem::take(listeners));
+        if let Some(holder) = current.supervisor.as_ref().and_then(|supervisor| supervisor.holder.as_ref()) {
+            holder.keep_from_copies();
+        }
     }
     let embedded = embedded_options(&configuration);
     set_python_environment(&configuration.global.python, &embedded);

@@ -134,6 +134,11 @@ pub fn forks() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 
+/// This process, though it was forked, is no copy that an application made.
+pub fn forget_forks() {
+    FORKS.store(0, Ordering::Relaxed);
+}
+
 /// The end of a forked process that came back from the application instead of ending in it.
 pub fn leave_forked_process() -> ! {
     // SAFETY: ends this process only, without running what belongs to the one it was forked from.

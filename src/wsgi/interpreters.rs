@@ -94,7 +94,14 @@ impl Interpreters {
                 py.detached(|| no_own_gil(name));
             }
             let index = self.begun.fetch_add(1, Ordering::Relaxed);
-            py.new_interpreter(own_gil, |py| interpreter(py, &self.facts, name, index))
+            let made = py.new_interpreter(own_gil, |py| {
+                let made = interpreter(py, &self.facts, name, index);
+                made.inspect(|interpreter| interpreter.world.warn_of_forks(py))
+            });
+            if index == 1 {
+                self.main.world.warn_of_forks(py);
+            }
+            made
         });
         let made = made.unwrap_or_else(|| {
             let text = format!(

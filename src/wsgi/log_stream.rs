@@ -9,11 +9,13 @@ use crate::log::{Level, Message, mark};
 use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
-use crate::python::{Attached, Object, Raised};
+use crate::python::{Attached, Object, Raised, attach};
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use std::ffi::CStr;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 pub struct LogStream {
@@ -141,9 +143,13 @@ pub fn write_message(level: Level, message: &Message) {
 pub fn write_process_output(level: Level, lines: &[u8]) {
     match SINK.get() {
         Some(sink) => sink(level, lines),
-        None => {
-            // When the supervisor is gone there is nobody left to tell.
-            let _ = std::io::stderr().write_all(&mark(level, lines));
-        }
+        // When the supervisor is gone there is nobody left to tell.
+        None if attach::forks() == 0 => drop(io::stderr().write_all(&mark(level, lines))),
+        // At the moment of the fork another thread may have had the lock of `stderr`, which nobody gives back here.
+        None => drop(write_unlocked(&mark(level, lines))),
     }
+}
+
+fn write_unlocked(lines: &[u8]) -> io::Result<()> {
+    File::from(io::stderr().as_fd().try_clone_to_owned()?).write_all(lines)
 }

@@ -6,7 +6,7 @@ use super::interpreters::{Interpreter, Interpreters, callable};
 use super::log_stream::{write_message, write_process_output};
 use crate::log::Level;
 use crate::python::Attached;
-use crate::python::attach::ThreadState;
+use crate::python::attach::{self, ThreadState};
 
 /// A script to load, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,13 @@ pub fn load_all(py: Attached<'_>, interpreters: &Interpreters, scripts: &[Preloa
 
 fn load(py: Attached<'_>, interpreter: &Interpreter, preload: &Preload) -> bool {
     let path = preload.script.as_bytes();
-    match interpreter.scripts.get(py, &interpreter.world, path, None) {
+    let forks = attach::forks();
+    let loaded = interpreter.scripts.get(py, &interpreter.world, path, None);
+    if attach::forks() != forks {
+        // A process that the script has forked came back from it; what follows is the original's.
+        attach::leave_forked_process();
+    }
+    match loaded {
         Ok(loaded) => {
             let named = preload.callable.as_ref().map(String::as_bytes);
             let found = named.map(|name| callable(py, &interpreter.world, &loaded.module, path, name));

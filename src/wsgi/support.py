@@ -206,6 +206,25 @@ def fork():
     return 0
 
 
+def warn_of_forks():
+    """From now on this process has several interpreters, which Python's fork cannot deal with in the copy."""
+    import os
+
+    told = []
+
+    def warn():
+        if not told:
+            told.append(True)
+            error_log.log(
+                4,
+                "mod_wsgi_rs: WSGI389: the application forks a process that has several interpreters, and in the copy "
+                "Python hangs or crashes: let all scripts of the process have application-group=%{GLOBAL}, give each "
+                "a process group of its own, or start processes by subprocess or multiprocessing's 'spawn'",
+            )
+
+    os.register_at_fork(before=warn)
+
+
 def publish_fork():
     """In a process that was forked from one which had loaded the scripts, before it serves."""
     _publish(_subscribers("fork_callbacks"), "process_forked")

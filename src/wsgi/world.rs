@@ -87,6 +87,7 @@ pub struct World {
     publish_signal: Object,
     publish_fork: Object,
     fork: Object,
+    warn_of_forks: Object,
     show_stacks: Object,
     /// The signal at which Python writes where all threads of this interpreter are, where it can.
     pub stacks_signal: Option<i32>,
@@ -154,6 +155,7 @@ impl World {
             publish_signal: function(c"publish_signal"),
             publish_fork: function(c"publish_fork"),
             fork: function(c"fork"),
+            warn_of_forks: function(c"warn_of_forks"),
             show_stacks: function(c"show_stacks"),
             stacks_signal: signal,
             names: Mutex::default(),
@@ -256,6 +258,13 @@ impl World {
 
     pub fn publish_fork(&self, py: Attached<'_>) {
         if self.publish_fork.call(py, []).is_err() {
+            self.log_exception(py);
+        }
+    }
+
+    /// The process has several interpreters from now on.
+    pub fn warn_of_forks(&self, py: Attached<'_>) {
+        if self.warn_of_forks.call(py, []).is_err() {
             self.log_exception(py);
         }
     }

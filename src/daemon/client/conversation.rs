@@ -92,7 +92,8 @@ impl Conversation<'_> {
     }
 
     fn send(&mut self, parts: &mut [IoSlice<'_>]) -> Result<(), Trouble> {
-        os::send_all(self.channel.stream.as_fd(), parts)
+        self.client
+            .send_all(&self.channel, parts, None)
             .map_err(|error| self.client.broken(&error).of_a_read_request())
     }
 

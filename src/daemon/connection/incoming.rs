@@ -4,18 +4,17 @@
 //! received here.
 
 use super::MOST_KEPT;
-use crate::daemon::os;
+use crate::daemon::os::{self, Link};
 use crate::request::{Body, BodyError, BodyLength};
 use crate::wire::frame::{Inbox, Kind};
 use crate::wire::request as payload;
 use std::any::Any;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 pub struct Incoming {
-    stream: Arc<UnixStream>,
+    stream: Arc<Link>,
     inbox: Inbox,
     /// Arrived and not yet read by the application.
     here: Vec<u8>,
@@ -27,7 +26,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(stream: Arc<UnixStream>) -> Incoming {
+    pub(super) fn new(stream: Arc<Link>) -> Incoming {
         let (inbox, here) = (Inbox::default(), Vec::new());
         Incoming { stream, inbox, here, missing: None, ended: true, broken: false }
     }
@@ -138,6 +137,7 @@ mod tests {
     use crate::request::Reply;
     use crate::wire::frame;
     use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
 
     /// What `wsgi::transaction` does for each piece.
     fn read(connection: &mut Connection, most: usize, body: &mut Vec<u8>) -> Result<usize, BodyError> {

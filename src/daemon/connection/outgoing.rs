@@ -3,7 +3,7 @@
 //! Part of `daemon::connection`.
 
 use super::MOST_KEPT;
-use crate::daemon::os;
+use crate::daemon::os::{self, Link};
 use crate::log::Level;
 use crate::request::{FilePart, Head, Outcome, Reply};
 use crate::wire::frame::{self, Kind, LARGEST_DATA};
@@ -12,14 +12,13 @@ use std::any::Any;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 /// Above this, what is queued is sent before more is queued.
 const MOST_QUEUED: usize = 256 * 1024;
 
 pub struct Outgoing {
-    stream: Arc<UnixStream>,
+    stream: Arc<Link>,
     /// Frames on their way out; `sent` bytes of it are gone already.
     outbox: Vec<u8>,
     sent: usize,
@@ -28,11 +27,11 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(stream: Arc<UnixStream>) -> Outgoing {
+    pub(super) fn new(stream: Arc<Link>) -> Outgoing {
         Outgoing { stream, outbox: Vec::new(), sent: 0, broken: false }
     }
 
-    pub(super) fn stream(&self) -> Arc<UnixStream> {
+    pub(super) fn stream(&self) -> Arc<Link> {
         Arc::clone(&self.stream)
     }
 
@@ -146,6 +145,7 @@ mod tests {
     use super::super::Connection;
     use super::*;
     use std::io::Read;
+    use std::os::unix::net::UnixStream;
 
     #[test]
     fn a_large_piece_follows_what_was_queued() {

@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU64;
 
+use super::copies::keep_memory_from_copies;
 use super::{memfd, seal_size};
 
 pub struct SharedMemory {
@@ -44,6 +45,11 @@ impl SharedMemory {
         }
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(SharedMemory { start, size })
+    }
+
+    /// What the application forks gets memory of its own in its place. For memory that stays until the process ends.
+    pub fn keep_from_copies(&self) {
+        keep_memory_from_copies(self.start.as_ptr(), self.size);
     }
 
     pub fn size(&self) -> usize {

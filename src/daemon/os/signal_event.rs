@@ -1,7 +1,9 @@
 //! Signals as readable events, by a handler instead of a mask.
 //!
 //! Used by a daemon's main thread (`daemon::main_thread`, `daemon::service`, `daemon::template`). A blocked signal would stay blocked in
-//! whatever the application starts; a handler is gone after an exec.
+//! whatever the application starts; a handler is gone after an exec. In a process that the application forks, where a
+//! signal means what it means everywhere, the handler is taken away (`daemon::os::copies`), and takes itself away
+//! where a copy was made without at-fork functions.
 
 #![allow(unsafe_code)]
 
@@ -17,6 +19,9 @@ use super::descriptor::{clear_event, eventfd};
 /// The descriptor that the handler writes to.
 static EVENT: AtomicI32 = AtomicI32::new(-1);
 
+/// The process whose signals these are.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+
 /// Signals that have come and were not taken: signal n is bit n-1.
 static PENDING: AtomicU64 = AtomicU64::new(0);
 
@@ -27,6 +32,7 @@ impl SignalEvent {
     /// Called once in a process; one that was forked has to make its own.
     pub fn new() -> io::Result<SignalEvent> {
         let event = eventfd()?;
+        OWNER.store(std::process::id() as i32, Ordering::SeqCst);
         EVENT.store(event.as_raw_fd(), Ordering::SeqCst);
         Ok(SignalEvent(event))
     }
@@ -77,11 +83,35 @@ fn bit(signal: i32) -> u64 {
 }
 
 extern "C" fn note(signal: libc::c_int) {
+    // SAFETY: takes nothing and cannot fail.
+    let here = unsafe { libc::getpid() };
+    if here != OWNER.load(Ordering::SeqCst) {
+        // SAFETY: SIG_DFL is no handler of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: takes two integers. It comes when this handler has returned, since it is blocked until then.
+        unsafe { libc::kill(here, signal) };
+        return;
+    }
     PENDING.fetch_or(bit(signal), Ordering::SeqCst);
     let one = 1u64;
     // SAFETY: write(2) may be called in a handler; the value outlives the call, and a closed
     // descriptor only makes it fail.
     unsafe { libc::write(EVENT.load(Ordering::SeqCst), (&raw const one).cast(), mem::size_of::<u64>()) };
+}
+
+/// For a copy that the application has made. Handlers of the application's own stay.
+pub(super) fn reset_in_copy() {
+    PENDING.store(0, Ordering::SeqCst);
+    for signal in 1..=libc::SIGSYS {
+        // SAFETY: a sigaction of zeros is valid, and is only written to.
+        let mut action: libc::sigaction = unsafe { mem::zeroed() };
+        // SAFETY: no new action is given; a signal that has none only makes it fail.
+        let asked = unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) };
+        if asked == 0 && action.sa_sigaction == note as extern "C" fn(libc::c_int) as usize {
+            // SAFETY: SIG_DFL is no handler of ours.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    }
 }
 
 #[cfg(test)]

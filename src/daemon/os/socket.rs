@@ -13,9 +13,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::descriptor::{owned, writable};
+use super::descriptor::owned;
 use super::message::{receive_message, send_message};
 use super::{check, check_size, retry, unless_it_would_block};
 
@@ -108,24 +108,22 @@ pub fn send_all(socket: BorrowedFd<'_>, mut parts: &mut [IoSlice<'_>]) -> io::Re
     Ok(())
 }
 
-/// The same with another limit than the socket's own; false when the time was over before the end.
-pub fn send_all_until(
+/// The same without the socket's own time-out: when no more has room, `wait` waits until there is, or says that it
+/// has waited in vain.
+pub fn send_all_waiting(
     socket: BorrowedFd<'_>,
     mut parts: &mut [IoSlice<'_>],
-    end: Instant,
-) -> io::Result<bool> {
+    mut wait: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
     IoSlice::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
         match unless_it_would_block(send_message(socket, parts, None, libc::MSG_DONTWAIT))? {
             Some(0) => return Err(io::ErrorKind::WriteZero.into()),
             Some(sent) => IoSlice::advance_slices(&mut parts, sent),
-            None if !writable(socket, Some(end.saturating_duration_since(Instant::now())))? => {
-                return Ok(false);
-            }
-            None => {}
+            None => wait()?,
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Whether the peer has yet to read any of what was sent.
@@ -268,8 +266,8 @@ mod tests {
     fn what_the_peer_has_yet_to_read_is_known() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         assert!(!is_unread(ours.as_fd()).unwrap());
-        let now = Instant::now();
-        assert!(send_all_until(ours.as_fd(), &mut [IoSlice::new(b"hello")], now).unwrap());
+        let full = || Err(io::ErrorKind::TimedOut.into());
+        send_all_waiting(ours.as_fd(), &mut [IoSlice::new(b"hello")], full).unwrap();
         theirs.read_exact(&mut [0; 4]).unwrap();
         assert!(is_unread(ours.as_fd()).unwrap());
         theirs.read_exact(&mut [0; 1]).unwrap();
@@ -278,9 +276,8 @@ mod tests {
         assert!(!is_unread(ours.as_fd()).unwrap());
 
         let large = vec![1; 3_000_000];
-        let soon = Instant::now() + Duration::from_millis(20);
-        assert!(!send_all_until(ours.as_fd(), &mut [IoSlice::new(&large)], soon).unwrap());
-        assert!(Instant::now() >= soon);
+        let error = send_all_waiting(ours.as_fd(), &mut [IoSlice::new(&large)], full).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

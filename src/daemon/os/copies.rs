@@ -1,0 +1,225 @@
+//! What a copy of this process must not have: an application's fork copies descriptors and shared memory that mean
+//! something in the original only.
+//!
+//! Used by daemons and by httpd children with Python inside. The at-fork function here runs in the copy, before the
+//! application's code does, and may only do what is allowed in a signal handler: no memory, no locks. Each number
+//! stays taken, by a descriptor of no use: what in the copy still believes that it owns it does no harm by closing
+//! it. A copy that was made without at-fork functions (vfork, a bare system call) keeps everything; for it the two
+//! ends of a connection (`Link`) never rely on the other's last descriptor being closed.
+
+#![allow(unsafe_code)]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+use std::sync::Once;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+
+use super::signal_event;
+
+/// One bit for each descriptor; numbers beyond them are not kept from copies.
+static DESCRIPTORS: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
+
+/// One bit for each listening socket of httpd's, which its end must free though a copy goes on.
+static LISTENING: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
+
+/// Shared memory: where, and how much. Size 0 is no memory.
+static MEMORY: [(AtomicPtr<u8>, AtomicUsize); 4] =
+    [const { (AtomicPtr::new(ptr::null_mut()), AtomicUsize::new(0)) }; 4];
+
+/// What a fork copies is put away; false in the copy itself.
+static ARMED: AtomicBool = AtomicBool::new(false);
+
+/// Whose the process is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// A daemon: its handlers are those of `SignalEvent`.
+    Daemon,
+    /// A child of httpd, whose handlers and blocked signals are httpd's.
+    Httpd,
+}
+
+/// From now on, what is forked here is a copy that the application makes.
+pub fn put_away_in_copies(host: Host) {
+    static REGISTERED: Once = Once::new();
+    let function = match host {
+        Host::Daemon => in_copy_of_daemon as unsafe extern "C" fn(),
+        Host::Httpd => in_copy_of_httpd,
+    };
+    // SAFETY: the functions do only what is allowed in a child of a process with threads.
+    REGISTERED.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(function)) });
+    if host == Host::Httpd {
+        note_listening_sockets();
+    }
+    ARMED.store(true, SeqCst);
+}
+
+/// This descriptor is the original's alone, until it is given free.
+pub fn keep_from_copies(fd: BorrowedFd<'_>) {
+    if let Some((word, bit)) = place(fd) {
+        word.fetch_or(bit, Relaxed);
+    }
+}
+
+/// To be called before it is closed: the number may be the application's next.
+pub(super) fn give_free(fd: BorrowedFd<'_>) {
+    if let Some((word, bit)) = place(fd) {
+        word.fetch_and(!bit, Relaxed);
+    }
+}
+
+fn place(fd: BorrowedFd<'_>) -> Option<(&'static AtomicU64, u64)> {
+    let number = usize::try_from(fd.as_raw_fd()).ok()?;
+    Some((DESCRIPTORS.get(number / 64)?, 1 << (number % 64)))
+}
+
+/// This memory is never unmapped. A copy gets pages of its own in its place.
+pub(super) fn keep_memory_from_copies(start: *mut u8, size: usize) {
+    let free = |(_, taken): &&(AtomicPtr<u8>, AtomicUsize)| taken.load(Relaxed) == 0;
+    if let Some((place, taken)) = MEMORY.iter().find(free) {
+        place.store(start, Relaxed);
+        taken.store(size, SeqCst);
+    }
+}
+
+unsafe extern "C" fn in_copy_of_daemon() {
+    if ARMED.swap(false, SeqCst) {
+        put_away();
+        signal_event::reset_in_copy();
+    }
+}
+
+unsafe extern "C" fn in_copy_of_httpd() {
+    if ARMED.swap(false, SeqCst) {
+        add_listening_sockets();
+        put_away();
+        for signal in
+            [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGWINCH]
+        {
+            // SAFETY: SIG_DFL is no handler of ours; the application could have set none in this program.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        unblock_signals();
+    }
+}
+
+/// httpd's threads leave signals to its main thread, which a copy does not have.
+fn unblock_signals() {
+    // SAFETY: sigset_t is integers, for which all zero is a value; sigemptyset sets it right.
+    let mut none: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set outlives the call.
+    unsafe { libc::sigemptyset(&raw mut none) };
+    // SAFETY: the set is initialised, and the old mask is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) };
+}
+
+/// At Python's start: what listens before any code of the application runs is httpd's.
+fn note_listening_sockets() {
+    for number in (0..64 * LISTENING.len()).filter(|number| listens(*number as libc::c_int)) {
+        LISTENING[number / 64].fetch_or(1 << (number % 64), Relaxed);
+    }
+}
+
+fn listens(number: libc::c_int) -> bool {
+    let (mut answer, mut size): (libc::c_int, _) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+    let (start, size) = ((&raw mut answer).cast(), &raw mut size);
+    // SAFETY: the answer is an int, as large as `size` says; what is no socket makes the call fail.
+    let asked = unsafe { libc::getsockopt(number, libc::SOL_SOCKET, libc::SO_ACCEPTCONN, start, size) };
+    asked == 0 && answer != 0
+}
+
+/// A child that ends closes its sockets early, and their numbers may be others' by now.
+fn add_listening_sockets() {
+    for (index, word) in LISTENING.iter().enumerate() {
+        let (mut bits, mut listening) = (word.load(Relaxed), 0);
+        while bits != 0 {
+            let bit = bits & bits.wrapping_neg();
+            bits &= bits - 1;
+            if listens((index * 64) as libc::c_int + bit.trailing_zeros() as libc::c_int) {
+                listening |= bit;
+            }
+        }
+        DESCRIPTORS[index].fetch_or(listening, Relaxed);
+    }
+}
+
+fn put_away() {
+    // SAFETY: takes two integers, returns a descriptor.
+    let of_no_use = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    for (index, word) in DESCRIPTORS.iter().enumerate() {
+        let mut bits = word.swap(0, Relaxed);
+        while bits != 0 {
+            let number = (index * 64) as libc::c_int + bits.trailing_zeros() as libc::c_int;
+            bits &= bits - 1;
+            // SAFETY: takes integers. The number belongs to this module, and not to the application.
+            if unsafe { libc::dup3(of_no_use, number, libc::O_CLOEXEC) } < 0 {
+                // SAFETY: as above. Without a descriptor to replace it, that it is closed matters most.
+                unsafe { libc::close(number) };
+            }
+        }
+    }
+    // SAFETY: just made here, and nobody else's; -1 makes the call fail.
+    unsafe { libc::close(of_no_use) };
+    for (start, size) in &MEMORY {
+        let (start, size) = (start.load(Relaxed), size.swap(0, Relaxed));
+        if size > 0 {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+            // SAFETY: a mapping of `SharedMemory` that is never unmapped is replaced by one of the same size, whose
+            // zeros are as good as whatever another process could have written.
+            unsafe { libc::mmap(start.cast(), size, access, kind, -1, 0) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use super::*;
+    use crate::daemon::os::{
+        Exit, Link, SharedMemory, SignalEvent, fork_for_test, kill, pipe, shared_memory, wait_for_test,
+    };
+
+    #[test]
+    fn a_copy_has_nothing_of_the_originals() {
+        let pid = fork_for_test(|| {
+            let (reader, writer) = pipe().unwrap();
+            keep_from_copies(writer.as_fd());
+            let memory = SharedMemory::map(shared_memory(c"test", 4096).unwrap().as_fd()).unwrap();
+            memory.keep_from_copies();
+            let signals = SignalEvent::new().unwrap();
+            signals.watch(&[libc::SIGTERM]).unwrap();
+            put_away_in_copies(Host::Daemon);
+            let copy = fork_for_test(|| {
+                // The number is taken, and leads nowhere.
+                assert!(
+                    std::fs::File::from(writer.as_fd().try_clone_to_owned().unwrap()).write(b"x").is_err()
+                );
+                memory.words()[0].store(7, SeqCst);
+                loop {
+                    std::thread::park();
+                }
+            });
+            let mut state = [0; 1];
+            drop(writer);
+            assert_eq!(std::io::Read::read(&mut std::fs::File::from(reader), &mut state).unwrap(), 0);
+            kill(copy, libc::SIGTERM).unwrap();
+            assert_eq!(wait_for_test(copy), Exit::Signal(libc::SIGTERM));
+            assert_eq!(memory.words()[0].load(SeqCst), 0);
+            assert!(signals.take().is_empty());
+        });
+        assert_eq!(wait_for_test(pid), Exit::Status(0));
+    }
+
+    #[test]
+    fn a_link_ends_though_others_hold_it() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let held = ours.try_clone().unwrap();
+        drop(Link::new(ours));
+        assert_eq!(std::io::Read::read(&mut &theirs, &mut [0; 1]).unwrap(), 0);
+        drop(held);
+    }
+}
