@@ -72,12 +72,7 @@ impl Client {
         })
     }
 
-    pub(super) fn await_until(
-        &self,
-        channel: &Channel,
-        end: Instant,
-        wait: Wait<'_>,
-    ) -> io::Result<Waited> {
+    pub(super) fn await_until(&self, channel: &Channel, end: Instant, wait: Wait<'_>) -> io::Result<Waited> {
         let mut pause = FIRST_LOOK;
         loop {
             if channel.times.is_some_and(|times| times != self.status.times(channel.slot)) {
