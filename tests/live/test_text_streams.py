@@ -7,6 +7,7 @@ import pytest
 
 import pythons
 from httpd import Httpd
+from waiting import wait_for
 
 pytestmark = [pytest.mark.both_modes, pytest.mark.ours]
 
@@ -100,8 +101,11 @@ def test_threads_do_not_mix_their_lines_and_an_unfinished_one_ends_with_the_requ
     mark = f"threads-{place}-{name}"
     assert seen(server, place, f"threads/{mark}", name) == "ok"
     server.wait_for_log(f"{mark} unfinished$")
-    lines = [line for line in server.error_log().splitlines() if f"{mark} thread" in line]
-    assert len(lines) == 4 * 50
+
+    def of_threads() -> list[str]:
+        return [line for line in server.error_log().splitlines() if f"{mark} thread" in line]
+
+    lines = wait_for(lambda: len(lines := of_threads()) == 4 * 50 and lines, "the lines of all threads")
     assert all(line.endswith(" end") and line.count(mark) == 1 for line in lines)
 
 
