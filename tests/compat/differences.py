@@ -9,6 +9,7 @@ from __future__ import annotations
 REFUSED = r"(status: 'HTTP/1.1 [^']*' → 'HTTP/1.1 500 Internal Server Error'|worst level: '-' → 'error')"
 BROKEN = r"(raised_later .*|answer (exc_info_after|twice|raises_in_middle).*|finally_raises|returned bytes, then str|start\w* write, then (start|exc_info))"
 TOO_LITTLE = r"(answer too_little.*|length 5 for \[(2, 2)?\])"
+HOP_BY_HOP = r"(headers (connection .*|keep-alive|transfer-encoding.*|te|trailers?|upgrade|proxy-auth.*)|(HEAD )?answer hop_by_hop.*)"
 NO_100 = r"expects 100(, body at once| at /(body/unread|answers/not_found|sub))"
 
 DIFFERENCES = {
@@ -24,6 +25,7 @@ DIFFERENCES = {
     ),
     "too-much-data": (r"(too_much.*|write too much|length \d+ for .*) \| worst level: '-' → 'warn'",),
     "file-too-short": (r"\| file too long(, 1.0)? \| (end|body|worst level): ",),
+    "text-file": (r"\| file text(, 1.0|, HEAD)? \| (status: .* → 'HTTP/1.1 500|worst level: '-' → 'error')",),
     "page-for-500": (
         r"^daemon \| headers (control in value|delete in value|latin-1 name|brackets in name) \| body: b'<!DOCTYPE",
         r"^embedded \| headers .* \| (header Content-Length: \[' 579'\]|end: 'closed' → 'whole')",
@@ -53,7 +55,14 @@ DIFFERENCES = {
     ),
     "header-order": (r"^daemon .* \| order: \['(Content-Length|Last-Modified)'",),
     "status-header": (r"^daemon .* (headers status|headers status odd|Status and status) \| status: ",),
-    "location-in-embedded-mode": (r"^embedded .* (headers location path|answer location.*) \| (header (Content-|Location)|body)",),
+    "location-with-200": (
+        r"^embedded .* (headers location path|answer location.*) \| (header (Content-|Location|Transfer-|Connection|Keep-Alive)|body)",
+        r"^daemon .* answer location.* 1.0 \| order: ",
+    ),
+    "redirected-environ": (
+        r"^daemon .* (headers location path|answer location.*) \| environ REDIRECT_",
+        r"^(daemon|modes) \| HEAD answer location \| header Content-Length",
+    ),
     "status-as-a-mark": (r"^daemon .* (status \"200 Error\"|answer marks.*) \| status: .* → 'HTTP/1.1 200 Error'",),
     "error-override": (
         r"^daemon .* error override.* \| header (X-A|Set-Cookie|ETag|X-Second): \[\] → ",
@@ -63,8 +72,8 @@ DIFFERENCES = {
     "status-range": (rf'\| status "(600|999|100|101|103|199|099|000) .*" \| ({REFUSED}|status: \'5\' → \'none\')',),
     "status-nul": (rf'\| status "200 A.u0000B" \| {REFUSED}',),
     "hop-by-hop": (
-        rf"\| headers (connection .*|keep-alive|transfer-encoding.*|te|trailer|upgrade|proxy-auth.*) \| ({REFUSED}|rest)",
-        rf"\| (HEAD )?answer hop_by_hop.* \| {REFUSED}",
+        rf"\| {HOP_BY_HOP} \| (header [\w-]+: \[.*\] → \[\]|worst level: '-' → 'warn')$",
+        r"\| headers transfer-encoding.* \| (end: 'silent' → 'whole'|body: b'.*' → b'hello'|rest: b'hello' → b'')$",
     ),
     "header-name-or-value": (rf"\| headers (nul in value|nul in name|colon in name) \| {REFUSED}",),
     "content-length-value": (rf"\| headers (two lengths|length (empty|plus|blank)) \| {REFUSED}",),

@@ -289,17 +289,6 @@ def test_headers_may_be_of_a_class_derived_from_str(server: Httpd):
     assert get(server, "start_with_text_of_its_own_class").header("X-Text") == "of its own"
 
 
-@pytest.mark.ours
-@pytest.mark.parametrize(
-    "name",
-    ["Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade"],
-)
-def test_hop_by_hop_headers_are_refused_by_name(server: Httpd, name: str):
-    for spelling in (name, name.lower(), name.upper()):
-        kind, text = seen(server, "start", (("200 OK", [(spelling, "close")]), {}))
-        assert kind in ("ValueError", "AssertionError") and spelling in text
-
-
 # The iterable
 
 

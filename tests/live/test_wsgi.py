@@ -194,19 +194,6 @@ def test_mistakes_answer_500_and_are_logged(server: Httpd, name: str, reason: st
     server.wait_for_log(reason, start=start)
 
 
-@pytest.mark.ours
-def test_hop_by_hop_headers_are_refused(server: Httpd):
-    start = len(server.error_log())
-    assert get(server, "hop_by_hop").status == 500
-    server.wait_for_log("Connection", start=start)
-
-
-@pytest.mark.ours
-def test_location_with_status_200_is_passed_through(server: Httpd):
-    answer = get(server, "location")
-    assert (answer.status, answer.header("Location"), answer.body) == (200, "/elsewhere", b"stayed here")
-
-
 def test_redirect(server: Httpd):
     answer = get(server, "redirect")
     assert (answer.status, answer.header("Location"), answer.body) == (302, "/elsewhere", b"moved")
