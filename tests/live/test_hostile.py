@@ -458,14 +458,14 @@ BAD_PIECES = [
     "OSError", "SystemExit", "KeyboardInterrupt", "GeneratorExit", "StopIteration", "MemoryError", "BaseException",
     "EvilError", "UnicodeError", "recursion", "ExceptionGroup", "real MemoryError",
 ]  # fmt: skip
-GOOD_STARTS = ["good", "subclasses", "huge", "many", "again with exc_info", "after junk"]
+GOOD_STARTS = ["good", "subclasses", "huge", "many", "again with exc_info", "after junk", "hop by hop"]
 BAD_STARTS = [
     "twice", "never", "reentrant", "status int", "status bytes", "status None", "status empty", "status word", "status 99",
     "status 100", "status 600", "status glued", "status lines", "status euro", "status wide", "status surrogate",
     "status evil", "headers None", "headers tuple", "headers dict", "headers generator", "headers evil", "headers evil list",
     "header None", "header short", "header long", "header list", "header str", "header evil", "name bytes", "name empty",
     "name blank", "name colon", "name lines", "name latin", "value int", "value bytes", "value lines", "value cr",
-    "value nul", "value euro", "value evil", "value evil euro", "hop by hop", "length word", "length negative",
+    "value nul", "value euro", "value evil", "value evil euro", "length word", "length negative",
     "length huge", "length float", "length wide", "length twice", "exc_info str", "exc_info junk", "exc_info short",
     "exc_info evil", "too many", "too few", "none",
 ]  # fmt: skip
