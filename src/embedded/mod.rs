@@ -23,10 +23,7 @@ use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 use std::cell::RefCell;
 use std::ffi::CString;
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -140,7 +137,6 @@ impl Embedded {
     /// Has libpython run on a thread of its own, which comes to `main` and says how that went.
     fn start(&'static self) -> Result<(), Message> {
         let python = probe::probe(&self.options)?;
-        readable(&self.options.module)?;
         let unusable = |why: String| {
             let text = format!("{} could not be loaded into httpd: {why}", python.library.display());
             Message::new(435, text)
@@ -249,21 +245,6 @@ impl Embedded {
             self.changed.wait_while_until(&mut state, ending, deadline);
         }
     }
-}
-
-/// Python's loader has its own words for what it cannot read.
-fn readable(module: &Path) -> Result<(), Message> {
-    // One that is not there any more is still loaded.
-    let denied = File::open(module).err().filter(|error| error.kind() == io::ErrorKind::PermissionDenied);
-    let Some(error) = denied else { return Ok(()) };
-    let mode = fs::metadata(module).map(|file| format!(" (mode {:o})", file.permissions().mode() & 0o7777));
-    let text = format!(
-        "the module's own file {}{} cannot be read by httpd's User, as embedded mode needs: {error}; make it readable \
-         (chmod a+r), and all directories above it passable (chmod a+x)",
-        module.display(),
-        mode.unwrap_or_default()
-    );
-    Err(Message::new(439, text))
 }
 
 /// Lines that belong to no request.
