@@ -262,8 +262,7 @@ impl Client {
     fn wait_in_queue(&self, channel: &Channel, end: Instant, beside: &mut dyn Beside) -> Result<(), Failed> {
         let fd = channel.stream.as_fd();
         let mut waits = || {
-            let waited =
-                self.await_until(channel, end, &mut |fd, time| beside::readable(fd, time, beside))?;
+            let waited = self.await_until(channel, end, |left| beside::readable(fd, left, beside))?;
             Ok(waited == Waited::InVain && os::is_unread(fd)?)
         };
         match waits() {

@@ -152,6 +152,7 @@ const SCOREBOARD_PATIENCE: Duration = Duration::from_secs(2);
 /// The other processes of the group as its status page has them.
 fn companions(status: &StatusPage) -> Result<Companions, Message> {
     let page = status.fd().try_clone_to_owned().and_then(StatusPage::from_fd).map_err(system)?;
+    page.keep_from_copies();
     Ok(Arc::new(move || page.pids().filter(|pid| *pid != std::process::id() as i32).collect()))
 }
 

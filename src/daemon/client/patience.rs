@@ -6,10 +6,11 @@
 //! still. A request that is answered sooner costs no look and no system call.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::{Beside, Channel, Client, beside, left_until};
+use super::beside::{self, Beside};
+use super::{Channel, Client, left_until};
 use crate::daemon::os;
 
 /// The first look, and the longest pause between two.
@@ -24,9 +25,6 @@ pub(super) enum Waited {
     Gone,
 }
 
-/// Waits for a descriptor for some time, and says whether it is ready.
-type Wait<'a> = &'a mut dyn FnMut(BorrowedFd<'_>, Duration) -> io::Result<bool>;
-
 impl Client {
     /// The time-out of the socket itself, after which `receive_patiently` looks.
     pub(super) fn first_look(&self) -> Duration {
@@ -39,15 +37,16 @@ impl Client {
         channel: &mut Channel,
         beside: &mut dyn Beside,
     ) -> io::Result<(usize, Option<OwnedFd>)> {
-        let mut end = Instant::now() + self.socket_timeout;
+        let mut left = self.socket_timeout;
         if beside.descriptor().is_none() {
             match os::receive_with_fd(channel.stream.as_fd(), channel.inbox.space()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => left -= self.first_look(),
                 received => return received,
             }
-            end = Instant::now() + (self.socket_timeout - self.first_look());
         }
-        let waited = self.await_until(channel, end, &mut |fd, time| beside::readable(fd, time, beside))?;
+        let fd = channel.stream.as_fd();
+        let readable = |left| beside::readable(fd, left, beside);
+        let waited = self.await_until(channel, Instant::now() + left, readable)?;
         match os::receive_with_fd_now(channel.stream.as_fd(), channel.inbox.space())? {
             Some(received) => Ok(received),
             None if waited == Waited::Gone => Ok((0, None)),
@@ -64,7 +63,8 @@ impl Client {
     ) -> io::Result<()> {
         os::send_all_waiting(channel.stream.as_fd(), parts, || {
             let end = end.unwrap_or_else(|| Instant::now() + self.socket_timeout);
-            match self.await_until(channel, end, &mut |fd, time| os::writable(fd, Some(time)))? {
+            let writable = |left| os::writable(channel.stream.as_fd(), Some(left));
+            match self.await_until(channel, end, writable)? {
                 Waited::Ready => Ok(()),
                 Waited::InVain => Err(io::ErrorKind::WouldBlock.into()),
                 Waited::Gone => Err(io::ErrorKind::BrokenPipe.into()),
@@ -72,14 +72,19 @@ impl Client {
         })
     }
 
-    pub(super) fn await_until(&self, channel: &Channel, end: Instant, wait: Wait<'_>) -> io::Result<Waited> {
+    pub(super) fn await_until(
+        &self,
+        channel: &Channel,
+        end: Instant,
+        mut ready: impl FnMut(Duration) -> io::Result<bool>,
+    ) -> io::Result<Waited> {
         let mut pause = FIRST_LOOK;
         loop {
             if channel.times.is_some_and(|times| times != self.status.times(channel.slot)) {
                 return Ok(Waited::Gone);
             }
             let left = left_until(end);
-            if wait(channel.stream.as_fd(), left.min(pause))? {
+            if ready(left.min(pause))? {
                 return Ok(Waited::Ready);
             }
             if left.is_zero() {
