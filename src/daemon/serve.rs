@@ -60,8 +60,8 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let ties = Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity }));
     let scripts = Arc::new(Loaded::default());
     let board = if launch.server_metrics { spawn::inherited_board().ok() } else { None };
-    let companions = companions(&status).inspect_err(|message| failed(&control, message))?;
-    let interpreters = Interpreters::new(py, facts(&launch, &ties, &scripts, board, companions));
+    let status = Arc::new(status);
+    let interpreters = Interpreters::new(py, facts(&launch, &ties, &scripts, board, companions(&status)));
     let interpreters = interpreters.inspect_err(|message| failed(&control, message))?;
     if launch.threads == 0 {
         let signals = SignalEvent::new().map_err(system)?;
@@ -150,10 +150,9 @@ struct Ties {
 const SCOREBOARD_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The other processes of the group as its status page has them.
-fn companions(status: &StatusPage) -> Result<Companions, Message> {
-    let page = status.fd().try_clone_to_owned().and_then(StatusPage::from_fd).map_err(system)?;
-    page.keep_from_copies();
-    Ok(Arc::new(move || page.pids().filter(|pid| *pid != std::process::id() as i32).collect()))
+fn companions(status: &Arc<StatusPage>) -> Companions {
+    let status = Arc::clone(status);
+    Arc::new(move || status.pids().filter(|pid| *pid != std::process::id() as i32).collect())
 }
 
 fn facts(
@@ -203,7 +202,7 @@ fn prepare(
     interpreters: Interpreters,
     launch: &Launch,
     listener: OwnedFd,
-    status: StatusPage,
+    status: Arc<StatusPage>,
     roster: Roster,
     control: &Arc<ControlDaemon>,
 ) -> io::Result<Arc<Workers>> {

@@ -47,7 +47,7 @@ pub struct Workers {
     wake: OwnedFd,
     control: Arc<ControlDaemon>,
     pub roster: Roster,
-    status: StatusPage,
+    status: Arc<StatusPage>,
     slot: usize,
     threads: u32,
     processes: u32,
@@ -74,7 +74,7 @@ pub struct Workers {
 pub struct Equipment {
     pub listener: OwnedFd,
     pub control: Arc<ControlDaemon>,
-    pub status: StatusPage,
+    pub status: Arc<StatusPage>,
     pub roster: Roster,
     pub slot: usize,
     pub threads: u32,

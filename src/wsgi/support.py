@@ -273,6 +273,7 @@ class FileWrapper:
     def __init__(self, filelike, blksize=8192):
         self.filelike = filelike
         self.blksize = blksize
+        self._read = _bytes_of(filelike).read
         if hasattr(filelike, "close"):
             self.close = filelike.close
 
@@ -280,7 +281,7 @@ class FileWrapper:
         return self
 
     def __next__(self):
-        data = self.filelike.read(self.blksize)
+        data = self._read(self.blksize)
         if data:
             return data
         raise StopIteration
@@ -294,7 +295,7 @@ def file_position(wrapper):
     import os
     import stat
 
-    file = _plain_file(wrapper.filelike)
+    file = _plain_file(_bytes_of(wrapper.filelike))
     if file is None:
         return None
     descriptor, position = file.fileno(), file.tell()
@@ -307,13 +308,24 @@ def file_position(wrapper):
     return descriptor, position, status.st_size
 
 
-def _plain_file(file):
-    """The io.FileIO, or the buffered reader straight over one, that this is, or that tempfile has wrapped; else None."""
+def _bytes_of(file):
+    """What gives the bytes of a file that was opened as text; any other file as it is, but for tempfile's wrapper."""
     import io
 
     wrapper = getattr(sys.modules.get("tempfile"), "_TemporaryFileWrapper", None)
     if type(file) is wrapper and "read" not in vars(file):
         file = file.file
+    if type(file) is not io.TextIOWrapper:
+        return file
+    if file.seekable():
+        file.seek(file.tell())  # it has read ahead
+    return file.buffer
+
+
+def _plain_file(file):
+    """The io.FileIO, or the buffered reader straight over one, that this is; else None."""
+    import io
+
     raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
     if type(raw) is not io.FileIO or "read" in {**vars(file), **vars(raw)}:
         return None

@@ -25,7 +25,6 @@ DIFFERENCES = {
     ),
     "too-much-data": (r"(too_much.*|write too much|length \d+ for .*) \| worst level: '-' → 'warn'",),
     "file-too-short": (r"\| file too long(, 1.0)? \| (end|body|worst level): ",),
-    "text-file": (r"\| file text(, 1.0|, HEAD)? \| (status: .* → 'HTTP/1.1 500|worst level: '-' → 'error')",),
     "page-for-500": (
         r"^daemon \| headers (control in value|delete in value|latin-1 name|brackets in name) \| body: b'<!DOCTYPE",
         r"^embedded \| headers .* \| (header Content-Length: \[' 579'\]|end: 'closed' → 'whole')",

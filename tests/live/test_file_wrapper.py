@@ -122,11 +122,23 @@ def test_an_empty_file(site: Site, kind: str):
     assert (answer.status_code, answer.content) == (200, b"")
 
 
+@pytest.mark.parametrize(
+    "kind, name, content",
+    [
+        ("text", "text", TEXT.encode()),
+        ("text_read_before", "text", TEXT[3:].encode()),
+        ("text_of_gzip", "gzip", CONTENT),
+        ("named_temporary_text", "text", b"text"),
+    ],
+)
+def test_a_file_that_was_opened_as_text_is_sent_as_its_bytes(site: Site, kind: str, name: str, content: bytes):
+    assert site.get(kind, name).content == content
+
+
 @pytest.mark.ours
-@pytest.mark.parametrize("kind", ["text", "named_temporary_text"])
-def test_a_file_of_str_is_a_visible_error(site: Site, kind: str):
+def test_a_source_of_str_is_a_visible_error(site: Site):
     start = len(site.server.error_log())
-    assert site.get(kind, "text").status_code == 500
+    assert site.get("string_io").status_code == 500
     site.server.wait_for_log("TypeError: the response must consist of bytes objects, got str", start=start)
 
 

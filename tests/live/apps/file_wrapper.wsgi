@@ -93,6 +93,9 @@ KINDS = {
     "spooled_to_disk": lambda path: filled(tempfile.SpooledTemporaryFile(max_size=5)),
     "unflushed": unflushed,
     "text": lambda path: open(path, encoding="utf-8"),
+    "text_read_before": lambda path: after(open(path, encoding="utf-8"), 3),
+    "text_of_gzip": lambda path: gzip.open(path, "rt"),
+    "string_io": lambda path: io.StringIO("text"),
     "named_temporary_text": lambda path: text_of(tempfile.NamedTemporaryFile("w+")),
 }
 
