@@ -252,7 +252,7 @@ impl Group {
     }
 
     fn ready(&mut self, process: ProcessId, able: bool, now: Instant) {
-        if self.goes_apart(process, able, now) {
+        if self.goes_apart(process, now) {
             return;
         }
         let apart = self.is_apart();

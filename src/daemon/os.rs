@@ -14,6 +14,7 @@ mod descriptor;
 mod epoll;
 mod identity;
 mod link;
+mod mask;
 mod message;
 mod process;
 mod shared;
@@ -38,6 +39,7 @@ pub use identity::{
     set_groups, set_priority, set_uids,
 };
 pub use link::Link;
+pub use mask::SignalMask;
 pub use process::{
     Exit, SignalFd, adopt_orphans, die_with_parent, die_with_parent_after_next_fork, exit_now,
     forbid_new_privileges, forbids_new_privileges, ignore_signal, kill, new_session, parent_and_user,

@@ -10,7 +10,7 @@ mod probe;
 use crate::apache::log;
 use crate::apache::server::main_server;
 use crate::config::process_group::ProcessGroup;
-use crate::daemon::os::{self, Host};
+use crate::daemon::os::{self, Host, SignalMask};
 use crate::log::{Level, Message};
 use crate::python::library::{self, Program};
 use crate::python::{Attached, attach};
@@ -96,10 +96,13 @@ impl Embedded {
         let interpreters = self.interpreters()?;
         let main = interpreters.main().state;
         let group = String::from_utf8_lossy(request.application_group);
-        let (thread_id, main_state) = with_thread(interpreters, |thread| (thread.id, thread.states.main()));
+        let (thread_id, main_state, blocked) =
+            with_thread(interpreters, |thread| (thread.id, thread.states.main(), thread.blocked));
         let interpreter = interpreters.get(&main_state, &group)?;
         let state = with_thread(interpreters, |thread| thread.states.of(&interpreter, main));
         let ran = state.attached(|py| run::run(py, &interpreter, request, thread_id, body, reply));
+        // CPython's own multiprocessing leaves SIGTERM unblocked: httpd would send its children one in vain.
+        blocked.set();
         Ok(ran.reply)
     }
 
@@ -259,6 +262,8 @@ struct Thread {
     /// `mod_wsgi.thread_id`.
     id: u32,
     states: ThreadStates,
+    /// The signals that httpd leaves to another thread.
+    blocked: SignalMask,
 }
 
 thread_local! {
@@ -271,6 +276,7 @@ fn with_thread<R>(interpreters: &Interpreters, work: impl FnOnce(&mut Thread) ->
         work(thread.get_or_insert_with(|| Thread {
             id: THREADS.fetch_add(1, Ordering::Relaxed) + 1,
             states: ThreadStates::new(interpreters.main().state),
+            blocked: SignalMask::current(),
         }))
     })
 }

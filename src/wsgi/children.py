@@ -14,6 +14,8 @@ def unblock_signals_of_children():
     os.posix_spawn = _spawning(os.posix_spawn)
     os.posix_spawnp = _spawning(os.posix_spawnp)
     os.system = system
+    if sys.version_info < (3, 10):  # its fork_exec is a fork, which sees to that
+        return
     try:
         import _posixsubprocess
     except ImportError:  # subprocess cannot be used here either

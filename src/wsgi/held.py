@@ -137,6 +137,13 @@ def locker(taken, path, companions):
 
 
 def open_files(pid):
+    for target, path in descriptors(pid):
+        if target.startswith("/") and not target.startswith(("/dev/", "/memfd:")):
+            yield target, path
+
+
+def descriptors(pid):
+    """What each descriptor of a process leads to, and its place in /proc; nothing of one that may not be looked at."""
     folder = f"/proc/{pid}/fd"
     try:
         numbers = os.listdir(folder)
@@ -145,11 +152,9 @@ def open_files(pid):
     for number in numbers:
         path = f"{folder}/{number}"
         try:
-            file = os.readlink(path)
+            yield os.readlink(path), path
         except OSError:
             continue
-        if file.startswith("/") and not file.startswith(("/dev/", "/memfd:")):
-            yield file, path
 
 
 # Addresses
@@ -198,16 +203,7 @@ def ports_of(text, traceback):
 
 
 def sockets_of(pid):
-    folder = f"/proc/{pid}/fd"
-    try:
-        numbers = os.listdir(folder)
-    except OSError:
-        return
-    for number in numbers:
-        try:
-            target = os.readlink(f"{folder}/{number}")
-        except OSError:
-            continue
+    for target, _ in descriptors(pid):
         if target.startswith("socket:["):
             yield target[8:-1]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,15 @@ def limited(serve_once) -> Callable[[str], Httpd]:
     return start
 
 
+@pytest.fixture
+def marks(server: Httpd, request: pytest.FixtureRequest) -> Path:
+    """A folder of the test's own below its file's `server`, for the marks that test and application leave for each other."""
+    folder = server.root / "marks" / str(abs(hash(request.node.name)))
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def python() -> Callable[..., pythons.Python]:
     """`python("3.9")`: the environment of this version with Django and Flask."""
@@ -99,6 +109,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "daemon_mode: in such a file, is about processes of a group")
     config.addinivalue_line("markers", "one_process: in such a file, has several requests meet in one process")
     config.addinivalue_line("markers", "ours: a deliberate difference from mod_wsgi 6.1.1; skipped with REFERENCE=1")
+    config.addinivalue_line("markers", "any_mpm: is the same under every MPM; runs under event only")
     config.addinivalue_line("markers", "waits: mostly waits for times to pass; left out by `make quick`")
 
 
@@ -111,6 +122,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if httpd.MPM != "event":
+        for item in items:
+            if item.get_closest_marker("any_mpm"):
+                item.add_marker(pytest.mark.skip(reason="is the same under every MPM, runs under event"))
     if httpd.REFERENCE:
         for item in items:
             if item.get_closest_marker("ours"):

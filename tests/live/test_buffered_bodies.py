@@ -71,15 +71,6 @@ def server(serve) -> Httpd:
     return serve(CONFIGURATION)
 
 
-@pytest.fixture
-def marks(server: Httpd, request: pytest.FixtureRequest) -> Path:
-    """A folder of the test's own, for the marks that applications leave."""
-    folder = server.root / "marks" / str(abs(hash(request.node.name)))
-    folder.mkdir(parents=True)
-    folder.chmod(0o777)
-    return folder
-
-
 def head(path: str, *headers: str) -> bytes:
     return "\r\n".join([f"POST {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 

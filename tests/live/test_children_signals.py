@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from httpd import Httpd
@@ -39,6 +42,20 @@ def test_a_child_can_be_ended(server: Httpd, place: str):
 
 def test_a_spawned_process_of_multiprocessing_can_be_ended(server: Httpd):
     assert seen(server, "/main/multiprocessing") == -15
+
+
+def test_its_own_threads_have_the_mask_that_they_had(server: Httpd):
+    """multiprocessing's resource_tracker takes SIGINT and SIGTERM out of the mask of the thread that starts it."""
+
+    def masks() -> list[str]:
+        tasks = [task for child in server.children() for task in Path(f"/proc/{child.pid}/task").iterdir()]
+        return sorted(re.search(r"SigBlk:\s*(\w+)", (task / "status").read_text())[1] for task in tasks)
+
+    assert seen(server, "/main/terminate") == [-15, -15, -15]
+    before = masks()
+    for _ in range(8):
+        assert seen(server, "/main/multiprocessing") == -15
+    assert masks() == before
 
 
 @pytest.mark.parametrize("place", ["main", "other"])

@@ -18,7 +18,7 @@ import pytest
 from httpd import Httpd
 from waiting import wait_for
 
-pytestmark = pytest.mark.both_modes
+pytestmark = [pytest.mark.both_modes, pytest.mark.any_mpm]
 
 CONFIGURATION = """
 WSGIDaemonProcess site python-home={home} threads=3

@@ -36,7 +36,7 @@ def server(serve, python, version: str) -> Httpd:
     return serve(site(version, python))
 
 
-pytestmark = pytest.mark.both_modes
+pytestmark = [pytest.mark.both_modes, pytest.mark.waits]
 
 
 def test_a_child_that_is_terminated_ends_by_it(server: Httpd):

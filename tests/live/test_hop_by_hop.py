@@ -14,7 +14,7 @@ import pytest
 import raw_http
 from httpd import Httpd
 
-pytestmark = [pytest.mark.both_modes, pytest.mark.ours]
+pytestmark = [pytest.mark.both_modes, pytest.mark.ours, pytest.mark.any_mpm]
 
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@PYTHON@ threads=3

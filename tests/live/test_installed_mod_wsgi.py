@@ -9,7 +9,7 @@ import pytest
 import pythons
 from httpd import Httpd
 
-pytestmark = [pytest.mark.both_modes, pytest.mark.ours]
+pytestmark = [pytest.mark.both_modes, pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.waits]
 
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@HOME@ python-path=@ROOT@/packages threads=2

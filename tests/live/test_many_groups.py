@@ -17,6 +17,8 @@ USUAL = 1024
 PLENTY = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 pytestmark = [
+    pytest.mark.any_mpm,
+    pytest.mark.waits,
     pytest.mark.ours,
     pytest.mark.skipif(PLENTY < 12_000, reason="a thousand groups need a hard limit of 12,000 descriptors"),
 ]

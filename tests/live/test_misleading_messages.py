@@ -17,7 +17,7 @@ import packaged
 from httpd import IS_ROOT, Httpd, daemon_account
 from waiting import wait_for
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.waits]
 
 GROUP = "WSGIDaemonProcess site python-home=@PYTHON@\nWSGIScriptAlias / @APPS@/hello.wsgi process-group=site application-group=%{GLOBAL}\n"
 EMBEDDED = "WSGIScriptAlias / @APPS@/hello.wsgi application-group=%{GLOBAL}\n"

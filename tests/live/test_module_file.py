@@ -17,7 +17,7 @@ import pytest
 from httpd import Httpd
 from waiting import wait_for
 
-pytestmark = [pytest.mark.both_modes, pytest.mark.ours]
+pytestmark = [pytest.mark.both_modes, pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.waits]
 
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@PYTHON@ threads=2

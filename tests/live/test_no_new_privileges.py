@@ -16,6 +16,7 @@ import pytest
 from httpd import IS_ROOT, Httpd, daemon_account
 
 pytestmark = [
+    pytest.mark.any_mpm,
     pytest.mark.both_modes,
     pytest.mark.ours,
     pytest.mark.skipif(not IS_ROOT, reason="only root can make a program that belongs to a group of others"),

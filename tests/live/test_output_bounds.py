@@ -14,6 +14,8 @@ import pytest
 from httpd import Httpd
 from waiting import wait_for
 
+pytestmark = [pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.waits]
+
 APPLICATION = """
 import os, subprocess, threading
 

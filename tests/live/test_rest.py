@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from httpd import MPM, Httpd
+from httpd import Httpd
 from processes import Process
 from waiting import wait_for
 
 pytestmark = [
     pytest.mark.ours,
     pytest.mark.waits,
-    pytest.mark.skipif(MPM != "event", reason="the supervisor and its processes are the same under each MPM"),
+    pytest.mark.any_mpm,
 ]
 
 WINDOW = 2.0

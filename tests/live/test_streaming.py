@@ -48,15 +48,6 @@ def server(serve) -> Httpd:
     return serve(CONFIGURATION)
 
 
-@pytest.fixture
-def marks(server: Httpd, request: pytest.FixtureRequest) -> Path:
-    """A folder of the test's own, for the marks that test and application leave for each other."""
-    folder = server.root / "marks" / str(abs(hash(request.node.name)))
-    folder.mkdir(parents=True)
-    folder.chmod(0o777)
-    return folder
-
-
 def head(method: str, path: str, *headers: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 

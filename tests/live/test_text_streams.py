@@ -9,7 +9,7 @@ import pythons
 from httpd import Httpd
 from waiting import wait_for
 
-pytestmark = [pytest.mark.both_modes, pytest.mark.ours]
+pytestmark = [pytest.mark.both_modes, pytest.mark.ours, pytest.mark.any_mpm]
 
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@HOME@ threads=5

@@ -17,7 +17,7 @@ from httpd import LIVE_PYTHON, Httpd, daemon_account
 from test_overlap import requests_of
 from waiting import wait_for
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.waits]
 
 CONFIGURATION = """
 WSGIDaemonProcess zope python-home=@HOME@ threads=4 @OPTIONS@

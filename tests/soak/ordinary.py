@@ -26,13 +26,16 @@ REST = {"daemon": 25, "child": 3}
 LIVING = 2  # copies at once of each process
 PATIENCE = 4
 
-copies, guard = set(), threading.Lock()
+copies = set()
+# Held while a process is made: a copy that another thread makes meanwhile would hold the pipes by which its maker waits
+# for it, whatever server runs this.
+guard = threading.Lock()
 
 
 def note(pid, kind):
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return  # reaped already, by another thread of multiprocessing's
     os.write(STARTED, f"{pid} {stat.rpartition(')')[2].split()[19]} {os.getpid()} {kind}\n".encode())
 
@@ -70,9 +73,10 @@ def copy():
 
 
 def short_copy():
-    pid = os.fork()
-    if pid == 0:
-        os._exit(7)
+    with guard:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(7)
     note(pid, "short copy")
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -81,11 +85,12 @@ def short_copy():
 
 
 def process(context=FORK, kind="process"):
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=sender.send, args=(42,))
-    child.start()
+    with guard:
+        receiver, sender = context.Pipe(duplex=False)
+        child = context.Process(target=sender.send, args=(42,))
+        child.start()
+        sender.close()
     note(child.pid, kind)
-    sender.close()
     said = receiver.recv() if receiver.poll(3 * PATIENCE) else "nothing"
     how = how_it_ends(child)
     # 1 where the thread that forks is none of Python's: CPython up to 3.12 trips over an assertion of its own.
@@ -100,7 +105,8 @@ def spawned():
 
 def terminated():
     child = FORK.Process(target=rest)
-    child.start()
+    with guard:
+        child.start()
     note(child.pid, "terminated")
     child.terminate()
     return how_it_ends(child)
@@ -121,7 +127,9 @@ def how_it_ends(child):
 
 def pool():
     """Nothing of it is left when the block has ended."""
-    with FORK.Pool(2, initializer=limit_life) as workers:
+    with guard:
+        made = FORK.Pool(2, initializer=limit_life)
+    with made as workers:
         pids = [worker.pid for worker in workers._pool]
         for pid in pids:
             note(pid, "pool")
@@ -139,12 +147,16 @@ def limit_life():
 
 
 def program():
-    done = subprocess.run(["sh", "-c", "echo out; echo err >&2; exit 3"], capture_output=True, text=True, check=False)
-    return f"{done.stdout.strip()} {done.stderr.strip()} {done.returncode}"
+    ends = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with guard:
+        child = subprocess.Popen(["sh", "-c", "echo out; echo err >&2; exit 3"], **ends)
+    out, err = child.communicate()
+    return f"{out.strip()} {err.strip()} {child.returncode}"
 
 
 def stopped():
-    child = subprocess.Popen(["sleep", "20"])
+    with guard:
+        child = subprocess.Popen(["sleep", "20"])
     note(child.pid, "program")
     child.terminate()
     try:
@@ -175,7 +187,9 @@ def writes():
 def child_writes():
     """100 KB, on the standard output that it has inherited."""
     line = "z" * 199
-    return subprocess.run(["sh", "-c", f"yes {line} | head -c 100000"], check=False).returncode
+    with guard:
+        child = subprocess.Popen(["sh", "-c", f"yes {line} | head -c 100000"])
+    return child.wait()
 
 
 VIEWS = {

@@ -111,14 +111,14 @@ impl Group {
     }
 
     /// Whether the new process could not load for what an old one has, and makes way for another attempt.
-    pub(super) fn goes_apart(&mut self, process: ProcessId, able: bool, now: Instant) -> bool {
+    pub(super) fn goes_apart(&mut self, process: ProcessId, now: Instant) -> bool {
         let may_go = self.settings.apart == Apart::WhereHeld;
         let Some(member) = self.member(process).filter(|m| may_go && m.state == State::Starting) else {
             return false;
         };
         let by_old = |(_, holding): &mut (String, Holding)| match holding.by {
-            Holder::OfGroup(_) => true,
-            Holder::Unknown => !able,
+            // One that cannot be found any more was an old one that has just ended, as a rule.
+            Holder::OfGroup(_) | Holder::Unknown => true,
             Holder::Itself | Holder::Other(_) | Holder::Stranger => false,
         };
         let Some((script, holding)) = member.held.take_if(by_old) else { return false };

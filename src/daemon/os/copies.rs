@@ -9,13 +9,14 @@
 
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
 
-use super::signal_event;
+use super::{SignalMask, signal_event};
 
 /// One bit for each descriptor; numbers beyond them are not kept from copies.
 static DESCRIPTORS: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
@@ -46,8 +47,12 @@ pub fn put_away_in_copies(host: Host) {
         Host::Daemon => in_copy_of_daemon as unsafe extern "C" fn(),
         Host::Httpd => in_copy_of_httpd,
     };
+    let (before, after): (Option<unsafe extern "C" fn()>, Option<unsafe extern "C" fn()>) = match host {
+        Host::Daemon => (None, None),
+        Host::Httpd => (Some(before_copy_of_httpd), Some(after_copy_of_httpd)),
+    };
     // SAFETY: the functions do only what is allowed in a child of a process with threads.
-    REGISTERED.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(function)) });
+    REGISTERED.call_once(|| _ = unsafe { libc::pthread_atfork(before, after, Some(function)) });
     if host == Host::Httpd {
         note_listening_sockets();
     }
@@ -89,7 +94,25 @@ unsafe extern "C" fn in_copy_of_daemon() {
     }
 }
 
+thread_local! {
+    /// What the thread that forks had blocked before.
+    static BLOCKED: Cell<Option<SignalMask>> = const { Cell::new(None) };
+}
+
+/// A signal for the copy is not to come while that still has httpd's handlers.
+unsafe extern "C" fn before_copy_of_httpd() {
+    BLOCKED.set(Some(SignalMask::current()));
+    SignalMask::all().set();
+}
+
+unsafe extern "C" fn after_copy_of_httpd() {
+    if let Some(mask) = BLOCKED.take() {
+        mask.set();
+    }
+}
+
 unsafe extern "C" fn in_copy_of_httpd() {
+    let blocked = BLOCKED.take();
     if ARMED.swap(false, SeqCst) {
         add_listening_sockets();
         put_away();
@@ -99,18 +122,11 @@ unsafe extern "C" fn in_copy_of_httpd() {
             // SAFETY: SIG_DFL is no handler of ours; the application could have set none in this program.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }
-        unblock_signals();
+        // httpd's threads leave signals to its main thread, which a copy does not have.
+        SignalMask::none().set();
+    } else if let Some(mask) = blocked {
+        mask.set();
     }
-}
-
-/// httpd's threads leave signals to its main thread, which a copy does not have.
-fn unblock_signals() {
-    // SAFETY: sigset_t is integers, for which all zero is a value; sigemptyset sets it right.
-    let mut none: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set outlives the call.
-    unsafe { libc::sigemptyset(&raw mut none) };
-    // SAFETY: the set is initialised, and the old mask is not asked for.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()) };
 }
 
 /// At Python's start: what listens before any code of the application runs is httpd's.
