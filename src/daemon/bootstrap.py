@@ -1,5 +1,6 @@
 # The program of a daemon process: python -c THIS /path/of/mod_wsgi_rs.so [DESCRIPTOR]. The second is the very file that
-# httpd has loaded, whatever is at the path by now. The supervisor reads what this program reports on descriptor 7. It must be readable by every Python 3, so that it can refuse the old ones.
+# httpd has loaded, whatever is at the path by now. The supervisor reads what this program reports on descriptor 7. It
+# must be readable by every Python 3, so that it can refuse the old ones.
 import sys
 
 # Nothing in the working directory may stand in for a module of the standard library.

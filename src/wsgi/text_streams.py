@@ -2,7 +2,7 @@
 
 Executed once in every interpreter by world.rs, where applications run. sys.stdout and sys.stderr are real
 io.TextIOWrapper objects; wsgi.errors, which is made anew for every request, is an instance of the module's own
-type, and only looks like one. None of them can be closed: whoever writes last would lose what is said after that.
+type, and only looks like one. None of them can be closed: what is said after that would be lost.
 """
 
 import io

@@ -1,6 +1,6 @@
 """The module's own file is replaced, removed or overwritten while httpd runs, as a package upgrade does.
 
-Whoever runs goes on with what httpd has loaded: a daemon that is started later, a supervisor, the children after a
+All processes go on with what httpd has loaded: a daemon that is started later, a supervisor, the children after a
 graceful restart. Another build is one whose build id differs, which is all that the copies made here differ in.
 """
 

@@ -1,8 +1,8 @@
 //! What an httpd child does beside waiting for a daemon: it takes what its own client sends.
 //!
 //! Part of `daemon::client`, in httpd children; `exchange::body` is what is done. A client that has announced a body
-//! is timed by httpd (mod_reqtimeout), whoever of us is the slow side. So what it sends is taken as it comes, while the
-//! request waits in a queue and while its application computes.
+//! is timed by httpd (mod_reqtimeout), also where the daemon is the slow side. So what it sends is taken as it comes,
+//! while the request waits in a queue and while its application computes.
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -3,7 +3,7 @@
 //!
 //! Used by daemons and by httpd children with Python inside. The at-fork function here runs in the copy, before the
 //! application's code does, and may only do what is allowed in a signal handler: no memory, no locks. Each number
-//! stays taken, by a descriptor of no use: what in the copy still believes that it owns it does no harm by closing
+//! stays taken, by an event that nothing waits for: what in the copy still believes that it owns it does no harm by closing
 //! it. A copy that was made without at-fork functions (vfork, a bare system call) keeps everything; for it the two
 //! ends of a connection (`Link`) never rely on the other's last descriptor being closed.
 
@@ -161,21 +161,21 @@ fn add_listening_sockets() {
 
 fn put_away() {
     // SAFETY: takes two integers, returns a descriptor.
-    let of_no_use = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    let filler = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
     for (index, word) in DESCRIPTORS.iter().enumerate() {
         let mut bits = word.swap(0, Relaxed);
         while bits != 0 {
             let number = (index * 64) as libc::c_int + bits.trailing_zeros() as libc::c_int;
             bits &= bits - 1;
             // SAFETY: takes integers. The number belongs to this module, and not to the application.
-            if unsafe { libc::dup3(of_no_use, number, libc::O_CLOEXEC) } < 0 {
+            if unsafe { libc::dup3(filler, number, libc::O_CLOEXEC) } < 0 {
                 // SAFETY: as above. Without a descriptor to replace it, that it is closed matters most.
                 unsafe { libc::close(number) };
             }
         }
     }
-    // SAFETY: just made here, and nobody else's; -1 makes the call fail.
-    unsafe { libc::close(of_no_use) };
+    // SAFETY: just made here, and owned by this function; -1 makes the call fail.
+    unsafe { libc::close(filler) };
     for (start, size) in &MEMORY {
         let (start, size) = (start.load(Relaxed), size.swap(0, Relaxed));
         if size > 0 {

@@ -1,8 +1,8 @@
 //! One end of a connection between an httpd child and a daemon, which ends when its owner drops it.
 //!
 //! Used by both. Processes that the application has forked may hold copies of it, which keep a closed socket open;
-//! so it is shut down first, which works whoever holds copies. The end of a process that is killed does that for
-//! nobody: the child sees it on the group's status page (`daemon::client`).
+//! so it is shut down first, which works for all copies. A process that is killed does not do that: the child sees
+//! its end on the group's status page (`daemon::client`).
 
 use std::net::Shutdown;
 use std::ops::Deref;

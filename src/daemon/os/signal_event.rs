@@ -50,7 +50,7 @@ impl SignalEvent {
         Ok(())
     }
 
-    /// The same for those that nobody has a handler for: others keep theirs.
+    /// The same for those that have no handler: others keep theirs.
     pub fn watch_unhandled(&self, signals: &[i32]) -> io::Result<()> {
         for signal in signals {
             // SAFETY: a sigaction of zeros is valid for the kernel to fill.
