@@ -27,11 +27,13 @@ impl Crew<'_> {
             let limits = &self.units[process.unit].plan.group.limits;
             let Some((watch, due)) = process.watch.as_mut() else { continue };
             let running: Vec<Running> = process.activity.running().collect();
-            let memory = limits.maximum_memory.and_then(|_| os::resident_memory(process.pid));
+            let last = process.activity.last();
+            let asks = watch.asks_for_memory(limits, time, last, !running.is_empty());
+            let memory = if asks { os::resident_memory(process.pid) } else { None };
             let state = Now {
                 time,
                 running: &running,
-                last: process.activity.last(),
+                last,
                 attaching_since: process.activity.attaching_since(),
                 loading_since: process.activity.loading_since(),
                 memory,

@@ -13,7 +13,7 @@ use crate::daemon::reason::Reason;
 
 /// How often the memory of a process is looked at, where it has a limit: while it has requests, and otherwise.
 const LOOK_AT_MEMORY: u64 = 1000;
-const LOOK_AT_MEMORY_AT_REST: u64 = 10_000;
+const AT_REST: u64 = 10_000;
 
 /// How long a process may take to carry out an order that must not wait.
 const MOMENT: u64 = 5000;
@@ -46,6 +46,8 @@ pub struct Watch {
     restart_interval: Option<u64>,
     interrupted: HashMap<u32, u32>,
     expired: HashMap<u32, u32>,
+    /// When its memory was last asked for.
+    memory_asked: u64,
     /// Reasons for which it was reported already.
     found: Vec<Reason>,
     /// When an order was given that is still to be answered.
@@ -62,9 +64,21 @@ impl Watch {
             restart_interval: interval.map(|interval| interval - earlier(interval)),
             interrupted: HashMap::new(),
             expired: HashMap::new(),
+            memory_asked: 0,
             found: Vec::new(),
             asked: None,
         }
+    }
+
+    /// Whether its memory matters now. Of a process without requests it hardly changes, and asking costs some
+    /// microseconds for each of all that rest.
+    pub fn asks_for_memory(&mut self, limits: &Limits, time: u64, last: u64, runs: bool) -> bool {
+        let rests = !runs && last < self.memory_asked && time < self.memory_asked + AT_REST;
+        let asks = limits.maximum_memory.is_some() && !rests;
+        if asks {
+            self.memory_asked = time;
+        }
+        asks
     }
 
     /// The process has carried out what it was ordered.
@@ -100,8 +114,7 @@ impl Watch {
             findings.push(Finding::Renew(Reason::MaximumMemory));
         }
         if limits.maximum_memory.is_some() {
-            let rests = now.running.is_empty() && now.last + LOOK_AT_MEMORY_AT_REST <= now.time;
-            next.no_later_than(now.time + if rests { LOOK_AT_MEMORY_AT_REST } else { LOOK_AT_MEMORY });
+            next.no_later_than(now.time + LOOK_AT_MEMORY);
         }
         if findings.iter().any(|finding| matches!(finding, Finding::Expire(_) | Finding::ShowStacks)) {
             self.asked.get_or_insert(now.time);
@@ -269,15 +282,17 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_looked_at_often_while_there_are_requests() {
+    fn memory_is_asked_for_while_there_are_requests_and_seldom_otherwise() {
         let limits = Limits { maximum_memory: Some(100), ..none() };
         let mut watch = Watch::new(&limits, 1, 1000);
-        assert_eq!(watch.look(&limits, &now(20_000, &[])), (vec![], Some(30_000)));
-        let works = [running(1, 5, 1500)];
-        assert_eq!(watch.look(&limits, &now(30_000, &works)), (vec![], Some(31_000)));
-        let worked = |time| Now { last: 31_000, ..now(time, &[]) };
-        assert_eq!(watch.look(&limits, &worked(40_999)), (vec![], Some(41_999)));
-        assert_eq!(watch.look(&limits, &worked(41_000)), (vec![], Some(51_000)));
+        assert_eq!(watch.look(&limits, &now(20_000, &[])), (vec![], Some(21_000)));
+        let mut asks = |time, last, runs| watch.asks_for_memory(&limits, time, last, runs);
+        assert!(asks(20_000, 0, false), "the first time");
+        assert!(!asks(21_000, 0, false) && !asks(29_999, 0, false) && asks(30_000, 0, false));
+        assert!(asks(31_000, 30_500, true) && asks(32_000, 30_500, true));
+        assert!(asks(33_000, 32_500, false), "a request has ended since");
+        assert!(!asks(34_000, 32_500, false));
+        assert!(!Watch::new(&none(), 1, 1000).asks_for_memory(&none(), 20_000, 0, true));
     }
 
     #[test]
