@@ -19,7 +19,7 @@ help:
 	@echo 'make demo        three Django sites, each on a Python of its own, under a private Apache; Ctrl-C ends it'
 	@echo '                 (DEMO_ONCE=1: check them and exit)'
 	@echo 'make test        format, lints, unit tests, documentation, then the live tests against a real Apache'
-	@echo 'make quick       the same in a few minutes, while working: one kind of Apache, and not what mostly waits'
+	@echo 'make quick       the same in a few minutes, while working: one kind of Apache, fewer Pythons, and not what mostly waits'
 	@echo 'make compat      the same requests to mod_wsgi 6.1.1 and to this module: what differs is in docs/differences.md'
 	@echo 'make bench       requests/s and CPU per request beside mod_wsgi and a C handler (BENCH_ROUNDS, BENCH_SECONDS)'
 	@echo 'make faults      what clients notice of restarts, deploys and dying processes, beside mod_wsgi (FAULT_SECONDS, FAULT_ONLY)'
@@ -47,7 +47,7 @@ test:
 quick:
 	@sh tests/setup.sh build test
 	$(MAKE) --no-print-directory check
-	$(MAKE) --no-print-directory live MPMS=event PYTEST_FLAGS='$(PYTEST_FLAGS) -m "not waits"'
+	QUICK=1 $(MAKE) --no-print-directory live MPMS=event PYTEST_FLAGS='$(PYTEST_FLAGS) -m "not waits"'
 
 # What needs no Apache.
 check:

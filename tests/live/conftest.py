@@ -110,7 +110,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "one_process: in such a file, has several requests meet in one process")
     config.addinivalue_line("markers", "ours: a deliberate difference from mod_wsgi 6.1.1; skipped with REFERENCE=1")
     config.addinivalue_line("markers", "any_mpm: is the same under every MPM; runs under event only")
-    config.addinivalue_line("markers", "waits: mostly waits for times to pass; left out by `make quick`")
+    config.addinivalue_line("markers", "waits: takes long, mostly by waiting; left out by `make quick`")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

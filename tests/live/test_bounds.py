@@ -125,6 +125,7 @@ def test_echo_of_100_megabytes(server: Httpd, chunked: bool):
         assert checksum(posted(server, "/echo/stream", blocks, chunked)) == of_blocks(blocks)
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("chunked", [False, True])
 def test_upload_that_is_read_slowly(server: Httpd, chunked: bool):
     megabytes = 10_000 if FULL and not chunked else 300
@@ -134,6 +135,7 @@ def test_upload_that_is_read_slowly(server: Httpd, chunked: bool):
     assert tuple(map(int, told.split())) == of_blocks(blocks)
 
 
+@pytest.mark.waits
 def test_answer_to_a_client_that_reads_slowly(server: Httpd):
     """1 MB/s for three seconds, then with a pause after every 16 MB."""
     megabytes = 1_000 if FULL else 200

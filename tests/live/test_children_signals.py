@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import pythons
 from httpd import Httpd
 
 pytestmark = [pytest.mark.both_modes, pytest.mark.ours]
@@ -24,7 +25,7 @@ WAYS = [
 NOTHING_BLOCKED = "0" * 16
 
 
-@pytest.fixture(scope="module", params=["3.9", "3.11", "3.12", "3.13"])
+@pytest.fixture(scope="module", params=pythons.VERSIONS)
 def server(request: pytest.FixtureRequest, serve, python) -> Httpd:
     return serve(CONFIGURATION.replace("@HOME@", str(python(request.param).home)))
 

@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 
 import raw_http
+import pythons
 from httpd import Httpd, libexec
 from waiting import wait_for
 
 pytestmark = [pytest.mark.both_modes, pytest.mark.waits]
 
-VERSIONS = ("3.9", "3.11", "3.12", "3.13")
 CONFIGURATION = f"""
 LoadModule reqtimeout_module {libexec()}/mod_reqtimeout.so
 RequestReadTimeout header=20-40,minrate=500 body=1,minrate=10000000
@@ -93,7 +93,7 @@ def test_the_application_reads_late(server: Httpd, marks: Path, coding: str):
 
 
 @pytest.mark.daemon_mode
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", pythons.VERSIONS)
 def test_the_application_reads_late_on_every_python(serve_once, python, marks: Path, version: str):
     server = serve_once(CONFIGURATION.replace("@PYTHON@", str(python(version).home)))
     upload = Upload(server, f"/site/late?{marks}&{PAUSE}", os.urandom(1000))

@@ -9,7 +9,7 @@ import pytest
 
 from waiting import wait_for
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, pytest.mark.waits]
 
 # sum() of a range runs in C from its beginning to its end, and lets nobody else in.
 APPLICATION = """

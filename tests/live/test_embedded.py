@@ -169,6 +169,7 @@ BROKEN = {
         for what in BROKEN
     ],
 )
+@pytest.mark.waits
 def test_an_interpreter_that_cannot_start_is_500_with_the_reason(serve_once, what: str):
     """The child survives and tries again later."""
     server = serve_once.prepare(CONFIGURATION.replace("WSGIPythonHome @PYTHON@", "WSGIPythonHome @ROOT@/home", 1))

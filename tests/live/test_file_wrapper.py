@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import pythons
 from httpd import Httpd
 from waiting import wait_for
 
@@ -38,7 +39,7 @@ class Site:
         return self.server.get(f"/{kind}", params={"path": str(self.folder / name)})
 
 
-@pytest.fixture(scope="module", params=["3.9", "3.11", "3.12", "3.13"])
+@pytest.fixture(scope="module", params=pythons.VERSIONS)
 def site(request: pytest.FixtureRequest, serve, python) -> Iterator[Site]:
     server = serve.prepare(CONFIGURATION.format(home=python(request.param).home))
     folder = server.root / "files"

@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
+import pythons
 from httpd import Httpd, listening_ports
 from processes import Process
 from waiting import wait_for
 
-VERSIONS = ["3.9", "3.11", "3.12", "3.13"]
 OTHER = "WSGIScriptAlias /other @APPS@/forks.wsgi process-group=site application-group=other\n"
 
 # By at-fork functions, by a system call that skips them, and a program that inherits all.
@@ -26,7 +26,7 @@ def site(version: str, python, options: str = "") -> str:
     )
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=pythons.VERSIONS)
 def version(request) -> str:
     return request.param
 

@@ -59,6 +59,7 @@ class Load:
             self.count += 1
 
 
+@pytest.mark.waits
 @pytest.mark.ours
 def test_fifty_graceful_restarts_under_load(serve_once):
     server = serve_once(CONFIGURATION)

@@ -443,6 +443,7 @@ def parse(received: bytes, method: str) -> http.client.HTTPResponse:
     return answer
 
 
+@pytest.mark.waits
 def test_hostile_requests(server: Httpd):
     port = server.ports["PORT"]
     generated(requests, 100, lambda sent: check_request(port, sent))  # everything is warm then
@@ -557,6 +558,7 @@ def leave(port: int, request: bytes) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
 
+@pytest.mark.waits
 def test_hostile_applications(server: Httpd):
     port = server.ports["PORT"]
     generated(applications(), 100, lambda spec: check_application(port, spec))

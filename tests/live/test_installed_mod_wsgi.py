@@ -42,7 +42,7 @@ def seen(server: Httpd, place: str, way: str) -> object:
     return answer.json()
 
 
-@pytest.mark.parametrize("version", ["3.9", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("version", pythons.VERSIONS)
 def test_submodules_are_the_installed_ones(serve_once, python, version: str):
     files = {f"mod_wsgi/{name}": text for name, text in STAND_IN.items()}
     server = start(serve_once, python(version).home, files)

@@ -72,6 +72,7 @@ def spin_in_both(server: Httpd, names: tuple[str, str]) -> float:
         return time.monotonic() - start
 
 
+@pytest.mark.waits
 @pytest.mark.one_process
 @pytest.mark.parametrize("version", ["3.12", "3.13"])
 def test_interpreters_with_a_gil_of_their_own_use_several_cores(serve_once, python, version: str):

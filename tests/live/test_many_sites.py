@@ -26,6 +26,7 @@ def proportional_memory(server: Httpd) -> int:
     return sum(int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1]) for text in rollups)
 
 
+@pytest.mark.waits
 def test_sites_on_demand_cost_next_to_nothing_until_they_are_asked_for(serve_once):
     site = (
         "WSGIDaemonProcess site{0} python-home=@PYTHON@ threads=2 start=on-demand idle-timeout=3\n"

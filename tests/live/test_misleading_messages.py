@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import packaged
+import pythons
 from httpd import IS_ROOT, Httpd, daemon_account
 from waiting import wait_for
 
@@ -124,7 +125,7 @@ def test_zip_files_and_eggs_are_good_to_import_from(serve_once, mode: str):
 
 
 @MODES
-@pytest.mark.parametrize("version", ["3.9", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("version", pythons.VERSIONS)
 def test_an_environment_of_another_python(serve_once, python, mode: str, version: str):
     other = {"3.9": "3.13"}.get(version, "3.9")
     server = both(serve_once, mode, "@ROOT@/home")

@@ -199,8 +199,8 @@ def test_a_template_holds_it_too(serve_once, options: str):
     site = Site(serve_once, "port", options)
     for act in (touch, graceful, restart):
         with requests_of(site.server) if act is not restart else nullcontext():
-            site.write(act.__name__)
             before = site.pid()
+            site.write(act.__name__)
             act(site)
             wait_for(lambda: site.get() == act.__name__, "the new code answers")
         assert site.pid() != before

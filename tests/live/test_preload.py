@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import signal
 import time
@@ -49,7 +48,7 @@ def template(server: Httpd) -> list[Process]:
 def facts(server: Httpd) -> list:
     answer = server.get("/")
     assert answer.status_code == 200
-    return ast.literal_eval(answer.text)
+    return answer.json()
 
 
 def of_all(server: Httpd, count: int = 3) -> dict[int, list]:

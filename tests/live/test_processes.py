@@ -166,6 +166,7 @@ def test_starts_are_spaced_out(failing: Httpd):
     assert gaps[2] > 1.5 * gaps[1]
 
 
+@pytest.mark.waits
 @pytest.mark.ours
 @pytest.mark.parametrize("group, reason", [("failing", "failing"), ("homeless", "no-such-home")])
 def test_the_failure_is_reported_once(failing: Httpd, group: str, reason: str):

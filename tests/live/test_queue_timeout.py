@@ -14,7 +14,7 @@ import connections
 from httpd import MPM, Httpd
 from waiting import wait_for
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, pytest.mark.waits]
 
 APPLICATION = """
 import os, time

@@ -316,6 +316,7 @@ def test_a_hook_that_fails_is_logged_and_nothing_else(serve_once, mode: str):
     wait_for(lambda: loaded(server) == "two", "the hook is asked again")
 
 
+@pytest.mark.waits
 @pytest.mark.ours
 def test_a_script_that_always_asks_is_loaded_once_a_second(serve_once):
     always = HOOKED.replace("return read() != LOADED", "return True")

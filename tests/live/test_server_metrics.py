@@ -136,6 +136,7 @@ def test_it_is_there_after_restarts_and_after_the_supervisor_was_lost(serve_once
     assert set(processes(shown)) <= {child.pid for child in server.children()}
 
 
+@pytest.mark.waits
 def test_a_supervisor_that_does_not_answer_costs_two_seconds(serve_once):
     server = serve_once(configuration("On"))
     assert metrics(server, "/site")

@@ -49,6 +49,7 @@ def three(serve, python) -> tuple[Httpd, list[sites.Django]]:
     return server.start(), made
 
 
+@pytest.mark.waits
 def test_every_answer_comes_from_the_right_site(three: tuple[Httpd, list[sites.Django]]):
     server, made = three
     with server.client() as client, ThreadPoolExecutor(16) as pool:

@@ -22,12 +22,11 @@ WSGIScriptAlias /restricted @APPS@/text_streams.wsgi application-group=restricte
 </WSGIInterpreterOptions>
 """
 
-VERSIONS = ["3.9", "3.11", "3.12", "3.13"]
 LOGGERS = ("structlog", "loguru", "rich")
 STREAMS = ["stdout", "stderr", "errors"]
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=pythons.VERSIONS)
 def server(request: pytest.FixtureRequest, serve, python) -> Httpd:
     return serve(CONFIGURATION.replace("@HOME@", str(python(request.param).home)))
 
@@ -114,7 +113,7 @@ def test_types_are_found_in_their_module(server: Httpd, place: str):
     assert seen(server, place, "types", "errors") == []
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", pythons.VERSIONS)
 def test_logging_libraries(serve_once, version: str):
     environment = pythons.environment(version, LOGGERS)
     server = serve_once(CONFIGURATION.replace("@HOME@", str(environment.home)))

@@ -79,7 +79,7 @@ WSGIScriptAlias /only @ROOT@/waits.wsgi process-group=site
 </Location>
 """
 
-pytestmark = pytest.mark.ours
+pytestmark = [pytest.mark.ours, pytest.mark.waits]
 
 
 def started(server: Httpd) -> Httpd:

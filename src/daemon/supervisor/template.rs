@@ -17,6 +17,8 @@ pub struct Template {
     pub unit: usize,
     pub edition: u32,
     pid: i32,
+    /// Newer configurations see there what an old template may still hold.
+    slot: usize,
     /// None once it is to fork no more, or its end is closed: it ends then.
     pub control: Option<ControlSupervisor>,
     pub output: Output,
@@ -51,13 +53,22 @@ impl Crew<'_> {
         launch.template = true;
         launch.display_name.push_str(" template");
         let unit_of = &self.units[unit];
+        let status = &unit_of.plan.listener.status;
+        let Some(slot) = status.claim_slot(self.generation) else {
+            return Some(super::crew::no_slot(id));
+        };
         match self.start.launcher.spawn(&unit_of.plan.group, &unit_of.common(), &launch) {
-            Err(reason) => Some(Event::NotStarted(id, reason)),
+            Err(reason) => {
+                status.release_slot(slot);
+                Some(Event::NotStarted(id, reason))
+            }
             Ok(spawned) => {
+                status.set_pid(slot, spawned.pid);
                 self.templates.push(Template {
                     unit,
                     edition,
                     pid: spawned.pid,
+                    slot,
                     control: Some(spawned.control),
                     output: Output::new(spawned.output),
                     waiting: vec![id],
@@ -184,6 +195,7 @@ impl Crew<'_> {
         let template = &mut self.templates[index];
         template.told_to_end = true;
         let (unit, output) = (template.unit, template.output.last_lines());
+        self.units[unit].plan.listener.status.release_slot(template.slot);
         let (waiting, failure) = (template.waiting.clone(), template.failure.clone());
         for process in waiting {
             if let Some(reason) = failure.clone() {

@@ -1,6 +1,7 @@
 """Says what its process has from its template: what was imported when, and how much memory is its own."""
 
 import contextlib
+import json
 import os
 import re
 
@@ -37,6 +38,6 @@ def application(environ, start_response):
     facts = [os.getpid(), os.getppid(), IMPORTED_BY, own, forked == [("process_forked", os.getpid())]]
     facts += [os.getresuid(), os.getresgid(), os.getgroups(), re.search(r"NoNewPrivs:\s+(\d)", status)[1]]
     facts += [descriptors(), len(LARGE)]
-    body = repr(facts).encode()
+    body = json.dumps(facts).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
