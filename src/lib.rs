@@ -52,6 +52,7 @@ mod daemon;
 mod wsgi;
 
 mod apache;
+mod os;
 mod python;
 
 mod config;

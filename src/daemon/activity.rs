@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::control::Work;
-use super::os::{self, SharedMemory, milliseconds_now};
+use crate::os::{self, SharedMemory, milliseconds_now};
 
 /// Where each word stands. Behind them, two words for each thread: which request it is at, and since when.
 const LAST: usize = 0;

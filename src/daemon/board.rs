@@ -4,7 +4,7 @@
 //! Made by the supervisor, one for a group, and found open by its daemons. They could write there too, and would
 //! deceive nobody but themselves; its size is sealed, so they can make it no larger.
 
-use super::os;
+use crate::os;
 use crate::wire::scoreboard::Scoreboard;
 use std::fs::File;
 use std::io;

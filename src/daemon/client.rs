@@ -9,9 +9,9 @@ mod conversation;
 mod patience;
 mod trouble;
 
-use super::os::{self, Link};
 use super::status::{SLOTS, StatusPage};
 use crate::config::process_group::ResponseOptions;
+use crate::os::{self, Link};
 use crate::request::Request;
 use crate::wire::frame::{self, HEADER, Inbox, Kind};
 use crate::wire::request as payload;

@@ -9,7 +9,7 @@ mod outgoing;
 pub use incoming::Incoming;
 pub use outgoing::Outgoing;
 
-use super::os::{self, Link};
+use crate::os::{self, Link};
 use crate::request::Reply;
 use crate::wire::frame::{self, Kind};
 use std::io;

@@ -13,8 +13,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::launch::{Launch, NoLaunch};
-use super::os;
 use super::output::Pipes;
+use crate::os;
 use crate::wire::codec::Malformed;
 use message::LONGEST_REPORT;
 pub use message::{Loads, Order, Report, Work};

@@ -6,9 +6,9 @@
 
 use std::fs;
 
-use super::os::{self, Resource};
 use crate::config::process_group::ProcessGroup;
 use crate::log::{Level, Message};
+use crate::os::{self, Resource};
 
 /// Of each group in the parent: its socket, the place of that, its status page.
 const OF_GROUP: u64 = 3;

@@ -4,8 +4,8 @@
 //! Runs in daemons, called by `daemon::serve`.
 
 use super::main_thread::SMALL_STACK;
-use super::os;
 use crate::log::{Level, Message};
+use crate::os;
 use crate::wsgi::log_stream::write_message;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::os;
+use crate::os;
 
 /// The parent's and the children's end. Closing it, or ending, is all that a child does with it.
 pub struct GenerationHolder(OwnedFd);

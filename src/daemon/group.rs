@@ -19,9 +19,9 @@ mod wish;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::os::Exit;
 use super::reason::Reason;
 use crate::log::{Level, Message};
+use crate::os::Exit;
 use crate::wsgi::held::Holding;
 use failure::Failures;
 use member::{Member, State};

@@ -2,8 +2,8 @@
 //!
 //! Written by the supervisor (`daemon::spawn`), read by the daemon (`daemon::serve`).
 
-use super::os;
 use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions};
+use crate::os;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 use crate::wsgi::preload::Preload;
 use std::io;

@@ -14,10 +14,10 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::os;
 use super::status::StatusPage;
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::log::Message;
+use crate::os;
 
 /// What sockaddr_un holds beside the NUL at its end.
 const LONGEST_PATH: usize = 107;

@@ -5,11 +5,11 @@
 
 use super::control::{ControlDaemon, Order, Report};
 use super::launch::{Launch, time};
-use super::os::{self, SignalEvent};
 use super::reason::Reason;
 use super::signals::{HANDED_ON, Publisher};
 use super::worker::Workers;
 use crate::log::{Level, Message};
+use crate::os::{self, SignalEvent};
 use crate::python::attach::ThreadState;
 use crate::wsgi::log_stream::write_message;
 use std::io;

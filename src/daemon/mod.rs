@@ -38,5 +38,3 @@ pub mod privileges;
 pub mod spawn;
 pub mod status;
 pub mod supervisor;
-
-pub mod os;

@@ -9,9 +9,9 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, chroot};
 use std::path::Path;
 
-use super::os::{self, Ids, Resource};
 use crate::config::process_group::{Identity, ProcessGroup};
 use crate::log::Message;
+use crate::os::{self, Ids, Resource};
 
 /// Takes all steps. `httpd_uid` is the user of httpd's children, `supervisor` the parent's pid.
 pub fn take_on(group: &ProcessGroup, httpd_uid: u32, supervisor: i32) -> Result<(), Message> {

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::activity::Activity;
 use super::control::Work;
 use super::heartbeat::Heartbeat;
-use super::os::{self, Link};
+use crate::os::{self, Link};
 use crate::python::{Attached, attach};
 use crate::request::Request;
 use crate::wire::frame::{self, Kind};

@@ -8,10 +8,10 @@
 use super::control::{ControlDaemon, Loads, Order, Report};
 use super::launch::{LONGEST_SHUTDOWN, Launch, time};
 use super::main_thread::{ENDING, GRACEFUL};
-use super::os::{self, PollFd, SignalEvent};
 use super::reason::Reason;
 use super::status::StatusPage;
 use crate::log::{Level, Message};
+use crate::os::{self, PollFd, SignalEvent};
 use crate::python::attach::{self, InterpreterState, ThreadState};
 use crate::python::error::Kind;
 use crate::python::{Attached, Exception, Object};

@@ -26,10 +26,11 @@ use super::launch::{
 use super::module_file::ModuleFile;
 use super::output::Pipes;
 use super::status::StatusPage;
-use super::{environment, interpreter, os, privileges};
+use super::{environment, interpreter, privileges};
 use crate::config::interpreter::without_gil;
 use crate::config::process_group::ProcessGroup;
 use crate::log::Message;
+use crate::os;
 
 /// What the daemon's Python runs. It is also what makes the memory of the arguments long enough for
 /// every title.

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, fence};
 
-use super::os::{self, SharedMemory};
+use crate::os::{self, SharedMemory};
 
 /// Processes that one group can have at a time, all generations together.
 pub const SLOTS: usize = 512;

@@ -31,8 +31,8 @@ use std::time::{Duration, Instant};
 
 use super::generation::{GenerationWatch, Tidings};
 use super::group::Event;
-use super::os::{self, PollFd, SignalFd};
 use crate::log::{Journal, Level, Message};
+use crate::os::{self, PollFd, SignalFd};
 use crew::{Crew, Source};
 pub use plan::{GroupPlan, Plan, Start, longest_shutdown};
 use turns::Turns;

@@ -9,7 +9,7 @@ use super::control::{ControlDaemon, Report};
 use super::launch::Launch;
 use super::loads::Loaded;
 use super::main_thread::{GRACEFUL, watch_while_loading};
-use super::os::{self, PollFd, SignalEvent};
+use crate::os::{self, PollFd, SignalEvent};
 use crate::python::Attached;
 use crate::wsgi::interpreters::Interpreters;
 use crate::wsgi::preload::Preload;

@@ -6,11 +6,11 @@
 
 use super::connection::{Connection, Incoming, Outgoing};
 use super::control::{ControlDaemon, Report};
-use super::os::{self, Epoll};
 use super::reason::Reason;
 use super::roster::Roster;
 use super::status::StatusPage;
 use crate::log::{Level, Message};
+use crate::os::{self, Epoll};
 use crate::request::{EnvironBuilder, Outcome, Reply, Request};
 use crate::wire::request::decode_request;
 use crate::wsgi::interpreters::{Interpreters, ThreadStates};

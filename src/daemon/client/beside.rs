@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use super::{TICK, left_until};
-use crate::daemon::os::{self, PollFd};
+use crate::os::{self, PollFd};
 
 /// Something that may come while a daemon is waited for.
 pub trait Beside {

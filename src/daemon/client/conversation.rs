@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::trouble::{Failed, Trouble};
 use super::{Beside, Channel, Client, left_until};
-use crate::daemon::os;
+use crate::os;
 use crate::request::BodyError;
 use crate::wire::frame::{self, Kind};
 use crate::wire::request as payload;

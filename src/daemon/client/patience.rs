@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::beside::{self, Beside};
 use super::{Channel, Client, left_until};
-use crate::daemon::os;
+use crate::os;
 
 /// The first look, and the longest pause between two.
 const FIRST_LOOK: Duration = Duration::from_millis(100);

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
 use super::Client;
-use crate::daemon::os;
+use crate::os;
 
 /// Why a request got no conversation, or lost it. The text says what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

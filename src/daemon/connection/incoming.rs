@@ -4,7 +4,7 @@
 //! received here.
 
 use super::MOST_KEPT;
-use crate::daemon::os::{self, Link};
+use crate::os::{self, Link};
 use crate::request::{Body, BodyError, BodyLength};
 use crate::wire::frame::{Inbox, Kind};
 use crate::wire::request as payload;

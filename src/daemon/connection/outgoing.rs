@@ -3,8 +3,8 @@
 //! Part of `daemon::connection`.
 
 use super::MOST_KEPT;
-use crate::daemon::os::{self, Link};
 use crate::log::Level;
+use crate::os::{self, Link};
 use crate::request::{FilePart, Head, Outcome, Reply};
 use crate::wire::frame::{self, Kind, LARGEST_DATA};
 use crate::wire::request as payload;

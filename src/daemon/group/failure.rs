@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::member::Member;
 use super::{Action, Group, Mode, message};
 use crate::daemon::backoff::Backoff;
-use crate::daemon::os::Exit;
 use crate::log::{Level, Message};
+use crate::os::Exit;
 
 /// A process that ends by itself sooner than this after it was ready counts as a quick crash; from the
 /// third in a row on, its replacement has to wait.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::member::{Member, State};
 use super::rollout::Rollout;
-use crate::daemon::os::Exit;
 use crate::daemon::reason::Reason;
 use crate::log::{Level, Message};
+use crate::os::Exit;
 use crate::wsgi::held::{Holder, Holding};
 
 const CRASH_LOOP: u16 = 324;

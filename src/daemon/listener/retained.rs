@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Listener, ListenerKey, Registry};
-use crate::daemon::os;
 use crate::daemon::status::StatusPage;
+use crate::os;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 
 /// First in what is kept across a restart; another number when the form of the rest changes.

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::*;
-use crate::daemon::os;
 use crate::log::Level;
+use crate::os;
 
 struct Scene {
     output: Output,

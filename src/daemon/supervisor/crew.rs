@@ -20,12 +20,12 @@ use crate::daemon::control::{ControlSupervisor, Order};
 use crate::daemon::group::{Action, Event, Group, ProcessId};
 use crate::daemon::launch::Launch;
 use crate::daemon::listener::Listener;
-use crate::daemon::os::{self, Exit};
 use crate::daemon::output::{Allowance, Line, Output};
 use crate::daemon::owner;
 use crate::daemon::spawn::{Common, Spawned};
 use crate::daemon::status::State;
 use crate::log::{Journal, Level, Message};
+use crate::os::{self, Exit};
 use crate::wsgi::preload::Preload;
 
 /// Processes of a group that have ended, and whose output others still hold open.

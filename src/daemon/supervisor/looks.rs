@@ -12,7 +12,7 @@ use super::watch::{Finding, Now, Watch};
 use crate::daemon::activity::Running;
 use crate::daemon::control::Order;
 use crate::daemon::group::{Event, ProcessId};
-use crate::daemon::os;
+use crate::os;
 
 impl Crew<'_> {
     /// Finds what lasts too long in the processes, and limits that they have reached.

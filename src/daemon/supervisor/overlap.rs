@@ -5,7 +5,7 @@
 
 use super::crew::Crew;
 use crate::daemon::group::Event;
-use crate::daemon::os;
+use crate::os;
 
 impl Crew<'_> {
     /// Tells the groups that wait for it.

@@ -8,8 +8,8 @@ use std::io::ErrorKind;
 use super::crew::{Crew, Unit};
 use crate::daemon::control::{Loads, Report};
 use crate::daemon::group::{Event, ProcessId};
-use crate::daemon::os::Exit;
 use crate::log::Message;
+use crate::os::Exit;
 use crate::wsgi::preload::Preload;
 
 /// Reports heard of one process before the others have their turn.

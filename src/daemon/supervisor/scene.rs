@@ -17,9 +17,9 @@ use crate::config::process_group::{Origin, ProcessGroup};
 use crate::daemon::generation::{self, GenerationHolder, GenerationWatch};
 use crate::daemon::listener::{Listener, ListenerKey, Registry};
 use crate::daemon::module_file::ModuleFile;
-use crate::daemon::os::{self, fork_for_test};
 use crate::daemon::spawn::Launcher;
 use crate::log::{Journal, Level, Message};
+use crate::os::{self, fork_for_test};
 
 /// Speaks the control protocol, and does what the file `mode` or a request says.
 const STUB: &str = r#"

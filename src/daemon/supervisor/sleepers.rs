@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use crate::daemon::os::Epoll;
+use crate::os::Epoll;
 
 pub struct Sleepers {
     set: Epoll,
@@ -51,7 +51,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::daemon::os;
+    use crate::os;
 
     #[test]
     fn a_caller_is_seen_once_and_only_while_its_group_sleeps() {

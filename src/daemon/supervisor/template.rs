@@ -7,10 +7,10 @@
 use super::crew::{Crew, Process, Reading, Remains, Unit, show};
 use crate::daemon::control::{ControlSupervisor, Report};
 use crate::daemon::group::{Event, ProcessId};
-use crate::daemon::os::{self, Exit};
 use crate::daemon::output::Output;
 use crate::daemon::spawn;
 use crate::log::Message;
+use crate::os::{self, Exit};
 use std::time::Instant;
 
 pub struct Template {

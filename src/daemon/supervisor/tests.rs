@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::scene::{Scene, is_gone, is_root, keep_only, python, reachable};
 use crate::config::process_group::Identity;
 use crate::daemon::generation;
-use crate::daemon::os::{self, Exit, fork_for_test, wait_for_test};
+use crate::os::{self, Exit, fork_for_test, wait_for_test};
 
 #[test]
 fn a_group_serves_until_its_generation_ends() {

@@ -57,8 +57,8 @@ fn set_process_name(name: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Exit, fork_for_test, kill, wait_for_test};
     use super::*;
+    use crate::os::{Exit, fork_for_test, kill, wait_for_test};
 
     #[test]
     fn a_title_is_all_that_is_shown() {

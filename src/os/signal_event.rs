@@ -2,7 +2,7 @@
 //!
 //! Used by a daemon's main thread (`daemon::main_thread`, `daemon::service`, `daemon::template`). A blocked signal would stay blocked in
 //! whatever the application starts; a handler is gone after an exec. In a process that the application forks, where a
-//! signal means what it means everywhere, the handler is taken away (`daemon::os::copies`), and takes itself away
+//! signal means what it means everywhere, the handler is taken away (`os::copies`), and takes itself away
 //! where a copy was made without at-fork functions.
 
 #![allow(unsafe_code)]
@@ -119,7 +119,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::daemon::os::{Exit, fork_for_test, kill, readable, wait_for_test};
+    use crate::os::{Exit, fork_for_test, kill, readable, wait_for_test};
 
     #[test]
     fn a_signal_makes_the_event_readable_and_is_taken_once() {

@@ -297,7 +297,7 @@ mod tests {
         let pid = fork_for_test(|| {
             let signals = SignalFd::new(&[libc::SIGCHLD]).unwrap();
             let child = fork_for_test(|| ());
-            assert!(super::super::readable(signals.as_fd(), None).unwrap());
+            assert!(crate::os::readable(signals.as_fd(), None).unwrap());
             assert_eq!(signals.next_signal().unwrap(), Some(libc::SIGCHLD));
             assert_eq!(reap(), Some((child, Exit::Status(0))));
             assert_eq!((reap(), signals.next_signal().unwrap()), (None, None));

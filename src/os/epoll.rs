@@ -74,7 +74,7 @@ impl AsFd for Epoll {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::os::{event, eventfd};
+    use crate::os::{event, eventfd};
 
     #[test]
     fn a_one_shot_member_fires_once_until_armed_again() {

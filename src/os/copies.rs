@@ -195,7 +195,7 @@ mod tests {
     use std::sync::atomic::Ordering::SeqCst;
 
     use super::*;
-    use crate::daemon::os::{
+    use crate::os::{
         Exit, Link, SharedMemory, SignalEvent, fork_for_test, kill, pipe, shared_memory, wait_for_test,
     };
 
