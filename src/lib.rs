@@ -12,7 +12,7 @@
 //!    interpreter, script and callable
 //!  exchange::gather   the body, where that is
 //!    wanted; environ: the CGI variables
-//!  daemon::client     a connection of the group,
+//!  client             a connection of the group,
 //!    pooled or new; one frame   -- Request -->      daemon::worker  a waiting thread wakes and
 //!                                                     reads the frame, not attached to Python
 //!                                                   wsgi::run       environ, the application, its
@@ -29,12 +29,13 @@
 //! same `wsgi::run` on httpd's own thread, in the Python that it has started inside the child.
 //!
 //! Before all that, `hooks::lifecycle` reads the configuration to its end, makes the sockets and forks
-//! the supervisor (`daemon::supervisor`), which executes the daemons (`daemon::spawn`, `bootstrap.py`,
+//! the supervisor (`supervisor`), which executes the daemons (`supervisor::spawn`, `bootstrap.py`,
 //! `daemon::serve`). `docs/architecture.md` tells how all these processes end.
 //!
 //! Reading order is module order: a module uses those below it, never one above; `tests/layering.rs`
 //! checks it. From the top: the doors and what httpd calls; where a request goes; Python inside httpd; the
-//! daemons; the application; the two borders, the only ones to call httpd and CPython; plain values and
+//! three kinds of processes around daemon mode; what they share, and what the disk says about a site; the
+//! application; the three borders, the only ones to call httpd, the system and CPython; plain values and
 //! vocabulary; messages; the generated tables.
 
 mod module;
@@ -47,7 +48,12 @@ mod target;
 
 mod embedded;
 
+mod client;
 mod daemon;
+mod supervisor;
+
+mod control;
+mod site;
 
 mod wsgi;
 

@@ -8,12 +8,12 @@
 
 use crate::apache::Server;
 use crate::apache::regex::Regex;
+use crate::client::Client;
 use crate::config::global::{GlobalConfig, Note};
 use crate::config::plan::Loading;
-use crate::daemon::client::Client;
-use crate::daemon::generation::{GenerationHolder, GenerationWatch};
-use crate::daemon::listener::Registry;
-use crate::daemon::module_file::ModuleFile;
+use crate::control::generation::{GenerationHolder, GenerationWatch};
+use crate::control::listener::Registry;
+use crate::control::module_file::ModuleFile;
 use crate::embedded::Embedded;
 use once_cell::sync::{Lazy, OnceCell};
 use parking_lot::Mutex;

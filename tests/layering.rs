@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 /// Where `unsafe` may stand; a name with a slash at its end is a folder.
 const UNSAFE: [&str; 7] =
-    ["sys/", "apache/", "python/", "module.rs", "os/", "daemon/spawn.rs", "daemon/status.rs"];
+    ["sys/", "apache/", "python/", "module.rs", "os/", "supervisor/spawn.rs", "control/group_page.rs"];
 
 /// Messages that are written in more than one place, and in how many: each time the same thing has happened.
 const REPEATED: [(u32, usize); 6] = [(101, 3), (312, 3), (340, 2), (351, 2), (381, 2), (393, 2)];
 
 /// Numbers from 101 to 399 that are no messages, and the file that may have them (any, where it is empty): sizes,
 /// and the longest path of a socket.
-const OTHER_NUMBERS: [(u32, &str); 3] = [(128, ""), (256, ""), (107, "daemon/listener.rs")];
+const OTHER_NUMBERS: [(u32, &str); 3] = [(128, ""), (256, ""), (107, "control/listener.rs")];
 
 /// What stands before the number of a message from 400 on, which could be an HTTP status elsewhere.
 const MAKERS: [&str; 2] = ["Message::new(", "record("];

@@ -1,6 +1,6 @@
 //! The file of `env-file=`: one `NAME=value` a line, as variables.
 //!
-//! Pure: called by the supervisor (`daemon::spawn`) with what it has read. A mistake says in which line it
+//! Pure: called by the supervisor (`supervisor::spawn`) with what it has read. A mistake says in which line it
 //! is and what is wrong, never what the value is, since such files hold secrets.
 
 use std::ffi::OsString;

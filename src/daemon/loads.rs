@@ -3,7 +3,7 @@
 //! Runs in daemons, used by `daemon::serve`. The supervisor hears of it, so that a successor loads the same
 //! before it serves, and one that cannot does not take the place of one that has.
 
-use super::control::{Loads, Report};
+use crate::control::message::{Loads, Report};
 use crate::python::Attached;
 use crate::wsgi::interpreters::Interpreters;
 use crate::wsgi::preload::{self, Preload};

@@ -3,11 +3,12 @@
 //! Runs in daemons, called by `daemon::serve`. It never waits for a GIL, so that a process in which nothing moves
 //! any more still does as it is told.
 
-use super::control::{ControlDaemon, Order, Report};
-use super::launch::{Launch, time};
-use super::reason::Reason;
 use super::signals::{HANDED_ON, Publisher};
 use super::worker::Workers;
+use crate::control::channel::ControlDaemon;
+use crate::control::launch::{Launch, time};
+use crate::control::message::{Order, Report};
+use crate::control::reason::Reason;
 use crate::log::{Level, Message};
 use crate::os::{self, SignalEvent};
 use crate::python::attach::ThreadState;

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::activity::Activity;
-use super::control::Work;
 use super::heartbeat::Heartbeat;
+use crate::control::activity_page::Activity;
+use crate::control::message::Work;
 use crate::os::{self, Link};
 use crate::python::{Attached, attach};
 use crate::request::Request;

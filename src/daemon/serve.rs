@@ -5,21 +5,22 @@
 //! (`main_thread`). At the end each interpreter is finished here, and the process ends without Python's own
 //! finalization.
 
-use super::activity::Activity;
-use super::board::Board;
-use super::control::{ControlDaemon, Report};
 use super::ending::Ending;
 use super::heartbeat;
-use super::launch::{Launch, NoLaunch, time};
+use super::inherited::{Inherited, inherited, inherited_board};
 use super::loads::Loaded;
 use super::main_thread::{ENDING, MainThread, SMALL_STACK, watch_while_loading};
-use super::reason::Reason;
 use super::roster::Roster;
 use super::service;
-use super::spawn::{self, Inherited};
-use super::status::StatusPage;
 use super::template;
 use super::worker::{Equipment, Workers};
+use crate::control::activity_page::Activity;
+use crate::control::channel::ControlDaemon;
+use crate::control::group_page::StatusPage;
+use crate::control::launch::{Launch, NoLaunch, time};
+use crate::control::message::Report;
+use crate::control::reason::Reason;
+use crate::control::scoreboard_page::Board;
 use crate::log::{Level, Message};
 use crate::os::{self, Host, SignalEvent};
 use crate::python::attach;
@@ -45,7 +46,7 @@ pub fn main(py: Attached<'_>) -> crate::python::object::Result {
 }
 
 fn serve(py: Attached<'_>) -> Result<(), Message> {
-    let inherited = spawn::inherited().map_err(|error| not_started_by_httpd(&error))?;
+    let inherited = inherited().map_err(|error| not_started_by_httpd(&error))?;
     let Inherited { control, listener, status, activity } = inherited;
     let launch = control.receive_launch().map_err(|why| match why {
         NoLaunch::Lost(error) => not_started_by_httpd(&error),
@@ -59,7 +60,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let (control, activity) = (Arc::new(control), Arc::new(activity));
     let ties = Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity }));
     let scripts = Arc::new(Loaded::default());
-    let board = if launch.server_metrics { spawn::inherited_board().ok() } else { None };
+    let board = if launch.server_metrics { inherited_board().ok() } else { None };
     let status = Arc::new(status);
     let interpreters = Interpreters::new(py, facts(&launch, &ties, &scripts, board, companions(&status)));
     let interpreters = interpreters.inspect_err(|message| failed(&control, message))?;

@@ -5,11 +5,12 @@
 //! SIGTERM. What that means, SystemExit in the script, `service.py` says for the main interpreter; Python
 //! has no handlers in others, and there the thread sets the exception itself.
 
-use super::control::{ControlDaemon, Loads, Order, Report};
-use super::launch::{LONGEST_SHUTDOWN, Launch, time};
 use super::main_thread::{ENDING, GRACEFUL};
-use super::reason::Reason;
-use super::status::StatusPage;
+use crate::control::channel::ControlDaemon;
+use crate::control::group_page::StatusPage;
+use crate::control::launch::{LONGEST_SHUTDOWN, Launch, time};
+use crate::control::message::{Loads, Order, Report};
+use crate::control::reason::Reason;
 use crate::log::{Level, Message};
 use crate::os::{self, PollFd, SignalEvent};
 use crate::python::attach::{self, InterpreterState, ThreadState};

@@ -4,11 +4,12 @@
 //! that a fork leaves nothing behind; scripts of other interpreters than the main one, which cannot be forked with,
 //! are left to the forked processes.
 
-use super::activity::Activity;
-use super::control::{ControlDaemon, Report};
-use super::launch::Launch;
 use super::loads::Loaded;
 use super::main_thread::{GRACEFUL, watch_while_loading};
+use crate::control::activity_page::Activity;
+use crate::control::channel::ControlDaemon;
+use crate::control::launch::Launch;
+use crate::control::message::Report;
 use crate::os::{self, PollFd, SignalEvent};
 use crate::python::Attached;
 use crate::wsgi::interpreters::Interpreters;

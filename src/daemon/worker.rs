@@ -5,10 +5,11 @@
 //! request is received detached, run attached in one piece, and its answer sent detached.
 
 use super::connection::{Connection, Incoming, Outgoing};
-use super::control::{ControlDaemon, Report};
-use super::reason::Reason;
 use super::roster::Roster;
-use super::status::StatusPage;
+use crate::control::channel::ControlDaemon;
+use crate::control::group_page::StatusPage;
+use crate::control::message::Report;
+use crate::control::reason::Reason;
 use crate::log::{Level, Message};
 use crate::os::{self, Epoll};
 use crate::request::{EnvironBuilder, Outcome, Reply, Request};

@@ -4,9 +4,9 @@
 //! an interpreter that cannot even start by itself would end the child.
 
 use super::Options;
-use crate::daemon::interpreter;
 use crate::log::Message;
 use crate::os;
+use crate::site::interpreter;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};

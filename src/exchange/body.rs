@@ -7,7 +7,7 @@
 use super::stock::Stock;
 use crate::apache::Request;
 use crate::apache::brigade::Input;
-use crate::daemon::client::Beside;
+use crate::client::Beside;
 use crate::request::{BodyError, BodyLength};
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -5,7 +5,7 @@
 use super::answer::{Answer, Cut};
 use super::describe;
 use crate::apache::module::Flow;
-use crate::daemon::client::{Conversation, Trouble};
+use crate::client::{Conversation, Trouble};
 use crate::log::Level;
 use crate::request::Outcome;
 use crate::wire::codec::Malformed;

@@ -7,16 +7,16 @@
 use crate::apache::Request;
 use crate::apache::log;
 use crate::apache::module::Flow;
+use crate::client::Client;
 use crate::config::process_group::ProcessGroup;
 use crate::config::settings::{Chunked, Settings};
-use crate::daemon::client::Client;
-use crate::daemon::owner;
 use crate::embedded::Embedded;
 use crate::exchange::{self, Facts};
 use crate::hooks::translate;
 use crate::log::{Level, Message};
 use crate::process::{CHILD, Child};
 use crate::request::{BodyLength, Request as WsgiRequest};
+use crate::site::owner;
 use crate::target::{self, Target};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

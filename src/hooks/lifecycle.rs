@@ -3,12 +3,14 @@
 //! `check_config` and `post_config` run in the httpd parent, at every start and restart, `pre_mpm` not at graceful
 //! ones, `monitor` now and then; `child_init` in each httpd child. The supervisor is forked here, and forked again if it is lost.
 
+use super::descriptors;
 use crate::apache::accounts::SystemAccounts;
 use crate::apache::log;
 use crate::apache::process as httpd;
 use crate::apache::process::Lifetime;
 use crate::apache::scoreboard;
 use crate::apache::server::{self, Server, main_server, servers};
+use crate::client::Client;
 use crate::config::check;
 use crate::config::global::{PythonOptions, Server as ConfiguredServer, ServerConfig};
 use crate::config::interpreter::without_gil;
@@ -16,13 +18,9 @@ use crate::config::options::Accounts;
 use crate::config::plan::loadings;
 use crate::config::process_group::{Origin, ProcessGroup, ResponseOptions};
 use crate::config::settings::Settings;
-use crate::daemon::client::Client;
-use crate::daemon::descriptors;
-use crate::daemon::disk::Disk;
-use crate::daemon::generation;
-use crate::daemon::listener::{ListenerKey, Registry};
-use crate::daemon::module_file::ModuleFile;
-use crate::daemon::supervisor::{self, longest_shutdown};
+use crate::control::generation;
+use crate::control::listener::{ListenerKey, Registry};
+use crate::control::module_file::ModuleFile;
 use crate::embedded::{self, Embedded};
 use crate::hooks::plan;
 use crate::log::{Journal, Level, Message};
@@ -31,6 +29,8 @@ use crate::process::{
 };
 use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Object};
+use crate::site::disk::Disk;
+use crate::supervisor::{self, longest_shutdown};
 use crate::wsgi::scoreboard::Source;
 use crate::wsgi::world::Facts;
 use std::path::PathBuf;

@@ -10,11 +10,11 @@ use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions};
 use crate::config::options::Accounts;
 use crate::config::plan::Loading;
 use crate::config::process_group::ProcessGroup;
-use crate::daemon::generation::GenerationWatch;
-use crate::daemon::module_file::ModuleFile;
-use crate::daemon::spawn::Launcher;
-use crate::daemon::supervisor::{GroupPlan, Plan, Start};
+use crate::control::generation::GenerationWatch;
+use crate::control::module_file::ModuleFile;
 use crate::process::{Configuration, Parent};
+use crate::supervisor::spawn::Launcher;
+use crate::supervisor::{GroupPlan, Plan, Start};
 use crate::wsgi::preload::Preload;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Who a process is, and what it may use: user, groups, limits, priority.
 //!
-//! Called by `daemon::privileges` in the forked child, between fork and exec, where there is one
+//! Called by `supervisor::privileges` in the forked child, between fork and exec, where there is one
 //! thread only. The setters do one call each; that they had their effect is verified by the caller.
 
 #![allow(unsafe_code)]

@@ -5,7 +5,7 @@
 //! `descriptor` (pipes, memory, poll), `epoll`, `socket`, `shared` (mapped memory), `copies` and
 //! `link` (what a fork copies), `process` (signals, titles,
 //! children) and `identity` (who a process is and what it may use). All `unsafe` of the process side lives here, in
-//! `daemon::spawn` and in `daemon::status`.
+//! `supervisor::spawn` and in `control::group_page`.
 
 mod build;
 mod clock;

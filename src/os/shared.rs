@@ -1,4 +1,4 @@
-//! Memory that several processes have mapped, as `daemon::status` and `daemon::activity` use it.
+//! Memory that several processes have mapped, as `control::group_page` and `control::activity_page` use it.
 //!
 //! Its size is sealed when it is made, so that no mapping can be made to fault, whatever another process does.
 

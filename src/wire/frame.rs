@@ -1,6 +1,6 @@
 //! Frames: an eight-byte header (length and kind) and a payload.
 //!
-//! Written and read in httpd children (`daemon::client`) and daemons (`daemon::connection`). The
+//! Written and read in httpd children (`client`) and daemons (`daemon::connection`). The
 //! child sends Request and then, when asked by Want, Body, BodyEnd or BodyFailed. The daemon sends
 //! Hello (which process it is) once on a new connection, and for each request Log and Want at any time, Head before the
 //! first Data or File (whose descriptor travels with it), and End as the last: without End an answer is not

@@ -1,0 +1,107 @@
+//! One request and its answer, on a connection to the process that has read it.
+//!
+//! Part of `client`, in httpd children; used by `exchange::relay`.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use super::trouble::{Failed, Trouble};
+use super::{Beside, Channel, Client, left_until};
+use crate::os;
+use crate::request::BodyError;
+use crate::wire::frame::{self, Kind};
+use crate::wire::request as payload;
+
+pub struct Conversation<'a> {
+    pub(super) client: &'a Client,
+    pub(super) channel: Channel,
+    pub(super) begun: Instant,
+}
+
+impl Conversation<'_> {
+    /// `response-flush-delay` of the process group.
+    pub fn flush_delay(&self) -> Duration {
+        self.client.response.flush_delay
+    }
+
+    /// Name of the process group.
+    pub fn group(&self) -> &str {
+        &self.client.group
+    }
+
+    /// Whether the next frame is here already, or the end of the connection.
+    pub fn is_ready(&mut self) -> bool {
+        if self.channel.inbox.has_frame() {
+            return true;
+        }
+        match os::receive_with_fd_now(self.channel.stream.as_fd(), self.channel.inbox.space()) {
+            Ok(None) => false,
+            Ok(Some((count, file))) => {
+                self.channel.take_in(count, file);
+                count == 0 || self.channel.inbox.has_frame() || self.channel.has_too_many_files()
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// The same until `end`.
+    pub fn is_ready_until(&mut self, end: Instant) -> bool {
+        while !self.is_ready() {
+            let left = left_until(end);
+            // What fails here fails again when the frame is read.
+            if left.is_zero() || matches!(os::readable(self.channel.stream.as_fd(), Some(left)), Ok(false)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The next frame, waiting for it as long as socket-timeout allows; meanwhile `beside` is seen to.
+    pub fn frame(&mut self, beside: &mut dyn Beside) -> Result<(Kind, &[u8]), Trouble> {
+        while !self.channel.inbox.has_frame() {
+            let received = self.client.receive(&mut self.channel, beside);
+            let received = received.map_err(Failed::of_a_read_request);
+            received.map_err(|trouble| self.client.why(trouble, self.begun))?;
+        }
+        match self.channel.inbox.next() {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) | Err(_) => Err(Trouble::Died),
+        }
+    }
+
+    /// The descriptor of the File frame that was just read.
+    pub fn file(&mut self) -> Result<OwnedFd, Trouble> {
+        self.channel.files.pop_front().ok_or(Trouble::Died)
+    }
+
+    /// A piece of the body that Want asked for.
+    pub fn send_body(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        let header = frame::header(Kind::Body, bytes.len());
+        self.send(&mut [IoSlice::new(&header), IoSlice::new(bytes)])
+    }
+
+    pub fn send_body_end(&mut self) -> Result<(), Trouble> {
+        self.send(&mut [IoSlice::new(&frame::header(Kind::BodyEnd, 0))])
+    }
+
+    pub fn send_body_error(&mut self, error: &BodyError) -> Result<(), Trouble> {
+        let mut out = Vec::new();
+        frame::append(&mut out, Kind::BodyFailed, |out| payload::encode_body_error(out, error));
+        self.send(&mut [IoSlice::new(&out)])
+    }
+
+    fn send(&mut self, parts: &mut [IoSlice<'_>]) -> Result<(), Trouble> {
+        self.client
+            .send_all(&self.channel, parts, None)
+            .map_err(|error| self.client.broken(&error).of_a_read_request())
+    }
+
+    /// After the End frame: the connection can carry another request.
+    pub fn finish(mut self) {
+        if self.channel.is_clean() {
+            self.channel.inbox.shrink();
+            self.client.keep(self.channel);
+        }
+    }
+}

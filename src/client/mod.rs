@@ -1,0 +1,328 @@
+//! The httpd child's way to a process group: pooled connections, and one conversation a request.
+//!
+//! Runs in httpd children, called by `hooks::handler`. A request that no process has read is sent
+//! again on another connection; one that was read is never sent twice. The kernel tells them apart:
+//! a unix socket whose peer closed with unread data reports a reset, otherwise end-of-file.
+
+mod beside;
+mod conversation;
+mod patience;
+mod trouble;
+
+use crate::config::process_group::ResponseOptions;
+use crate::control::group_page::{SLOTS, StatusPage};
+use crate::os::{self, Link};
+use crate::request::Request;
+use crate::wire::frame::{self, HEADER, Inbox, Kind};
+use crate::wire::request as payload;
+pub use beside::Beside;
+pub use conversation::Conversation;
+use parking_lot::Mutex;
+use patience::Waited;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+use trouble::Failed;
+pub use trouble::Trouble;
+
+/// How often a child that waits to be accepted looks whether the group has given up.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Idle connections kept for a group by one child.
+const MOST_POOLED: usize = 256;
+
+/// A process group as seen by one httpd child.
+pub struct Client {
+    pub group: String,
+    pub path: PathBuf,
+    /// The socket's file, whatever becomes of its name.
+    pub place: Option<OwnedFd>,
+    pub status: Arc<StatusPage>,
+    pub processes: u32,
+    /// Of all its processes together.
+    pub threads: usize,
+    pub connect_timeout: Duration,
+    pub socket_timeout: Duration,
+    pub request_timeout: Option<Duration>,
+    /// How long a request may wait for a worker thread; None where socket-timeout is the limit.
+    pub queue_timeout: Option<Duration>,
+    pub response: ResponseOptions,
+    pub send_buffer_size: Option<usize>,
+    pub receive_buffer_size: Option<usize>,
+    pub pool: Mutex<Vec<Channel>>,
+}
+
+/// A connection that is not carrying a request.
+pub struct Channel {
+    stream: Link,
+    inbox: Inbox,
+    /// Descriptors that have arrived for File frames.
+    files: VecDeque<OwnedFd>,
+    slot: usize,
+    /// `StatusPage::times` of the process that has accepted it; None before.
+    times: Option<u32>,
+}
+
+/// Descriptors that may come before their frames.
+const MOST_FILES: usize = 4;
+
+impl Channel {
+    fn take_in(&mut self, count: usize, file: Option<OwnedFd>) {
+        self.inbox.received(count);
+        self.files.extend(file);
+    }
+
+    /// They come from a process that runs the site's code.
+    fn has_too_many_files(&self) -> bool {
+        self.files.len() > MOST_FILES
+    }
+
+    /// Whether another request can be sent on it.
+    fn is_clean(&self) -> bool {
+        self.inbox.is_empty() && self.files.is_empty()
+    }
+
+    /// Whether a process really answers, or gives the request back.
+    fn unless_given_back(self) -> Result<Channel, Failed> {
+        if self.inbox.begins_with(Kind::GiveBack) { Err(Failed::Unread) } else { Ok(self) }
+    }
+}
+
+impl Client {
+    /// Sends the request, with `first` bytes of its body, and waits until a process answers; meanwhile
+    /// `beside` is seen to.
+    pub fn open(
+        &self,
+        request: &Request<'_>,
+        first: &[u8],
+        beside: &mut dyn Beside,
+    ) -> Result<Conversation<'_>, Trouble> {
+        let mut meta = vec![0; HEADER];
+        payload::encode_request(&mut meta, request);
+        let length = meta.len() - HEADER + request.environ.0.len() + first.len();
+        meta[..HEADER].copy_from_slice(&frame::header(Kind::Request, length));
+        let parts = [&meta[..], request.environ.0, first];
+        let begun = Instant::now();
+        let queue_end = self.queue_timeout.map(|limit| Instant::now() + limit);
+        let mut refused_since: Option<Instant> = None;
+
+        while refused_since.is_none_or(|since| since.elapsed() < self.connect_timeout) {
+            self.give_up_if_over(queue_end)?;
+            let attempt = match self.pooled() {
+                Some(channel) => self.submit(channel, parts, queue_end, beside),
+                None => self
+                    .connect(queue_end, beside)
+                    .map_err(Failed::Trouble)
+                    .and_then(|stream| self.introduce(stream, parts, queue_end, beside)),
+            };
+            match attempt.and_then(Channel::unless_given_back) {
+                Ok(channel) => return Ok(Conversation { client: self, channel, begun }),
+                Err(Failed::Trouble(trouble)) => return Err(self.why(trouble, begun)),
+                // Its process has ended or is about to: others can take it.
+                Err(Failed::Unread) => {}
+                Err(Failed::Refused) => thread::sleep(TICK),
+            }
+            refused_since = refused_since.or_else(|| Some(Instant::now()));
+        }
+        Err(Trouble::Unavailable(format!(
+            "the processes of group '{}' closed every connection before they had read the request",
+            self.group
+        )))
+    }
+
+    /// An idle connection to a process that can serve at once. Where there is one process only, its
+    /// threads share a queue and any connection is as good.
+    fn pooled(&self) -> Option<Channel> {
+        let mut pool = self.pool.lock();
+        if self.processes == 1 {
+            return pool.pop();
+        }
+        let free = pool.iter().rposition(|channel| {
+            self.status
+                .waiting(channel.slot)
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+                    (waiting > 0).then(|| waiting - 1)
+                })
+                .is_ok()
+        });
+        free.map(|index| pool.swap_remove(index))
+    }
+
+    /// Puts a connection back. With several processes no more are of use than there are threads, and
+    /// the oldest may be of a process that has ended.
+    fn keep(&self, channel: Channel) {
+        let most = if self.processes == 1 { MOST_POOLED } else { self.threads };
+        let mut pool = self.pool.lock();
+        if pool.len() >= most {
+            pool.remove(0);
+        }
+        pool.push(channel);
+    }
+
+    fn connect(&self, queue_end: Option<Instant>, beside: &mut dyn Beside) -> Result<UnixStream, Trouble> {
+        self.give_up_if_failing()?;
+        let in_queue = queue_end.map(left_until).filter(|left| *left <= self.connect_timeout);
+        let limit = in_queue.unwrap_or(self.connect_timeout);
+        let stream = beside::in_parts(limit, beside, |part| self.reach(part)).map_err(|error| {
+            if in_queue.is_some() && error.kind() == io::ErrorKind::WouldBlock {
+                return self.queued();
+            }
+            self.cannot_connect(&error)
+        })?;
+        let prepared = stream
+            .set_read_timeout(Some(self.first_look()))
+            .and_then(|()| stream.set_write_timeout(Some(self.socket_timeout)))
+            .and_then(|()| {
+                self.send_buffer_size.map_or(Ok(()), |size| os::set_send_buffer(stream.as_fd(), size))
+            })
+            .and_then(|()| {
+                self.receive_buffer_size.map_or(Ok(()), |size| os::set_receive_buffer(stream.as_fd(), size))
+            });
+        prepared.map_err(|error| self.cannot_connect(&error))?;
+        Ok(stream)
+    }
+
+    /// Connects to the very file that was made: another may have its name by now, or a directory above it may be
+    /// closed to this user. Only without /proc the name has to do.
+    fn reach(&self, timeout: Duration) -> io::Result<UnixStream> {
+        let place = self.place.as_ref().map(|place| os::descriptor_path(place.as_fd()));
+        match place.map(|place| os::connect(&place, timeout)) {
+            Some(reached) if !matches!(&reached, Err(error) if error.kind() == io::ErrorKind::NotFound) => {
+                reached
+            }
+            _ => os::connect(&self.path, timeout),
+        }
+    }
+
+    /// Sends on a new connection, and waits to be accepted before the answer.
+    fn introduce(
+        &self,
+        stream: UnixStream,
+        parts: [&[u8]; 3],
+        queue_end: Option<Instant>,
+        beside: &mut dyn Beside,
+    ) -> Result<Channel, Failed> {
+        let (stream, inbox, files) = (Link::new(stream), Inbox::default(), VecDeque::new());
+        let mut channel = Channel { stream, inbox, files, slot: 0, times: None };
+        self.send(&channel, parts, queue_end)?;
+        let deadline = Instant::now() + self.socket_timeout;
+        let tick = || queue_end.map_or(TICK, |at| left_until(at).min(TICK));
+        while !beside::readable(channel.stream.as_fd(), tick(), beside)
+            .map_err(|error| self.broken(&error))?
+        {
+            self.give_up_if_failing().map_err(Failed::Trouble)?;
+            self.give_up_if_over(queue_end).map_err(Failed::Trouble)?;
+            if Instant::now() > deadline {
+                return Err(Failed::Trouble(self.timed_out("no process accepted the request")));
+            }
+        }
+        let mut hello = None;
+        while hello.is_none() {
+            self.receive(&mut channel, beside).map_err(|failed| match failed {
+                Failed::Unread => Failed::Refused,
+                other => other,
+            })?;
+            let next = channel.inbox.next().map_err(|_| Failed::Trouble(Trouble::Died))?;
+            hello = next.map(|(kind, bytes)| (kind, bytes.try_into().map(u64::from_le_bytes)));
+        }
+        let Some((Kind::Hello, Ok(process))) = hello else { return Err(Failed::Trouble(Trouble::Died)) };
+        // The numbers come from a process that runs the site's code.
+        channel.slot = (process as u32 as usize).min(SLOTS - 1);
+        channel.times = Some((process >> 32) as u32);
+        if channel.inbox.is_empty() {
+            self.receive(&mut channel, beside)?;
+        }
+        Ok(channel)
+    }
+
+    /// Sends on a connection that a process holds already.
+    fn submit(
+        &self,
+        mut channel: Channel,
+        parts: [&[u8]; 3],
+        queue_end: Option<Instant>,
+        beside: &mut dyn Beside,
+    ) -> Result<Channel, Failed> {
+        self.send(&channel, parts, queue_end)?;
+        if let Some(at) = queue_end {
+            self.wait_in_queue(&channel, at, beside)?;
+        }
+        self.receive(&mut channel, beside)?;
+        Ok(channel)
+    }
+
+    /// Waits for the answer until the time in the queue is over, which is no matter once a thread has
+    /// read the request.
+    fn wait_in_queue(&self, channel: &Channel, end: Instant, beside: &mut dyn Beside) -> Result<(), Failed> {
+        let fd = channel.stream.as_fd();
+        let mut waits = || {
+            let waited = self.await_until(channel, end, |left| beside::readable(fd, left, beside))?;
+            Ok(waited == Waited::InVain && os::is_unread(fd)?)
+        };
+        match waits() {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Failed::Trouble(self.queued())),
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    fn send(&self, channel: &Channel, parts: [&[u8]; 3], queue_end: Option<Instant>) -> Result<(), Failed> {
+        // What is larger than the socket's buffer is not sent before a thread reads it.
+        match self.send_all(channel, &mut parts.map(IoSlice::new), queue_end) {
+            Ok(()) => Ok(()),
+            Err(error) if queue_end.is_some() && error.kind() == io::ErrorKind::WouldBlock => {
+                Err(Failed::Trouble(self.queued()))
+            }
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    /// Waits for more from the process, as long as socket-timeout allows.
+    fn receive(&self, channel: &mut Channel, beside: &mut dyn Beside) -> Result<(), Failed> {
+        match self.receive_patiently(channel, beside).map_err(|error| self.broken(&error))? {
+            (0, _) => Err(self.ended(channel)),
+            (count, file) => {
+                channel.take_in(count, file);
+                if channel.has_too_many_files() { Err(Failed::Trouble(Trouble::Died)) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Whether the process that has gone had read the whole request, without which it runs none. What is unread is
+    /// lost when the last descriptor is closed, which then has reset the connection.
+    fn ended(&self, channel: &mut Channel) -> Failed {
+        let unread = os::is_unread(channel.stream.as_fd()).unwrap_or(false);
+        let mut reset = || os::receive_with_fd_now(channel.stream.as_fd(), channel.inbox.space()).is_err();
+        if unread || reset() { Failed::Unread } else { Failed::Trouble(Trouble::Died) }
+    }
+
+    fn give_up_if_failing(&self) -> Result<(), Trouble> {
+        if self.status.ready_processes() > 0 {
+            return Ok(());
+        }
+        match self.status.failure() {
+            Some(reason) => Err(Trouble::Unavailable(format!(
+                "no process of group '{}' is running: {reason}",
+                self.group
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn give_up_if_over(&self, queue_end: Option<Instant>) -> Result<(), Trouble> {
+        match queue_end {
+            Some(at) if Instant::now() >= at => Err(self.queued()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn left_until(instant: Instant) -> Duration {
+    instant.saturating_duration_since(Instant::now())
+}

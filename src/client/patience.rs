@@ -1,0 +1,96 @@
+//! Waiting for a daemon that does not answer at once, and seeing that it has gone.
+//!
+//! Part of `client`, in httpd children. A connection whose process is killed ends with the last copy of that
+//! process's end, and the application may have forked some: nothing would come until socket-timeout. So a child
+//! that has waited for a while looks, less and less often, whether the process has its slot on the status page
+//! still. A request that is answered sooner costs no look and no system call.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use super::beside::{self, Beside};
+use super::{Channel, Client, left_until};
+use crate::os;
+
+/// The first look, and the longest pause between two.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    Ready,
+    InVain,
+    /// The process has ended; what it sent before can be received.
+    Gone,
+}
+
+impl Client {
+    /// The time-out of the socket itself, after which `receive_patiently` looks.
+    pub(super) fn first_look(&self) -> Duration {
+        FIRST_LOOK.min(self.socket_timeout)
+    }
+
+    /// What has come, 0 bytes at the end of the connection or when its process has gone.
+    pub(super) fn receive_patiently(
+        &self,
+        channel: &mut Channel,
+        beside: &mut dyn Beside,
+    ) -> io::Result<(usize, Option<OwnedFd>)> {
+        let mut left = self.socket_timeout;
+        if beside.descriptor().is_none() {
+            match os::receive_with_fd(channel.stream.as_fd(), channel.inbox.space()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => left -= self.first_look(),
+                received => return received,
+            }
+        }
+        let fd = channel.stream.as_fd();
+        let readable = |left| beside::readable(fd, left, beside);
+        let waited = self.await_until(channel, Instant::now() + left, readable)?;
+        match os::receive_with_fd_now(channel.stream.as_fd(), channel.inbox.space())? {
+            Some(received) => Ok(received),
+            None if waited == Waited::Gone => Ok((0, None)),
+            None => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Sends all of it, as long as the process takes some before `end`, or within socket-timeout each time.
+    pub(super) fn send_all(
+        &self,
+        channel: &Channel,
+        parts: &mut [IoSlice<'_>],
+        end: Option<Instant>,
+    ) -> io::Result<()> {
+        os::send_all_waiting(channel.stream.as_fd(), parts, || {
+            let end = end.unwrap_or_else(|| Instant::now() + self.socket_timeout);
+            let writable = |left| os::writable(channel.stream.as_fd(), Some(left));
+            match self.await_until(channel, end, writable)? {
+                Waited::Ready => Ok(()),
+                Waited::InVain => Err(io::ErrorKind::WouldBlock.into()),
+                Waited::Gone => Err(io::ErrorKind::BrokenPipe.into()),
+            }
+        })
+    }
+
+    pub(super) fn await_until(
+        &self,
+        channel: &Channel,
+        end: Instant,
+        mut ready: impl FnMut(Duration) -> io::Result<bool>,
+    ) -> io::Result<Waited> {
+        let mut pause = FIRST_LOOK;
+        loop {
+            if channel.times.is_some_and(|times| times != self.status.times(channel.slot)) {
+                return Ok(Waited::Gone);
+            }
+            let left = left_until(end);
+            if ready(left.min(pause))? {
+                return Ok(Waited::Ready);
+            }
+            if left.is_zero() {
+                return Ok(Waited::InVain);
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What can go wrong between a request and its process group, in words for the log and as a status.
+//!
+//! Part of `client`, in httpd children. What happened before any process had read a request is no trouble
+//! yet: the request goes elsewhere.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::time::Instant;
+
+use super::Client;
+use crate::os;
+
+/// Why a request got no conversation, or lost it. The text says what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// 503: nobody could take it.
+    Unavailable(String),
+    /// 504: no answer in time.
+    TimedOut(String),
+    /// 504: no thread began to read it in time.
+    Queued(String),
+    /// 502: the process that had read it is gone.
+    Died,
+}
+
+/// How an attempt ended that has no conversation.
+pub(super) enum Failed {
+    /// Nobody has read the request.
+    Unread,
+    /// Likewise, on a new connection that no process greeted.
+    Refused,
+    Trouble(Trouble),
+}
+
+impl Failed {
+    /// Once the request was read, a connection that breaks has lost it.
+    pub(super) fn of_a_read_request(self) -> Trouble {
+        match self {
+            Failed::Trouble(trouble) => trouble,
+            Failed::Unread | Failed::Refused => Trouble::Died,
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn broken(&self, error: &io::Error) -> Failed {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Failed::Unread,
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                Failed::Trouble(self.timed_out("the application did not answer"))
+            }
+            _ => Failed::Trouble(Trouble::Unavailable(format!(
+                "the connection to process group '{}' failed: {error}",
+                self.group
+            ))),
+        }
+    }
+
+    /// A connection that breaks when request-timeout has passed was let go because of that.
+    pub(super) fn why(&self, trouble: Trouble, begun: Instant) -> Trouble {
+        match self.request_timeout {
+            Some(timeout) if trouble == Trouble::Died && begun.elapsed() >= timeout => {
+                Trouble::TimedOut(format!(
+                    "the application did not answer within {} s (process group '{}'; request-timeout of \
+                     WSGIDaemonProcess is the limit)",
+                    timeout.as_secs_f64(),
+                    self.group
+                ))
+            }
+            _ => trouble,
+        }
+    }
+
+    pub(super) fn queued(&self) -> Trouble {
+        let seconds = self.queue_timeout.unwrap_or_default().as_secs_f64();
+        Trouble::Queued(format!(
+            "no thread of process group '{}' was free for the request within {seconds} s (queue-timeout of \
+             WSGIDaemonProcess); the application was not called",
+            self.group
+        ))
+    }
+
+    pub(super) fn timed_out(&self, what: &str) -> Trouble {
+        let seconds = self.socket_timeout.as_secs_f64();
+        Trouble::TimedOut(format!(
+            "{what} within {seconds} s (process group '{}'; socket-timeout of WSGIDaemonProcess, by default \
+             httpd's Timeout, is the limit)",
+            self.group
+        ))
+    }
+
+    /// The socket is its owner's alone.
+    fn permission_denied(&self) -> String {
+        let place = self.place.as_ref().and_then(|place| Some(File::from(place.try_clone().ok()?)));
+        let owner = place.and_then(|place| Some(place.metadata().ok()?.uid()));
+        match (owner, os::Ids::current().ok().map(|own| own.users[1])) {
+            (Some(owner), Some(own)) if own != owner => format!(
+                "; the socket is for user {owner}, and this process of httpd runs as user {own}: where an MPM changes \
+                 the user for each request (AssignUserID of mpm_itk), add that user to WSGIDaemonProcess {} as \
+                 socket-user=#{own}, and have a process group for each such user",
+                self.group
+            ),
+            _ => {
+                "; httpd's User must be able to search every directory above it: set WSGISocketPrefix".into()
+            }
+        }
+    }
+
+    pub(super) fn cannot_connect(&self, error: &io::Error) -> Trouble {
+        let cure = match error.kind() {
+            io::ErrorKind::PermissionDenied => self.permission_denied(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                "; its queue is full (listen-backlog of WSGIDaemonProcess) and stayed so for connect-timeout"
+                    .into()
+            }
+            io::ErrorKind::NotFound => "; the file was removed: restart httpd, or mount /proc".into(),
+            _ => String::new(),
+        };
+        Trouble::Unavailable(format!(
+            "connecting to process group '{}' at {} failed: {error}{cure}",
+            self.group,
+            self.path.display()
+        ))
+    }
+}

@@ -1,0 +1,88 @@
+//! The registry of listeners as bytes, for httpd to keep while it unloads and loads its modules.
+//!
+//! Part of `control::listener`, in the httpd parent. The descriptors stay open under their numbers; all else
+//! is written out, since the module that reads it may be another build at another place in memory.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Listener, ListenerKey, Registry};
+use crate::control::group_page::StatusPage;
+use crate::os;
+use crate::wire::codec::{Decoder, Encoder, Malformed};
+
+/// First in what is kept across a restart; another number when the form of the rest changes.
+const FORM: u32 = 3;
+
+impl Registry {
+    /// The registry as bytes for httpd to keep while it unloads and loads modules. The descriptors stay
+    /// open under their numbers until `restore` takes them back.
+    pub fn retain(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut encoder = Encoder::new(&mut out);
+        encoder.u32(FORM);
+        encoder.u32(self.next_id);
+        encoder.u32(self.listeners.len() as u32);
+        for listener in self.listeners {
+            encoder.bytes(listener.key.group.as_bytes());
+            encoder.bytes(listener.key.prefix.as_os_str().as_bytes());
+            encoder.u32(listener.key.backlog);
+            encoder.i64(listener.key.owner.map_or(-1, i64::from));
+            encoder.bytes(listener.key.runs_as.as_bytes());
+            encoder.bytes(listener.key.version.as_bytes());
+            encoder.bytes(listener.path.as_os_str().as_bytes());
+            let status = listener.status.fd().try_clone_to_owned().map_or(-1, IntoRawFd::into_raw_fd);
+            encoder.i64(i64::from(status));
+            encoder.i64(i64::from(listener.place.into_raw_fd()));
+            encoder.i64(i64::from(listener.socket.into_raw_fd()));
+        }
+        out
+    }
+
+    /// What `retain` kept; empty if it was written by a module of another form. To be called once.
+    pub fn restore(retained: &[u8]) -> Registry {
+        Registry::decode(retained).unwrap_or_default()
+    }
+
+    fn decode(retained: &[u8]) -> Result<Registry, Malformed> {
+        let mut decoder = Decoder::new(retained);
+        if decoder.u32()? != FORM {
+            return Err(Malformed);
+        }
+        let mut registry = Registry { next_id: decoder.u32()?, listeners: Vec::new() };
+        for _ in 0..decoder.u32()? {
+            let key = ListenerKey {
+                group: decoder.string()?,
+                prefix: path(decoder.bytes()?),
+                backlog: decoder.u32()?,
+                owner: u32::try_from(decoder.i64()?).ok(),
+                runs_as: decoder.string()?,
+                version: decoder.string()?,
+            };
+            let path = path(decoder.bytes()?);
+            let status = descriptor(&mut decoder)?.and_then(|fd| StatusPage::from_fd(fd).ok());
+            match (descriptor(&mut decoder)?, descriptor(&mut decoder)?, status) {
+                (Some(place), Some(socket), Some(status)) => {
+                    let status = Arc::new(status);
+                    registry.listeners.push(Listener { key, path, place, socket, status });
+                }
+                // Made by a build with another status page: nobody would ever remove the file.
+                _ => drop(fs::remove_file(path)),
+            }
+        }
+        Ok(registry)
+    }
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes.to_vec()))
+}
+
+fn descriptor(decoder: &mut Decoder<'_>) -> Result<Option<OwnedFd>, Malformed> {
+    let number = i32::try_from(decoder.i64()?).map_err(|_| Malformed)?;
+    Ok(os::adopt_descriptor(number).ok())
+}

@@ -1,0 +1,203 @@
+//! What `supervisor::group` says: the texts and numbers of a group's life.
+//!
+//! Used in the supervisor, by the other files of the group; `Group::record` puts the group's name and
+//! place before all of them.
+
+use std::time::{Duration, Instant};
+
+use super::member::{Member, State};
+use super::rollout::Rollout;
+use crate::control::reason::Reason;
+use crate::log::{Level, Message};
+use crate::os::Exit;
+use crate::wsgi::held::{Holder, Holding};
+
+const CRASH_LOOP: u16 = 324;
+
+pub fn ready(member: &Member, now: Instant) -> Message {
+    let took = now.saturating_duration_since(member.started).as_millis();
+    Message::new(320, format!("process {} is ready in {took} ms", member.pid))
+}
+
+pub fn recovered() -> Message {
+    Message::new(321, "processes can be started again")
+}
+
+/// A process that ended without saying why.
+pub fn exited_early(exit: Exit, output: &str) -> Message {
+    let output = match output.trim() {
+        "" => "it wrote nothing; run its Python by hand, as its user, to see more".to_owned(),
+        output => format!("the last it wrote: {}", output.replace('\n', " | ")),
+    };
+    Message::new(322, format!("the process {exit} before it was ready; {output}"))
+}
+
+/// A reason that was not given before.
+pub fn cannot_start(reason: &Message) -> Message {
+    let text = format!(
+        "no process can be started: {}; attempts go on, after pauses that grow to 30 s, without further errors \
+         while the reason is the same",
+        reason.text
+    );
+    Message::new(reason.code, text)
+}
+
+pub fn still_cannot_start(reason: &Message, pause: Duration) -> Message {
+    let text = format!("still no process can be started; next attempt in {} s", pause.as_secs());
+    Message::new(reason.code, text)
+}
+
+/// A process may end by itself with status 0, for instance because a script calls `sys.exit`.
+pub fn crashed(member: &Member, exit: Exit) -> (Level, Message) {
+    let level = if exit == Exit::Status(0) { Level::Notice } else { Level::Error };
+    let text = format!(
+        "process {} {exit} without being told to; only the requests it was working on are lost, another \
+         process takes its place",
+        member.pid
+    );
+    (level, Message::new(323, text))
+}
+
+pub fn drained_badly(member: &Member, exit: Exit) -> Message {
+    let text = format!(
+        "process {} {exit} while it was finishing its requests before its end; those it still had are lost",
+        member.pid
+    );
+    Message::new(326, text)
+}
+
+pub fn crash_loop(exit: Exit) -> Message {
+    let text = format!(
+        "processes end within a second after they are ready, several in a row; the last one {exit}; look for \
+         the cause in its own output above and in the code that runs right after the start"
+    );
+    Message::new(CRASH_LOOP, text)
+}
+
+pub fn is_crash_loop(message: &Message) -> bool {
+    message.code == CRASH_LOOP
+}
+
+pub fn killed(member: &Member) -> Message {
+    let text = match member.state {
+        State::Stopping => {
+            format!("process {} did not end within shutdown-timeout and was killed", member.pid)
+        }
+        _ => format!("process {} was killed", member.pid),
+    };
+    Message::new(325, text)
+}
+
+/// A limit that is reached in the ordinary course of things is information only.
+pub fn leaving(member: &Member, reason: Reason, apart: bool) -> (Level, Message) {
+    let level = if reason.is_urgent() { Level::Notice } else { Level::Info };
+    let text = format!(
+        "process {} is replaced because of {}; {}",
+        member.pid,
+        reason.cause(),
+        match apart {
+            true => "it finishes what it has and ends, then its successor starts (overlap)",
+            false => "it serves until its successor is ready, and finishes what it has",
+        }
+    );
+    (level, Message::new(334, text))
+}
+
+pub fn unresponsive(member: &Member) -> Message {
+    let text = format!(
+        "process {} does not do as it is told, as when it is suspended (SIGSTOP), and was killed; only the \
+         requests it was working on are lost",
+        member.pid
+    );
+    Message::new(337, text)
+}
+
+pub fn starts_too_slowly(patience: Duration) -> Message {
+    let text = format!(
+        "the process was not ready within startup-timeout ({} s); look for what its scripts wait for when they \
+         are imported, or raise the timeout",
+        patience.as_secs_f64()
+    );
+    Message::new(327, text)
+}
+
+pub fn wanted(before: usize, now: usize) -> Message {
+    let text = match (before, now) {
+        (0, _) => "a request has come, processes are started".to_owned(),
+        (_, 0) => "no request for idle-timeout, its processes end until the next one comes".to_owned(),
+        _ if now > before => format!("all threads are busy, {now} processes instead of {before}"),
+        _ => format!("{now} processes are enough, instead of {before}"),
+    };
+    Message::new(338, text)
+}
+
+pub fn rolled_out(rollout: &Rollout, processes: usize, apart: bool, now: Instant) -> Message {
+    let took = now.saturating_duration_since(rollout.since).as_millis();
+    let text = format!(
+        "{} changed: {processes} new {} ready in {took} ms, {}",
+        rollout.path,
+        if processes == 1 { "process is" } else { "processes are" },
+        match apart {
+            true => "in which the old ended first (overlap) and requests waited",
+            false => "the old finish their requests and end",
+        }
+    );
+    Message::new(331, text)
+}
+
+pub fn not_rolled_out(rollout: &Rollout, reason: &Message) -> Message {
+    let text = format!(
+        "{} changed, but a process with the new code failed: {}; the processes with the old code keep serving \
+         until the file changes again",
+        rollout.path, reason.text
+    );
+    Message::new(332, text)
+}
+
+pub fn not_loaded() -> Message {
+    let text = "a script could not be loaded, the reason is in the log above; processes that have it loaded \
+                keep serving";
+    Message::new(333, text)
+}
+
+/// The script's new process makes room for its old one's end.
+pub fn goes_apart(script: &str, holding: &Holding) -> Message {
+    let text = format!(
+        "the script {script} could not be loaded in a new process, since {}; so the old process ends first now, \
+         requests wait, and then a new one loads it. That is how processes are replaced from now on (overlap=Auto); \
+         overlap=Off says so from the start",
+        held_by(holding)
+    );
+    Message::new(328, text)
+}
+
+pub fn held(script: &str, holding: &Holding, apart: bool) -> Message {
+    let cure = match holding.by {
+        Holder::Itself => "the process is replaced",
+        Holder::Other(_) | Holder::Stranger => "end that process, or have the script use something else",
+        Holder::OfGroup(_) | Holder::Unknown if apart => "it is tried again",
+        Holder::OfGroup(_) | Holder::Unknown => {
+            "with overlap=Off of WSGIDaemonProcess old processes end before new ones load; two processes of one \
+             group cannot have it together in any case"
+        }
+    };
+    let text = format!("the script {script} could not be loaded, since {}; {cure}", held_by(holding));
+    Message::new(329, text)
+}
+
+pub fn waits_for_older() -> Message {
+    let text = "the processes of the old configuration finish their requests and end, then new ones start (overlap); \
+                requests wait meanwhile";
+    Message::new(330, text)
+}
+
+fn held_by(holding: &Holding) -> String {
+    let by = match holding.by {
+        Holder::Unknown => ", by another process".to_owned(),
+        Holder::Itself => ", by an earlier attempt in the same process".to_owned(),
+        Holder::OfGroup(pid) => format!(", by process {pid}, an old one of this group"),
+        Holder::Other(pid) => format!(", by process {pid}, which is none of this group"),
+        Holder::Stranger => ", by a process of another user".to_owned(),
+    };
+    format!("it needs what is held{by}: {}", holding.what)
+}

@@ -1,0 +1,380 @@
+//! What the supervisor does about one process group: a state machine without any system call.
+//!
+//! `supervisor` feeds it with what happened and carries out what it answers; time is an argument.
+//! A process goes Starting → Waiting → Ready → Draining → Stopping → gone and may skip any of these. Processes
+//! of one *edition* loaded the same code: a roll-out starts a whole edition beside the old one, which serves
+//! until all of the new one are ready. A renewal replaces one process within an edition in the same way.
+
+mod ending;
+mod failure;
+mod member;
+mod message;
+mod overlap;
+mod renewal;
+mod rollout;
+#[cfg(test)]
+mod tests;
+mod wish;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::control::reason::Reason;
+use crate::log::{Level, Message};
+use crate::os::Exit;
+use crate::wsgi::held::Holding;
+use failure::Failures;
+use member::{Member, State};
+pub use overlap::Apart;
+use overlap::Older;
+use renewal::Pace;
+use rollout::Rollout;
+use wish::Wishes;
+
+/// Names a process for as long as the group lives, before it has a pid and after.
+pub type ProcessId = u32;
+
+/// Processes of a group that start at the same time: enough to be quick, few enough that a group which
+/// cannot start at all makes fewer than ten attempts in its first minute.
+const STARTING_AT_ONCE: usize = 4;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub name: String,
+    /// `FILE:LINE` of the WSGIDaemonProcess.
+    pub place: String,
+    /// How many there are until `Event::Want` says otherwise.
+    pub processes: usize,
+    pub graceful_timeout: Duration,
+    /// In place of graceful-timeout after SIGUSR1.
+    pub eviction_timeout: Option<Duration>,
+    /// Never zero here.
+    pub shutdown_timeout: Duration,
+    pub startup_timeout: Option<Duration>,
+    pub apart: Apart,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Begin,
+    /// There is no process: no interpreter, or no resources to fork.
+    NotStarted(ProcessId, Message),
+    /// `able` says that it has loaded what others that serve have.
+    Ready {
+        process: ProcessId,
+        able: bool,
+    },
+    /// A script of it could not be loaded for what another process has.
+    Held {
+        process: ProcessId,
+        script: String,
+        holding: Holding,
+    },
+    /// No others are left that the group asked to go.
+    Alone,
+    /// It said why it cannot start, and is about to end.
+    Failed(ProcessId, Message),
+    /// `output` is the end of what it wrote before it was ready.
+    Exited {
+        process: ProcessId,
+        exit: Exit,
+        output: String,
+    },
+    Reload {
+        path: String,
+        modified: i64,
+    },
+    /// The process is to be replaced, for this reason.
+    Renew(ProcessId, Reason),
+    /// It does not carry out what it was ordered.
+    Unresponsive(ProcessId),
+    /// There shall be so many processes from now on; none is for a group that nobody needs.
+    Want(usize),
+    /// A script of this process wants to be loaded anew.
+    ReloadRequired(ProcessId, String),
+    /// All processes of a newer generation are ready.
+    Superseded,
+    Stop,
+    /// A deadline has passed.
+    Tick,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    Start(ProcessId),
+    /// It is to accept requests from now on.
+    Serve(ProcessId),
+    Drain(ProcessId, Reason),
+    Stop(ProcessId, Reason),
+    /// The same for one that is still starting, and may not listen to orders yet.
+    Terminate(ProcessId),
+    Kill(ProcessId),
+    /// Output that was held back while the process started is to be shown, or forgotten.
+    ReleaseOutput {
+        process: ProcessId,
+        show: bool,
+    },
+    Record(Level, Message),
+    /// For the status page: no process can be started, for this reason.
+    Fail(String),
+    Recovered,
+    /// For the status page: older generations need accept no more.
+    Supersede,
+    /// For the status page: old and new processes cannot be there together.
+    RememberApart,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Serving,
+    Superseded,
+    Stopping,
+}
+
+pub struct Group {
+    settings: Settings,
+    mode: Mode,
+    wanted: usize,
+    members: Vec<Member>,
+    next_process: ProcessId,
+    edition: u32,
+    /// The last number that was given: what is left of a failed roll-out is not taken for the next one's.
+    newest_edition: u32,
+    rollout: Option<Rollout>,
+    /// A version that was reported while a roll-out ran.
+    pending: Option<(String, i64)>,
+    /// The newest version of each script that a roll-out was made for.
+    tried: HashMap<String, i64>,
+    wishes: Wishes,
+    failures: Failures,
+    /// No start before this moment.
+    not_before: Option<Instant>,
+    all_were_ready: bool,
+    pace: Pace,
+    older: Older,
+    actions: Vec<Action>,
+}
+
+impl Group {
+    pub fn new(settings: Settings) -> Self {
+        Group {
+            wanted: settings.processes,
+            settings,
+            mode: Mode::Serving,
+            members: Vec::new(),
+            next_process: 0,
+            edition: 0,
+            newest_edition: 0,
+            rollout: None,
+            pending: None,
+            tried: HashMap::new(),
+            wishes: Wishes::default(),
+            failures: Failures::default(),
+            not_before: None,
+            all_were_ready: false,
+            pace: Pace::default(),
+            older: Older::default(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Tells what happened; what is to be done about it comes back, in order.
+    pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        match event {
+            Event::Begin | Event::Tick => {}
+            Event::NotStarted(process, reason) => self.not_started(process, reason, now),
+            Event::Ready { process, able } => self.ready(process, able, now),
+            Event::Held { process, script, holding } => self.held(process, script, holding, now),
+            Event::Alone => self.alone(),
+            Event::Failed(process, reason) => self.failed(process, reason, now),
+            Event::Exited { process, exit, output } => self.exited(process, exit, &output, now),
+            Event::Reload { path, modified } => self.reload(path, modified, now),
+            Event::Renew(process, reason) => self.renew(process, reason),
+            Event::Unresponsive(process) => self.unresponsive(process, now),
+            Event::Want(processes) => self.want(processes, now),
+            Event::ReloadRequired(process, path) => self.reload_required(process, &path, now),
+            Event::Superseded => self.superseded(now),
+            Event::Stop => self.stop_all(now),
+        }
+        self.serve_waiting();
+        self.renew_members(now);
+        self.supersede_older();
+        self.escalate(now);
+        self.fill(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// A `Start` was carried out.
+    pub fn started(&mut self, process: ProcessId, pid: i32) {
+        if let Some(member) = self.member(process) {
+            member.pid = pid;
+        }
+    }
+
+    pub fn edition_of(&self, process: ProcessId) -> Option<u32> {
+        Some(self.members.iter().find(|member| member.id == process)?.edition)
+    }
+
+    /// Whether processes of this edition may be started yet.
+    pub fn starts(&self, edition: u32) -> bool {
+        let rolled_out = self.rollout.as_ref().is_some_and(|rollout| rollout.edition == edition);
+        self.mode == Mode::Serving && (edition == self.edition || rolled_out)
+    }
+
+    /// When the next `Tick` is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        let start = self.not_before.filter(|_| self.mode == Mode::Serving && self.missing() > 0);
+        let members = self.members.iter().filter_map(|member| member.deadline);
+        members.chain(start).chain(self.next_renewal()).chain(self.next_look()).min()
+    }
+
+    /// Whether the output of this process is to be held back until it is known whether it repeats an
+    /// error that was already shown. Of several that start together the first one speaks.
+    pub fn holds_output(&self, process: ProcessId) -> bool {
+        let mut starting = self.members.iter().filter(|member| member.is_starting());
+        let is_first = starting.clone().next().is_some_and(|member| member.id == process);
+        starting.any(|member| member.id == process) && (self.failures.reason.is_some() || !is_first)
+    }
+
+    /// Whether a newer generation has taken over.
+    pub fn is_superseded(&self) -> bool {
+        self.mode != Mode::Serving
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    fn not_started(&mut self, process: ProcessId, reason: Message, now: Instant) {
+        if let Some(member) = self.remove(process) {
+            self.start_failed(&member, reason, now);
+        }
+    }
+
+    fn ready(&mut self, process: ProcessId, able: bool, now: Instant) {
+        if self.goes_apart(process, now) {
+            return;
+        }
+        let apart = self.is_apart();
+        let Some(member) = self.member(process).filter(|member| member.state == State::Starting) else {
+            return;
+        };
+        // An old one that is still there will have gone.
+        let able = able && !(apart && member.is_held_up_by_old());
+        if !able {
+            // This one would only answer with errors.
+            let held = member.held.take();
+            let reason = held.map(|(script, holding)| message::held(&script, &holding, apart));
+            member.reason = Some(reason.unwrap_or_else(message::not_loaded));
+            member.ready_since = Some(now);
+            return self.stop(process, Reason::ScriptReload, now);
+        }
+        let record = message::ready(member, now);
+        let held = member.held.take().map(|(script, holding)| message::held(&script, &holding, apart));
+        member.become_ready(now);
+        let took = now.saturating_duration_since(member.started);
+        self.pace.start_took(took);
+        self.actions.push(Action::ReleaseOutput { process, show: true });
+        self.record(Level::Info, record);
+        if let Some(record) = held {
+            self.record(Level::Error, record);
+        }
+        self.recovered();
+        self.finish_rollout(now);
+    }
+
+    /// When all of this generation are ready, or none is wanted, older ones can go.
+    fn supersede_older(&mut self) {
+        if !self.all_were_ready && self.mode == Mode::Serving && self.serving(self.edition) >= self.wanted {
+            self.all_were_ready = true;
+            self.actions.push(Action::Supersede);
+        }
+    }
+
+    /// Those of a new edition wait for one another while there is an old one that serves.
+    fn serve_waiting(&mut self) {
+        let beside = self.rollout.as_ref().is_some_and(|rollout| rollout.edition != self.edition);
+        let old_serves = beside && self.serving(self.edition) > 0;
+        let edition = self.rollout.as_ref().filter(|_| old_serves).map(|rollout| rollout.edition);
+        for member in self.members.iter_mut().filter(|member| member.state == State::Waiting) {
+            if Some(member.edition) != edition {
+                member.state = State::Ready;
+                self.actions.push(Action::Serve(member.id));
+            }
+        }
+    }
+
+    fn failed(&mut self, process: ProcessId, reason: Message, now: Instant) {
+        let patience = self.settings.shutdown_timeout;
+        if let Some(member) = self.member(process).filter(|member| member.state == State::Starting) {
+            member.reason = Some(reason);
+            member.enter(State::Stopping, now + patience);
+        }
+    }
+
+    fn exited(&mut self, process: ProcessId, exit: Exit, output: &str, now: Instant) {
+        let Some(mut member) = self.remove(process) else { return };
+        match (member.state, member.reason.take()) {
+            (_, Some(reason)) => self.start_failed(&member, reason, now),
+            (State::Starting | State::Waiting, None) => {
+                self.start_failed(&member, message::exited_early(exit, output), now);
+            }
+            (State::Ready, None) if member.leaving.is_some() && exit == Exit::Status(0) => {}
+            (State::Ready, None) => self.crashed(&member, exit, now),
+            (State::Draining | State::Stopping, None) => {
+                self.actions.push(Action::ReleaseOutput { process, show: true });
+                if member.state == State::Draining && exit != Exit::Status(0) {
+                    self.record(Level::Warning, message::drained_badly(&member, exit));
+                }
+            }
+        }
+    }
+
+    /// Starts what is missing, as far as it may be started now.
+    fn fill(&mut self, now: Instant) {
+        self.look_no_more();
+        if self.mode != Mode::Serving || self.not_before.is_some_and(|moment| now < moment) {
+            return;
+        }
+        self.not_before = None;
+        let room = self.room(now);
+        let starting = self.members.iter().filter(|member| member.is_starting()).count();
+        let at_once = if self.failures.reason.is_some() { 1 } else { STARTING_AT_ONCE };
+        let edition = self.rollout.as_ref().map_or(self.edition, |rollout| rollout.edition);
+        for _ in 0..self.missing().min(at_once.saturating_sub(starting)).min(room) {
+            self.next_process += 1;
+            let deadline = self.settings.startup_timeout.map(|timeout| now + timeout);
+            self.members.push(Member::new(self.next_process, edition, now, deadline));
+            self.actions.push(Action::Start(self.next_process));
+        }
+    }
+
+    /// How many processes the edition lacks that is being started; one that is being replaced is lacking.
+    fn missing(&self) -> usize {
+        let edition = self.rollout.as_ref().map_or(self.edition, |rollout| rollout.edition);
+        let counts = |m: &Member| (m.state <= State::Ready && !m.replaced) || m.is_starting();
+        let there = self.members.iter().filter(|m| m.edition == edition && counts(m)).count();
+        self.wanted.saturating_sub(there)
+    }
+
+    fn serving(&self, edition: u32) -> usize {
+        let serves = |m: &&Member| m.edition == edition && m.state == State::Ready;
+        self.members.iter().filter(serves).count()
+    }
+
+    fn member(&mut self, process: ProcessId) -> Option<&mut Member> {
+        self.members.iter_mut().find(|member| member.id == process)
+    }
+
+    fn remove(&mut self, process: ProcessId) -> Option<Member> {
+        let index = self.members.iter().position(|member| member.id == process)?;
+        Some(self.members.remove(index))
+    }
+
+    /// Every message of a group says which group, and where it was configured.
+    fn record(&mut self, level: Level, mut message: Message) {
+        let Settings { name, place, .. } = &self.settings;
+        message.text = format!("process group '{name}' (WSGIDaemonProcess at {place}): {}", message.text);
+        self.actions.push(Action::Record(level, message));
+    }
+}

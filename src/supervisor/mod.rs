@@ -1,0 +1,252 @@
+//! The supervisor: starts the daemons of one configuration generation, watches, replaces and stops them.
+//!
+//! A small process with one thread, forked from the httpd parent before its children; `run` is all that it
+//! does. It executes no site's code and maps no Python. What is to be done about a group is decided by
+//! `supervisor::group`; this file waits for what happens, and `supervisor::crew` does what was decided.
+//!
+//! It ends, and with it every daemon, when nobody is left who could send a request (`control::generation`),
+//! on SIGTERM, or when the httpd parent has gone in whatever way. Where a newer generation is coming its
+//! daemons serve that one's children too, until it has daemons of its own.
+
+mod backoff;
+mod crew;
+mod demand;
+mod group;
+mod looks;
+mod output;
+mod overlap;
+mod plan;
+mod privileges;
+mod reports;
+#[cfg(test)]
+mod scene;
+mod sleepers;
+pub mod spawn;
+mod template;
+#[cfg(test)]
+mod tests;
+mod turns;
+mod watch;
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::control::generation::{GenerationWatch, Tidings};
+use crate::log::{Journal, Level, Message};
+use crate::os::{self, PollFd, SignalFd};
+use crew::{Crew, Source};
+use group::Event;
+pub use plan::{GroupPlan, Plan, Start, longest_shutdown};
+use turns::Turns;
+
+/// How often an older generation looks whether a newer one has taken over, once one is coming.
+const LOOK_FOR_SUCCESSORS: Duration = Duration::from_millis(100);
+
+/// How often the parent is looked for where the kernel cannot tell when it ends.
+const LOOK_FOR_PARENT: Duration = Duration::from_secs(1);
+
+/// A parent whose children are gone, and its end of the generation pipe too, is given this time to be
+/// gone itself: then the socket files go with it.
+const PARENT_MAY_BE_ENDING: Duration = Duration::from_millis(100);
+
+/// What can end a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    NobodyLeft,
+    Told,
+    ParentGone,
+}
+
+struct Supervisor<'a> {
+    crew: Crew<'a>,
+    watch: GenerationWatch,
+    signals: SignalFd,
+    parent: i32,
+    /// Readable when the parent has gone; None where the kernel has no such thing.
+    parent_watch: Option<OwnedFd>,
+    newer_is_coming: bool,
+    /// All holders of this generation have gone.
+    nobody_left: bool,
+    ending: Option<Ending>,
+    turns: Turns,
+}
+
+/// Returns when the generation has ended, with no daemon left; the caller then leaves the process at once.
+///
+/// To be called in the forked process, after its copies of httpd's listening sockets and of the parent's
+/// end of the generation pipe were closed: else ports stay in use, and the generation never ends.
+pub fn run(plan: Plan, journal: &dyn Journal) {
+    match Supervisor::new(plan, journal) {
+        Ok(mut supervisor) => supervisor.work(),
+        Err(error) => {
+            let text = format!(
+                "the supervisor of the daemon processes cannot run: {error}; see the limits of the service that \
+                 starts httpd"
+            );
+            journal.record(None, Level::Critical, &Message::new(340, text));
+        }
+    }
+}
+
+impl<'a> Supervisor<'a> {
+    fn new(plan: Plan, journal: &'a dyn Journal) -> io::Result<Self> {
+        os::reset_signals()?;
+        // What an administrator's `kill` or a terminal sends to all of httpd's processes is for httpd.
+        for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGWINCH, libc::SIGPIPE] {
+            os::ignore_signal(signal);
+        }
+        // Neither is worth ending for: a leader of a session stays where it is, a title is a nicety.
+        let _ = os::new_session();
+        let _ = os::set_title("(wsgi:supervisor)");
+        let Plan { groups, generation, watch, start, parent } = plan;
+        if groups.iter().any(GroupPlan::has_template) {
+            os::adopt_orphans()?;
+        }
+        Ok(Supervisor {
+            crew: Crew::new(groups, generation, start, journal)?,
+            watch,
+            signals: SignalFd::new(&[libc::SIGCHLD, libc::SIGTERM])?,
+            parent,
+            parent_watch: os::pidfd(parent).ok(),
+            newer_is_coming: false,
+            nobody_left: false,
+            ending: None,
+            turns: Turns::new(Instant::now()),
+        })
+    }
+
+    fn work(&mut self) {
+        self.crew.begin();
+        while self.ending.is_none() || !self.crew.is_empty() {
+            if let Err(error) = self.turn() {
+                let text = format!("the supervisor cannot wait for its processes and stops them: {error}");
+                self.crew.journal.record(None, Level::Critical, &Message::new(340, text));
+                self.end(Ending::Told);
+                // Whatever it is, it is not to be asked for without a pause.
+                thread::sleep(LOOK_FOR_SUCCESSORS);
+                self.crew.tick(Instant::now());
+                self.crew.reap();
+            }
+        }
+        self.clean_up();
+    }
+
+    /// Waits for something to happen, and deals with all that has.
+    fn turn(&mut self) -> io::Result<()> {
+        self.crew.watch_sleepers()?;
+        let mut fds = vec![PollFd::reading(self.signals.as_fd())];
+        if !self.nobody_left {
+            fds.push(PollFd::reading(self.watch.as_fd()));
+        }
+        if self.ending.is_none() {
+            fds.extend(self.parent_watch.as_ref().map(|parent| PollFd::reading(parent.as_fd())));
+        }
+        let (own, sources) = (fds.len(), self.crew.descriptors());
+        fds.extend(sources.iter().map(|(_, fd)| PollFd::reading(*fd)));
+        os::poll(&mut fds, self.patience(Instant::now()))?;
+        let ready = sources.iter().zip(&fds[own..]).filter(|(_, fd)| fd.is_ready());
+        let mut heard: Vec<Source> = ready.map(|((source, _), _)| *source).collect();
+        heard.extend(self.crew.due(Instant::now()));
+        heard.dedup();
+        for source in heard {
+            self.crew.hear(source)?;
+        }
+        self.look_at_signals()?;
+        if !self.nobody_left {
+            self.look_at_generation()?;
+        }
+        if self.ending.is_none() {
+            self.look_at_parent();
+        }
+        self.crew.look_for_successors();
+        if self.nobody_left && self.ending.is_none() {
+            self.hand_over();
+        }
+        self.crew.look_at_processes();
+        self.crew.look_at_demand();
+        self.crew.tick(Instant::now());
+        self.crew.end_old_templates();
+        if let Some(pause) = self.turns.count(Instant::now()) {
+            thread::sleep(pause);
+        }
+        Ok(())
+    }
+
+    fn patience(&self, now: Instant) -> Option<Duration> {
+        let deadline = self.crew.deadline().map(|deadline| deadline.saturating_duration_since(now));
+        let successors = self.newer_is_coming && self.ending.is_none() && !self.crew.is_superseded();
+        let successors = successors.then_some(LOOK_FOR_SUCCESSORS);
+        let parent = (self.parent_watch.is_none() && self.ending.is_none()).then_some(LOOK_FOR_PARENT);
+        [deadline, successors, parent].into_iter().flatten().min()
+    }
+
+    fn look_at_signals(&mut self) -> io::Result<()> {
+        while let Some(signal) = self.signals.next_signal()? {
+            if signal == libc::SIGTERM {
+                self.end(Ending::Told);
+            }
+        }
+        self.crew.reap();
+        Ok(())
+    }
+
+    fn look_at_generation(&mut self) -> io::Result<()> {
+        match self.watch.read()? {
+            Tidings::Nothing => {}
+            Tidings::NewerComing => self.newer_is_coming = true,
+            Tidings::Ended => self.nobody_left = true,
+        }
+        Ok(())
+    }
+
+    /// The requests of a newer generation's children may be in the daemons: they are not stopped, but end when
+    /// their successors are ready.
+    fn hand_over(&mut self) {
+        if !self.newer_is_coming {
+            self.end(Ending::NobodyLeft);
+        } else if self.crew.is_handed_over() {
+            self.ending = Some(Ending::NobodyLeft);
+        }
+    }
+
+    fn look_at_parent(&mut self) {
+        if self.parent_is_gone() {
+            let text = "the parent process of httpd has gone without stopping its daemon processes; they are stopped";
+            self.crew.journal.record(None, Level::Notice, &Message::new(341, text));
+            self.end(Ending::ParentGone);
+        }
+    }
+
+    fn parent_is_gone(&self) -> bool {
+        os::parent_pid() != self.parent
+    }
+
+    fn end(&mut self, why: Ending) {
+        if self.ending.is_none() {
+            self.ending = Some(why);
+            self.crew.tell_all(&Event::Stop);
+        }
+    }
+
+    /// Removes the files of sockets that nobody will use again.
+    fn clean_up(&self) {
+        if self.ending == Some(Ending::NobodyLeft)
+            && let Some(parent) = &self.parent_watch
+        {
+            let _ = os::readable(parent.as_fd(), Some(PARENT_MAY_BE_ENDING));
+        }
+        let all = self.parent_is_gone();
+        for listener in self.crew.listeners() {
+            let status = &listener.status;
+            if all || (status.is_retired() && !status.is_used_by_others(self.crew.generation)) {
+                // Gone already is as good.
+                let _ = fs::remove_file(&listener.path);
+            }
+        }
+        let text = format!("generation {} of the configuration has ended", self.crew.generation);
+        self.crew.journal.record(None, Level::Info, &Message::new(342, text));
+    }
+}

@@ -1,0 +1,274 @@
+//! Makes a daemon process: fork, descriptors, privileges, exec of the group's own Python.
+//!
+//! Called by the supervisor, which has one thread only, so that the forked child may do more than make
+//! system calls before it executes Python. What goes wrong in the child is reported like the failures of the
+//! daemon that it would have become. `daemon::inherited` is the other side.
+
+#![allow(unsafe_code)]
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::Command;
+
+use crate::control::activity_page::{self, Activity};
+use crate::control::channel::{self, ControlDaemon, ControlSupervisor, Pipes};
+use crate::control::launch::{
+    ACTIVITY_FD, BOARD_FD, CONTROL_FD, LISTENER_FD, Launch, MODULE_FD, REPORT_FD, STATUS_FD,
+};
+use crate::control::message::Report;
+use crate::control::module_file::ModuleFile;
+
+use super::privileges;
+use crate::config::interpreter::without_gil;
+use crate::config::process_group::ProcessGroup;
+use crate::log::Message;
+use crate::os;
+use crate::site::{environment, interpreter};
+
+/// What the daemon's Python runs. It is also what makes the memory of the arguments long enough for
+/// every title.
+const BOOTSTRAP: &str = include_str!("../daemon/bootstrap.py");
+
+/// EX_CONFIG of sysexits.h: a failure that was reported.
+const REPORTED: i32 = 78;
+
+/// Numbers below this are given to the daemon's descriptors.
+const SAFE_NUMBER: i32 = 10;
+
+/// What all daemons of a configuration are started with.
+pub struct Launcher {
+    /// Options of the interpreter, such as `-B` or `-O`.
+    pub flags: Vec<String>,
+    pub module: &'static ModuleFile,
+    /// Added to the environment of every daemon, such as `PYTHONHASHSEED`.
+    pub environment: Vec<(String, String)>,
+    /// The user of httpd's children.
+    pub httpd_uid: u32,
+    /// The soft limit of descriptors that they shall have; None is the supervisor's.
+    pub descriptors: Option<u64>,
+    /// `WSGIDestroyInterpreter`.
+    pub finish: bool,
+    /// The program that a test has Python run instead of `BOOTSTRAP`.
+    #[cfg(test)]
+    pub program: Option<String>,
+}
+
+/// A process on its way to be a daemon.
+pub struct Spawned {
+    /// 0 where it is not known yet.
+    pub pid: i32,
+    pub control: ControlSupervisor,
+    /// Reading ends, non-blocking.
+    pub output: Pipes,
+    pub activity: Activity,
+}
+
+/// What all processes of a group have.
+#[derive(Clone, Copy)]
+pub struct Common<'a> {
+    pub listener: BorrowedFd<'a>,
+    pub status: BorrowedFd<'a>,
+    /// Where they may see httpd's scoreboard.
+    pub board: Option<BorrowedFd<'a>>,
+}
+
+/// The child's ends of everything.
+struct Ends<'a> {
+    theirs: Theirs,
+    common: Common<'a>,
+    module: Option<BorrowedFd<'a>>,
+}
+
+impl Launcher {
+    pub fn spawn(
+        &self,
+        group: &ProcessGroup,
+        common: &Common<'_>,
+        launch: &Launch,
+    ) -> Result<Spawned, Message> {
+        let python = interpreter::find(group)?;
+        let mut command = self.command(group, &python, environment::of_files(group)?);
+        if !without_gil(&launch.interpreters) {
+            // A free-threaded build keeps its GIL unless it is told to do without; others do not mind.
+            command.env("PYTHON_GIL", "1");
+        }
+        spawn_command(&mut command, group, self, common, launch).map_err(|error| {
+            let text = format!(
+                "the system has no resources for another process: {error}; see the limits of the service that \
+                 starts httpd (TasksMax, LimitNPROC, LimitNOFILE) and the memory of the machine"
+            );
+            Message::new(313, text)
+        })
+    }
+
+    fn command(&self, group: &ProcessGroup, python: &Path, from_files: Vec<(OsString, OsString)>) -> Command {
+        let mut command = Command::new(python);
+        command.args(&self.flags).arg("-c").arg(self.program()).arg(&self.module.path);
+        command.args(self.module.fd().map(|_| MODULE_FD.to_string()));
+        // Where Python is, and what it is, was decided above.
+        command.env_remove("PYTHONHOME").env_remove("__PYVENV_LAUNCHER__");
+        if group.identity.is_some() {
+            // They tell of the user who started httpd, also where nothing takes their place.
+            for name in USER_NAMES.iter().chain(&["HOME"]) {
+                command.env_remove(name);
+            }
+        }
+        command.envs(user_environment(group));
+        let locale = [("LANG", &group.lang), ("LC_ALL", &group.locale)];
+        command.envs(locale.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
+        if let Some(eggs) = &group.python_eggs {
+            command.env("PYTHON_EGG_CACHE", eggs);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(from_files);
+        command.envs(group.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    #[cfg(not(test))]
+    fn program(&self) -> &str {
+        BOOTSTRAP
+    }
+
+    #[cfg(test)]
+    fn program(&self) -> &str {
+        self.program.as_deref().unwrap_or(BOOTSTRAP)
+    }
+}
+
+/// Variables that hold the name of the user.
+const USER_NAMES: [&str; 3] = ["USER", "LOGNAME", "USERNAME"];
+
+/// Has a template fork a process; who it is, it says itself (`Report::Born`).
+pub fn fork_from(template: &ControlSupervisor, launch: &Launch) -> io::Result<Spawned> {
+    let (spawned, theirs) = equip(launch)?;
+    spawned.control.send_equipment(&theirs.output, theirs.activity.as_fd())?;
+    template.send_fork(&theirs.control)?;
+    Ok(spawned)
+}
+
+/// A daemon's own ends of what its supervisor has the others of.
+struct Theirs {
+    control: ControlDaemon,
+    output: Pipes,
+    activity: OwnedFd,
+}
+
+/// Both ends for a process that is still to be; it has been sent its launch.
+fn equip(launch: &Launch) -> io::Result<(Spawned, Theirs)> {
+    let (control, daemon_control) = channel::pair()?;
+    control.send_launch(launch)?;
+    let ((output, daemon_output), (error, daemon_error)) = (os::pipe()?, os::pipe()?);
+    let output = Pipes { output, error };
+    let daemon_output = Pipes { output: daemon_output, error: daemon_error };
+    for pipe in [&output.output, &output.error] {
+        os::set_nonblocking(pipe.as_fd(), true)?;
+    }
+    let memory = activity_page::create(launch.threads)?;
+    let activity = Activity::from_fd(memory.as_fd())?;
+    let theirs = Theirs { control: daemon_control, output: daemon_output, activity: memory };
+    Ok((Spawned { pid: 0, control, output, activity }, theirs))
+}
+
+fn user_environment(group: &ProcessGroup) -> Vec<(&'static str, OsString)> {
+    let Some(identity) = &group.identity else { return Vec::new() };
+    let mut pairs = Vec::new();
+    if !identity.user_name.is_empty() {
+        pairs.extend(USER_NAMES.map(|name| (name, OsString::from(&identity.user_name))));
+    }
+    if !identity.user_home.as_os_str().is_empty() {
+        pairs.push(("HOME", identity.user_home.clone().into_os_string()));
+    }
+    pairs
+}
+
+fn spawn_command(
+    command: &mut Command,
+    group: &ProcessGroup,
+    launcher: &Launcher,
+    common: &Common<'_>,
+    launch: &Launch,
+) -> io::Result<Spawned> {
+    let (spawned, mut theirs) = equip(launch)?;
+    // Out of the way of the numbers that are given away: the report of a failure goes through it.
+    let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
+    theirs.control = ControlDaemon::new(above(theirs.control.as_fd())?, above(theirs.control.reports())?);
+    let ends = Ends { theirs, common: *common, module: launcher.module.fd() };
+    let supervisor = std::process::id() as i32;
+    // SAFETY: the supervisor has no other thread that could hold a lock in the child; the child
+    // never returns from this function.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let become_it = AssertUnwindSafe(|| become_daemon(command, group, launcher, supervisor, &ends));
+            let failure = catch_unwind(become_it).unwrap_or_else(|_| {
+                Message::new(312, "the start of the process failed in a way that should not be possible")
+            });
+            // Nobody is left to tell if the supervisor has gone.
+            let _ = ends.theirs.control.send(&Report::Failed { code: failure.code, text: failure.text });
+            os::exit_now(REPORTED)
+        }
+        pid => Ok(Spawned { pid, ..spawned }),
+    }
+}
+
+/// Does not return but with what went wrong.
+fn become_daemon(
+    command: &mut Command,
+    group: &ProcessGroup,
+    launcher: &Launcher,
+    supervisor: i32,
+    ends: &Ends<'_>,
+) -> Message {
+    let prepared = os::reset_signals().and_then(|()| place_descriptors(ends));
+    if let Err(error) = prepared {
+        return Message::new(
+            312,
+            format!("the step 'descriptors' before the start of Python failed: {error}"),
+        );
+    }
+    let taken_on = privileges::take_on(group, launcher.httpd_uid, supervisor)
+        .and_then(|()| launcher.descriptors.map_or(Ok(()), privileges::limit_descriptors));
+    if let Err(failure) = taken_on {
+        return failure;
+    }
+    let error = command.exec();
+    let program = Path::new(command.get_program()).display();
+    let text = format!(
+        "{program} cannot be executed: {error}; let the group's user execute it and pass through the directories \
+         above it (a link may lead to another place), or correct python-home= or python="
+    );
+    Message::new(311, text)
+}
+
+/// 0 is nothing, 1 and 2 the output, then orders, listener, status, activity, reports, and the board and the module, where
+/// there are such; all else ends with exec.
+fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
+    let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
+    let nothing = above(File::open("/dev/null")?.as_fd())?;
+    let Pipes { output, error } = &ends.theirs.output;
+    let (output, error) = (above(output.as_fd())?, above(error.as_fd())?);
+    let (control, reports) = (above(ends.theirs.control.as_fd())?, above(ends.theirs.control.reports())?);
+    let (listener, status) = (above(ends.common.listener)?, above(ends.common.status)?);
+    let activity = above(ends.theirs.activity.as_fd())?;
+    let (board, module) = (ends.common.board.map(above).transpose()?, ends.module.map(above).transpose()?);
+    os::close_on_exec_from(3)?;
+    let mut places = vec![
+        (&nothing, 0),
+        (&output, 1),
+        (&error, 2),
+        (&control, CONTROL_FD),
+        (&listener, LISTENER_FD),
+        (&status, STATUS_FD),
+        (&activity, ACTIVITY_FD),
+        (&reports, REPORT_FD),
+    ];
+    places.extend(board.as_ref().map(|board| (board, BOARD_FD)));
+    places.extend(module.as_ref().map(|module| (module, MODULE_FD)));
+    places.iter().try_for_each(|(fd, number)| os::place_descriptor(fd.as_fd(), *number))
+}
