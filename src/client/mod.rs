@@ -10,7 +10,7 @@ mod patience;
 mod trouble;
 
 use crate::config::process_group::ResponseOptions;
-use crate::control::group_page::{SLOTS, StatusPage};
+use crate::control::group_page::{GroupPage, SLOTS};
 use crate::os::{self, Link};
 use crate::request::Request;
 use crate::wire::frame::{self, HEADER, Inbox, Kind};
@@ -43,7 +43,7 @@ pub struct Client {
     pub path: PathBuf,
     /// The socket's file, whatever becomes of its name.
     pub place: Option<OwnedFd>,
-    pub status: Arc<StatusPage>,
+    pub page: Arc<GroupPage>,
     pub processes: u32,
     /// Of all its processes together.
     pub threads: usize,
@@ -65,7 +65,7 @@ pub struct Channel {
     /// Descriptors that have arrived for File frames.
     files: VecDeque<OwnedFd>,
     slot: usize,
-    /// `StatusPage::times` of the process that has accepted it; None before.
+    /// `GroupPage::times` of the process that has accepted it; None before.
     times: Option<u32>,
 }
 
@@ -144,7 +144,7 @@ impl Client {
             return pool.pop();
         }
         let free = pool.iter().rposition(|channel| {
-            self.status
+            self.page
                 .waiting(channel.slot)
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
                     (waiting > 0).then(|| waiting - 1)
@@ -303,10 +303,10 @@ impl Client {
     }
 
     fn give_up_if_failing(&self) -> Result<(), Trouble> {
-        if self.status.ready_processes() > 0 {
+        if self.page.ready_processes() > 0 {
             return Ok(());
         }
-        match self.status.failure() {
+        match self.page.failure() {
             Some(reason) => Err(Trouble::Unavailable(format!(
                 "no process of group '{}' is running: {reason}",
                 self.group

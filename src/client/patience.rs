@@ -2,7 +2,7 @@
 //!
 //! Part of `client`, in httpd children. A connection whose process is killed ends with the last copy of that
 //! process's end, and the application may have forked some: nothing would come until socket-timeout. So a child
-//! that has waited for a while looks, less and less often, whether the process has its slot on the status page
+//! that has waited for a while looks, less and less often, whether the process has its slot on the group page
 //! still. A request that is answered sooner costs no look and no system call.
 
 use std::io::{self, IoSlice};
@@ -80,7 +80,7 @@ impl Client {
     ) -> io::Result<Waited> {
         let mut pause = FIRST_LOOK;
         loop {
-            if channel.times.is_some_and(|times| times != self.status.times(channel.slot)) {
+            if channel.times.is_some_and(|times| times != self.page.times(channel.slot)) {
                 return Ok(Waited::Gone);
             }
             let left = left_until(end);

@@ -19,7 +19,7 @@ const ATTACHING: usize = 1;
 const LOADING: usize = 2;
 const THREADS: usize = 3;
 
-pub struct Activity {
+pub struct ActivityPage {
     memory: SharedMemory,
 }
 
@@ -36,13 +36,13 @@ pub fn create(threads: u32) -> io::Result<OwnedFd> {
     os::shared_memory(c"mod_wsgi_rs-activity", words * size_of::<AtomicU64>())
 }
 
-impl Activity {
-    pub fn from_fd(memory: BorrowedFd<'_>) -> io::Result<Activity> {
+impl ActivityPage {
+    pub fn from_fd(memory: BorrowedFd<'_>) -> io::Result<ActivityPage> {
         let memory = SharedMemory::map(memory.as_fd())?;
         if memory.size() < THREADS * size_of::<AtomicU64>() {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        Ok(Activity { memory })
+        Ok(ActivityPage { memory })
     }
 
     /// In a daemon: what the application forks cannot write here.
@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn a_supervisor_sees_what_runs() {
         let memory = create(3).unwrap();
-        let daemon = Activity::from_fd(memory.as_fd()).unwrap();
-        let supervisor = Activity::from_fd(memory.as_fd()).unwrap();
+        let daemon = ActivityPage::from_fd(memory.as_fd()).unwrap();
+        let supervisor = ActivityPage::from_fd(memory.as_fd()).unwrap();
         assert_eq!((supervisor.running().count(), supervisor.last()), (0, 0));
         let work = Work { thread: 3, number: 7 };
         daemon.begin(work, false);
@@ -142,6 +142,6 @@ mod tests {
 
     #[test]
     fn something_else_is_not_taken_for_it() {
-        assert!(Activity::from_fd(os::shared_memory(c"small", 8).unwrap().as_fd()).is_err());
+        assert!(ActivityPage::from_fd(os::shared_memory(c"small", 8).unwrap().as_fd()).is_err());
     }
 }

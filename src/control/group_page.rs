@@ -1,4 +1,4 @@
-//! The status page of a process group: a few words of memory shared by everybody who serves it.
+//! The page of a process group: a few words of memory shared by everybody who serves it.
 //!
 //! Mapped by the httpd parent (which makes it with the listening socket and keeps both across graceful
 //! restarts), its children, the supervisors of all generations and that group's own daemons. Whoever
@@ -58,24 +58,24 @@ struct Page {
     slots: [Slot; SLOTS],
 }
 
-pub struct StatusPage {
+pub struct GroupPage {
     fd: OwnedFd,
     memory: SharedMemory,
 }
 
-impl StatusPage {
+impl GroupPage {
     /// A new page: no process, nothing failed.
-    pub fn create() -> io::Result<StatusPage> {
-        StatusPage::from_fd(os::shared_memory(c"mod_wsgi_rs-status", mem::size_of::<Page>())?)
+    pub fn create() -> io::Result<GroupPage> {
+        GroupPage::from_fd(os::shared_memory(c"mod_wsgi_rs-group", mem::size_of::<Page>())?)
     }
 
     /// The page that somebody else made; an error if this is none.
-    pub fn from_fd(fd: OwnedFd) -> io::Result<StatusPage> {
+    pub fn from_fd(fd: OwnedFd) -> io::Result<GroupPage> {
         let memory = SharedMemory::map(fd.as_fd())?;
         if memory.size() != mem::size_of::<Page>() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a status page of this build"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a group page of this build"));
         }
-        Ok(StatusPage { fd, memory })
+        Ok(GroupPage { fd, memory })
     }
 
     /// For the daemon, which maps it on its own, and for httpd to keep it across a restart.
@@ -280,8 +280,8 @@ mod tests {
 
     #[test]
     fn two_mappings_see_the_same_processes() {
-        let ours = StatusPage::create().unwrap();
-        let theirs = StatusPage::from_fd(ours.fd().try_clone_to_owned().unwrap()).unwrap();
+        let ours = GroupPage::create().unwrap();
+        let theirs = GroupPage::from_fd(ours.fd().try_clone_to_owned().unwrap()).unwrap();
         let slot = ours.claim_slot(3).unwrap();
         ours.set_pid(slot, 4711);
         assert_eq!((theirs.starting_processes(), theirs.ready_processes()), (1, 0));
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn slots_end_and_a_generation_gives_its_own_back() {
-        let page = StatusPage::create().unwrap();
+        let page = GroupPage::create().unwrap();
         for slot in 0..SLOTS {
             assert_eq!(page.claim_slot((slot % 2) as u64), Some(slot));
         }
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_failure_has_a_reason_until_its_generation_or_a_newer_one_recovers() {
-        let page = StatusPage::create().unwrap();
+        let page = GroupPage::create().unwrap();
         assert_eq!(page.failure(), None);
         page.fail(2, &"é".repeat(2000));
         assert!(page.failure().unwrap().starts_with("éé"));
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn the_newest_ready_generation_only_grows() {
-        let page = StatusPage::create().unwrap();
+        let page = GroupPage::create().unwrap();
         page.supersede(5);
         page.supersede(4);
         assert_eq!(page.newest_ready(), 5);
@@ -345,6 +345,6 @@ mod tests {
 
     #[test]
     fn something_else_is_not_taken_for_a_page() {
-        assert!(StatusPage::from_fd(os::memfd(c"small", 4096).unwrap()).is_err());
+        assert!(GroupPage::from_fd(os::memfd(c"small", 4096).unwrap()).is_err());
     }
 }

@@ -12,18 +12,18 @@ use std::time::Duration;
 /// Descriptor numbers that an exec'ed daemon finds open beside 0, 1 and 2.
 pub const CONTROL_FD: i32 = 3;
 pub const LISTENER_FD: i32 = 4;
-pub const STATUS_FD: i32 = 5;
-pub const ACTIVITY_FD: i32 = 6;
+pub const GROUP_PAGE_FD: i32 = 5;
+pub const ACTIVITY_PAGE_FD: i32 = 6;
 pub const REPORT_FD: i32 = 7;
 /// Only where it may ask for httpd's scoreboard.
-pub const BOARD_FD: i32 = 8;
+pub const SCOREBOARD_PAGE_FD: i32 = 8;
 /// Until it has imported the module.
 pub const MODULE_FD: i32 = 9;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
     pub group: String,
-    /// Slot of this process in the group's status page.
+    /// Slot of this process in the group page.
     pub slot: u32,
     pub generation: u64,
     pub processes: u32,

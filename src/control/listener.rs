@@ -14,7 +14,7 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::group_page::StatusPage;
+use super::group_page::GroupPage;
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::log::Message;
 use crate::os;
@@ -44,7 +44,7 @@ pub struct Listener {
     /// removed the name.
     pub place: OwnedFd,
     pub socket: OwnedFd,
-    pub status: Arc<StatusPage>,
+    pub page: Arc<GroupPage>,
 }
 
 #[derive(Default)]
@@ -94,7 +94,7 @@ impl Registry {
         self.listeners.retain(|listener| {
             let kept = wanted.iter().any(|(key, _)| listener.key == *key);
             if !kept {
-                listener.status.retire();
+                listener.page.retire();
             }
             kept
         });
@@ -104,7 +104,7 @@ impl Registry {
     /// When httpd stops: no file is left behind.
     pub fn remove_all(&mut self) {
         for listener in self.listeners.drain(..) {
-            listener.status.retire();
+            listener.page.retire();
             // Gone already is as good; there is nobody left to tell of anything else.
             let _ = fs::remove_file(&listener.path);
         }
@@ -129,10 +129,10 @@ impl Registry {
             ));
         }
         let socket = bind(&path, key.backlog).map_err(|error| bind_failure(key, origin, &path, &error))?;
-        let status = StatusPage::create().map_err(|error| bind_failure(key, origin, &path, &error))?;
+        let page = GroupPage::create().map_err(|error| bind_failure(key, origin, &path, &error))?;
         give_to_owner(key, origin, &path)?;
         let place = os::open_place(&path).map_err(|error| bind_failure(key, origin, &path, &error))?;
-        Ok(Listener { key: key.clone(), path, place, socket, status: Arc::new(status) })
+        Ok(Listener { key: key.clone(), path, place, socket, page: Arc::new(page) })
     }
 }
 
@@ -222,7 +222,7 @@ mod tests {
         let mut registry = Registry::default();
         registry.renew(&wanted(&directory, &["blog", "shop"])).unwrap();
         let (blog, shop) = (registry.get("blog").unwrap(), registry.get("shop").unwrap());
-        let (path, old_path, old) = (blog.path.clone(), shop.path.clone(), shop.status.clone());
+        let (path, old_path, old) = (blog.path.clone(), shop.path.clone(), shop.page.clone());
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         let mut registry = Registry::restore(&registry.retain());

@@ -71,7 +71,7 @@ pub enum Report {
     Heard,
     /// It was forked from a template, and has this pid.
     Born(i32),
-    /// It asks for httpd's scoreboard, to be shown on the group's board.
+    /// It asks for httpd's scoreboard, to be shown on the group's page.
     AskScoreboard,
 }
 

@@ -22,19 +22,19 @@ const OF_PROCESS: usize = 64;
 /// How often a daemon looks for the answer.
 const LOOK: Duration = Duration::from_millis(1);
 
-pub struct Board(File);
+pub struct ScoreboardPage(File);
 
-impl Board {
+impl ScoreboardPage {
     /// Large enough for every later scoreboard of this httpd.
-    pub fn create(scoreboard: &Scoreboard) -> io::Result<Board> {
+    pub fn create(scoreboard: &Scoreboard) -> io::Result<ScoreboardPage> {
         let number = |limit: i64| usize::try_from(limit).unwrap_or(0);
         let process = OF_PROCESS + number(scoreboard.thread_limit) * OF_WORKER;
         let size = HEADER + OF_PROCESS + number(scoreboard.server_limit) * process;
-        os::shared_memory(c"mod_wsgi_rs-scoreboard", size).map(Board::from_fd)
+        os::shared_memory(c"mod_wsgi_rs-scoreboard", size).map(ScoreboardPage::from_fd)
     }
 
-    pub fn from_fd(fd: OwnedFd) -> Board {
-        Board(File::from(fd))
+    pub fn from_fd(fd: OwnedFd) -> ScoreboardPage {
+        ScoreboardPage(File::from(fd))
     }
 
     /// In the supervisor.
@@ -85,7 +85,7 @@ impl Board {
     }
 }
 
-impl AsFd for Board {
+impl AsFd for ScoreboardPage {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -124,24 +124,24 @@ mod tests {
 
     #[test]
     fn what_is_seen_was_shown_after_the_question() {
-        let board = Board::create(&full(0)).unwrap();
-        board.show(&full(1)).unwrap();
+        let page = ScoreboardPage::create(&full(0)).unwrap();
+        page.show(&full(1)).unwrap();
         for time in [2, 3] {
-            let ask = || board.show(&full(time));
-            assert_eq!(board.see(ask, Duration::from_secs(10)).unwrap(), full(time));
+            let ask = || page.show(&full(time));
+            assert_eq!(page.see(ask, Duration::from_secs(10)).unwrap(), full(time));
         }
-        let nobody = board.see(|| Ok(()), Duration::from_millis(5)).unwrap_err();
+        let nobody = page.see(|| Ok(()), Duration::from_millis(5)).unwrap_err();
         assert_eq!(nobody.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]
     fn it_is_whole_however_often_it_is_written() {
-        let board = Board::create(&full(0)).unwrap();
+        let page = ScoreboardPage::create(&full(0)).unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| (1..500).for_each(|time| board.show(&full(time)).unwrap()));
+            scope.spawn(|| (1..500).for_each(|time| page.show(&full(time)).unwrap()));
             for _ in 0..20 {
                 // Each is one that was shown, or nothing is written any more.
-                let seen = board.see(|| Ok(()), Duration::from_millis(50));
+                let seen = page.see(|| Ok(()), Duration::from_millis(50));
                 assert!(seen.is_err() || seen.is_ok_and(|seen| seen == full(seen.current_time)));
             }
         });

@@ -7,19 +7,21 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use once_cell::sync::OnceCell;
 
-use crate::control::activity_page::Activity;
+use crate::control::activity_page::ActivityPage;
 use crate::control::channel::ControlDaemon;
-use crate::control::group_page::StatusPage;
-use crate::control::launch::{ACTIVITY_FD, BOARD_FD, CONTROL_FD, LISTENER_FD, REPORT_FD, STATUS_FD};
-use crate::control::scoreboard_page::Board;
+use crate::control::group_page::GroupPage;
+use crate::control::launch::{
+    ACTIVITY_PAGE_FD, CONTROL_FD, GROUP_PAGE_FD, LISTENER_FD, REPORT_FD, SCOREBOARD_PAGE_FD,
+};
+use crate::control::scoreboard_page::ScoreboardPage;
 use crate::os;
 
 /// What a daemon finds open.
 pub struct Inherited {
     pub control: ControlDaemon,
     pub listener: OwnedFd,
-    pub status: StatusPage,
-    pub activity: Activity,
+    pub page: GroupPage,
+    pub activity: ActivityPage,
 }
 
 /// In the daemon: takes what the supervisor left open, for this process alone and not for those that the
@@ -27,17 +29,17 @@ pub struct Inherited {
 pub fn inherited() -> io::Result<Inherited> {
     static TAKEN: OnceCell<()> = OnceCell::new();
     TAKEN.set(()).map_err(|()| io::Error::from(io::ErrorKind::AlreadyExists))?;
-    let activity = Activity::from_fd(take(ACTIVITY_FD)?.as_fd())?;
+    let activity = ActivityPage::from_fd(take(ACTIVITY_PAGE_FD)?.as_fd())?;
     let control = ControlDaemon::new(take(CONTROL_FD)?, take(REPORT_FD)?);
-    let (listener, status) = (take(LISTENER_FD)?, StatusPage::from_fd(take(STATUS_FD)?)?);
-    Ok(Inherited { control, listener, status, activity })
+    let (listener, page) = (take(LISTENER_FD)?, GroupPage::from_fd(take(GROUP_PAGE_FD)?)?);
+    Ok(Inherited { control, listener, page, activity })
 }
 
-/// The same for the board, where the launch says that there is one. Once.
-pub fn inherited_board() -> io::Result<Board> {
-    let board = take(BOARD_FD)?;
-    os::keep_from_copies(board.as_fd());
-    Ok(Board::from_fd(board))
+/// The same for the scoreboard page, where the launch says that there is one. Once.
+pub fn inherited_scoreboard() -> io::Result<ScoreboardPage> {
+    let page = take(SCOREBOARD_PAGE_FD)?;
+    os::keep_from_copies(page.as_fd());
+    Ok(ScoreboardPage::from_fd(page))
 }
 
 fn take(number: i32) -> io::Result<OwnedFd> {

@@ -2,7 +2,7 @@
 //!
 //! Kept by the worker threads (`daemon::worker`), used by the main thread (`daemon::main_thread`), which needs no GIL
 //! for any of it: it gives back what no application has seen yet, and lets go of clients whose requests last too
-//! long. `Activity` is the part of it that the supervisor sees.
+//! long. `ActivityPage` is the part of it that the supervisor sees.
 //!
 //! A seat's lock is held for moments. Whoever holds it neither attaches to Python nor waits for anything; it may
 //! be taken while attached.
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::heartbeat::Heartbeat;
-use crate::control::activity_page::Activity;
+use crate::control::activity_page::ActivityPage;
 use crate::control::message::Work;
 use crate::os::{self, Link};
 use crate::python::{Attached, attach};
@@ -23,7 +23,7 @@ use crate::wire::frame::{self, Kind};
 use crate::wsgi::interpreters::Interpreter;
 
 pub struct Roster {
-    pub activity: Arc<Activity>,
+    pub activity: Arc<ActivityPage>,
     seats: Vec<Mutex<Seat>>,
     /// Whether what is needed for requests that last too long is to be remembered.
     times_requests: bool,
@@ -77,7 +77,7 @@ impl Seat {
 }
 
 impl Roster {
-    pub fn new(threads: u32, activity: Arc<Activity>, times_requests: bool) -> Roster {
+    pub fn new(threads: u32, activity: Arc<ActivityPage>, times_requests: bool) -> Roster {
         let seats = (0..threads).map(|_| Mutex::default()).collect();
         let (served, heartbeat) = (AtomicU64::new(0), Heartbeat::default());
         Roster { activity, seats, times_requests, served, heartbeat }

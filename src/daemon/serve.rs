@@ -7,20 +7,20 @@
 
 use super::ending::Ending;
 use super::heartbeat;
-use super::inherited::{Inherited, inherited, inherited_board};
+use super::inherited::{Inherited, inherited, inherited_scoreboard};
 use super::loads::Loaded;
 use super::main_thread::{ENDING, MainThread, SMALL_STACK, watch_while_loading};
 use super::roster::Roster;
 use super::service;
 use super::template;
 use super::worker::{Equipment, Workers};
-use crate::control::activity_page::Activity;
+use crate::control::activity_page::ActivityPage;
 use crate::control::channel::ControlDaemon;
-use crate::control::group_page::StatusPage;
+use crate::control::group_page::GroupPage;
 use crate::control::launch::{Launch, NoLaunch, time};
 use crate::control::message::Report;
 use crate::control::reason::Reason;
-use crate::control::scoreboard_page::Board;
+use crate::control::scoreboard_page::ScoreboardPage;
 use crate::log::{Level, Message};
 use crate::os::{self, Host, SignalEvent};
 use crate::python::attach;
@@ -47,7 +47,7 @@ pub fn main(py: Attached<'_>) -> crate::python::object::Result {
 
 fn serve(py: Attached<'_>) -> Result<(), Message> {
     let inherited = inherited().map_err(|error| not_started_by_httpd(&error))?;
-    let Inherited { control, listener, status, activity } = inherited;
+    let Inherited { control, listener, page, activity } = inherited;
     let launch = control.receive_launch().map_err(|why| match why {
         NoLaunch::Lost(error) => not_started_by_httpd(&error),
         NoLaunch::OtherBuild(build) => other_build(&build),
@@ -60,14 +60,15 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     let (control, activity) = (Arc::new(control), Arc::new(activity));
     let ties = Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity }));
     let scripts = Arc::new(Loaded::default());
-    let board = if launch.server_metrics { inherited_board().ok() } else { None };
-    let status = Arc::new(status);
-    let interpreters = Interpreters::new(py, facts(&launch, &ties, &scripts, board, companions(&status)));
+    let scoreboard_page = if launch.server_metrics { inherited_scoreboard().ok() } else { None };
+    let page = Arc::new(page);
+    let interpreters =
+        Interpreters::new(py, facts(&launch, &ties, &scripts, scoreboard_page, companions(&page)));
     let interpreters = interpreters.inspect_err(|message| failed(&control, message))?;
     if launch.threads == 0 {
         let signals = SignalEvent::new().map_err(system)?;
-        put_away_in_copies(&listener, &status, &ties.lock().activity, &control, &signals);
-        return service::main(py, &interpreters, &launch, control, signals, &status).map_err(system);
+        put_away_in_copies(&listener, &page, &ties.lock().activity, &control, &signals);
+        return service::main(py, &interpreters, &launch, control, signals, &page).map_err(system);
     }
     let (launch, signals) = if launch.template {
         let forked = template::main(py, &interpreters, &launch, control, &scripts).map_err(system)?;
@@ -80,9 +81,9 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         (launch, signals.inspect_err(|message| failed(&control, message))?)
     };
     let Ties { control, activity } = ties.lock().clone();
-    put_away_in_copies(&listener, &status, &activity, &control, &signals);
+    put_away_in_copies(&listener, &page, &activity, &control, &signals);
     let roster = Roster::new(launch.threads, activity, launch.times_requests);
-    let prepared = prepare(interpreters, &launch, listener, status, roster, &control);
+    let prepared = prepare(interpreters, &launch, listener, page, roster, &control);
     let started = prepared.map_err(system).and_then(|workers| {
         watch_while_loading(&signals).map_err(system)?;
         let loads = scripts.load(py, &workers.interpreters, &launch.preload, &launch.learned);
@@ -122,14 +123,14 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
 /// What an application's fork is not to have. From here on: a template forks the group's own processes before.
 fn put_away_in_copies(
     listener: &OwnedFd,
-    status: &StatusPage,
-    activity: &Activity,
+    page: &GroupPage,
+    activity: &ActivityPage,
     control: &ControlDaemon,
     signals: &SignalEvent,
 ) {
     os::keep_from_copies(listener.as_fd());
     os::keep_from_copies(signals.as_fd());
-    status.keep_from_copies();
+    page.keep_from_copies();
     activity.keep_from_copies();
     control.keep_from_copies();
     os::put_away_in_copies(Host::Daemon);
@@ -144,30 +145,30 @@ fn failed(control: &ControlDaemon, message: &Message) {
 #[derive(Clone)]
 struct Ties {
     control: Arc<ControlDaemon>,
-    activity: Arc<Activity>,
+    activity: Arc<ActivityPage>,
 }
 
 /// How long an application waits for the supervisor to show it the scoreboard.
 const SCOREBOARD_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The other processes of the group as its status page has them.
-fn companions(status: &Arc<StatusPage>) -> Companions {
-    let status = Arc::clone(status);
-    Arc::new(move || status.pids().filter(|pid| *pid != std::process::id() as i32).collect())
+/// The other processes of the group as its page has them.
+fn companions(page: &Arc<GroupPage>) -> Companions {
+    let page = Arc::clone(page);
+    Arc::new(move || page.pids().filter(|pid| *pid != std::process::id() as i32).collect())
 }
 
 fn facts(
     launch: &Launch,
     ties: &Arc<Mutex<Ties>>,
     scripts: &Arc<Loaded>,
-    board: Option<Board>,
+    scoreboard_page: Option<ScoreboardPage>,
     companions: Companions,
 ) -> Facts {
     let (of_loading, of_scoreboard, scripts) = (Arc::clone(ties), Arc::clone(ties), Arc::clone(scripts));
-    let scoreboard = move |board: &Board| {
+    let scoreboard = move |page: &ScoreboardPage| {
         let control = Arc::clone(&of_scoreboard.lock().control);
         // An application that is told nothing asks again, or does without.
-        board.see(|| control.send(&Report::AskScoreboard), SCOREBOARD_PATIENCE).ok()
+        page.see(|| control.send(&Report::AskScoreboard), SCOREBOARD_PATIENCE).ok()
     };
     Facts {
         process_group: launch.group.clone(),
@@ -195,7 +196,7 @@ fn facts(
             }
         })),
         companions: Some(companions),
-        scoreboard: board.map(|board| Arc::new(move || scoreboard(&board)) as Source),
+        scoreboard: scoreboard_page.map(|page| Arc::new(move || scoreboard(&page)) as Source),
     }
 }
 
@@ -203,14 +204,14 @@ fn prepare(
     interpreters: Interpreters,
     launch: &Launch,
     listener: OwnedFd,
-    status: Arc<StatusPage>,
+    page: Arc<GroupPage>,
     roster: Roster,
     control: &Arc<ControlDaemon>,
 ) -> io::Result<Arc<Workers>> {
     let equipment = Equipment {
         listener,
         control: Arc::clone(control),
-        status,
+        page,
         roster,
         slot: launch.slot as usize,
         threads: launch.threads,

@@ -7,7 +7,7 @@
 
 use super::main_thread::{ENDING, GRACEFUL};
 use crate::control::channel::ControlDaemon;
-use crate::control::group_page::StatusPage;
+use crate::control::group_page::GroupPage;
 use crate::control::launch::{LONGEST_SHUTDOWN, Launch, time};
 use crate::control::message::{Loads, Order, Report};
 use crate::control::reason::Reason;
@@ -54,13 +54,13 @@ pub fn main(
     launch: &Launch,
     control: Arc<ControlDaemon>,
     signals: SignalEvent,
-    status: &StatusPage,
+    page: &GroupPage,
 ) -> io::Result<()> {
     let service = Service { control, signals, elsewhere: Mutex::default(), ordered: AtomicBool::new(false) };
     let service = Arc::new(service);
     py.detached(|| {
         service.control.send(&Report::Ready(Loads::default()))?;
-        service.wait_for_older(launch, status);
+        service.wait_for_older(launch, page);
         let beside = Arc::clone(&service);
         thread::Builder::new().name("wsgi-orders".into()).spawn(move || beside.listen()).map(drop)
     })?;
@@ -105,11 +105,11 @@ impl Service {
 
     /// A service is not to run twice, so the processes of older configurations, which are told to end as soon as
     /// all new ones are ready, are given the time to. The process ends here if it is told to meanwhile.
-    fn wait_for_older(&self, launch: &Launch, status: &StatusPage) {
+    fn wait_for_older(&self, launch: &Launch, page: &GroupPage) {
         let patience = time(launch.shutdown_timeout_ms).unwrap_or(LONGEST_SHUTDOWN);
         let latest = Instant::now() + patience + GRACE;
         let mut may_run = false;
-        while !may_run || (status.is_used_by_older(launch.generation) && Instant::now() < latest) {
+        while !may_run || (page.is_used_by_older(launch.generation) && Instant::now() < latest) {
             match self.control.receive(may_run.then_some(LOOK_FOR_OLDER)) {
                 Ok(Some(Order::Serve)) => may_run = true,
                 // The others are about requests.

@@ -6,7 +6,7 @@
 
 use super::loads::Loaded;
 use super::main_thread::{GRACEFUL, watch_while_loading};
-use crate::control::activity_page::Activity;
+use crate::control::activity_page::ActivityPage;
 use crate::control::channel::ControlDaemon;
 use crate::control::launch::Launch;
 use crate::control::message::Report;
@@ -27,7 +27,7 @@ const ADOPTION: Duration = Duration::from_secs(5);
 pub struct Forked {
     pub control: ControlDaemon,
     pub launch: Launch,
-    pub activity: Activity,
+    pub activity: ActivityPage,
     pub signals: SignalEvent,
 }
 
@@ -112,5 +112,5 @@ fn take_over(control: ControlDaemon, of_template: SignalEvent, supervisor: i32) 
     }
     let _ = os::set_title(&launch.display_name);
     control.send(&Report::Born(std::process::id() as i32))?;
-    Ok(Forked { control, launch, activity: Activity::from_fd(activity.as_fd())?, signals })
+    Ok(Forked { control, launch, activity: ActivityPage::from_fd(activity.as_fd())?, signals })
 }

@@ -7,7 +7,7 @@
 use super::connection::{Connection, Incoming, Outgoing};
 use super::roster::Roster;
 use crate::control::channel::ControlDaemon;
-use crate::control::group_page::StatusPage;
+use crate::control::group_page::GroupPage;
 use crate::control::message::Report;
 use crate::control::reason::Reason;
 use crate::log::{Level, Message};
@@ -48,7 +48,7 @@ pub struct Workers {
     wake: OwnedFd,
     control: Arc<ControlDaemon>,
     pub roster: Roster,
-    status: Arc<StatusPage>,
+    page: Arc<GroupPage>,
     slot: usize,
     threads: u32,
     processes: u32,
@@ -75,7 +75,7 @@ pub struct Workers {
 pub struct Equipment {
     pub listener: OwnedFd,
     pub control: Arc<ControlDaemon>,
-    pub status: Arc<StatusPage>,
+    pub page: Arc<GroupPage>,
     pub roster: Roster,
     pub slot: usize,
     pub threads: u32,
@@ -99,7 +99,7 @@ impl Workers {
             wake,
             control: equipment.control,
             roster: equipment.roster,
-            status: equipment.status,
+            page: equipment.page,
             slot: equipment.slot,
             threads: equipment.threads,
             processes: equipment.processes,
@@ -215,7 +215,7 @@ impl Workers {
     /// child that chooses this process takes one off; what a child took and never used comes back
     /// when all threads wait.
     fn begin_to_wait(&self) {
-        let hint = self.status.waiting(self.slot);
+        let hint = self.page.waiting(self.slot);
         let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
         if waiting == self.threads {
             hint.store(self.threads as i32, Ordering::Relaxed);
@@ -226,7 +226,7 @@ impl Workers {
 
     /// Takes the thread out of the hint where no child did.
     fn claim(&self) {
-        self.status.waiting(self.slot).fetch_sub(1, Ordering::Relaxed);
+        self.page.waiting(self.slot).fetch_sub(1, Ordering::Relaxed);
     }
 
     /// One request and no other: what `wsgi.run_once` says.
@@ -338,8 +338,8 @@ impl Worker<'_> {
         // Reading needs no limit: the child has one for its client, and when it ends the kernel tells.
         stream.set_write_timeout(self.workers.socket_timeout).ok()?;
         let mut connection = Box::new(Connection::new(stream));
-        let (status, slot) = (&self.workers.status, self.workers.slot);
-        connection.hello(slot as u32, status.times(slot)).ok()?;
+        let (page, slot) = (&self.workers.page, self.workers.slot);
+        connection.hello(slot as u32, page.times(slot)).ok()?;
         Some(connection)
     }
 

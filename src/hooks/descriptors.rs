@@ -10,7 +10,7 @@ use crate::config::process_group::ProcessGroup;
 use crate::log::{Level, Message};
 use crate::os::{self, Resource};
 
-/// Of each group in the parent: its socket, the place of that, its status page.
+/// Of each group in the parent: its socket, the place of that, its page.
 const OF_GROUP: u64 = 3;
 
 /// Of each process in the supervisor: its control socket, reports and output. A roll-out doubles the processes.

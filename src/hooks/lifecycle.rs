@@ -310,7 +310,7 @@ pub fn child_init(lifetime: Lifetime) {
             group: group.name.clone(),
             path: listener.path.clone(),
             place: listener.place.try_clone().ok(),
-            status: Arc::clone(&listener.status),
+            page: Arc::clone(&listener.page),
             processes: group.maximum_processes,
             threads: group.maximum_processes as usize * group.threads as usize,
             connect_timeout: group.connect_timeout,

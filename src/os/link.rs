@@ -2,7 +2,7 @@
 //!
 //! Used by both. Processes that the application has forked may hold copies of it, which keep a closed socket open;
 //! so it is shut down first, which works for all copies. A process that is killed does not do that: the child sees
-//! its end on the group's status page (`client`).
+//! its end on the group page (`client`).
 
 use std::net::Shutdown;
 use std::ops::Deref;

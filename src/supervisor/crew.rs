@@ -17,13 +17,13 @@ use super::sleepers::Sleepers;
 use super::spawn::{Common, Spawned};
 use super::template::Template;
 use super::watch::Watch;
-use crate::control::activity_page::Activity;
+use crate::control::activity_page::ActivityPage;
 use crate::control::channel::ControlSupervisor;
 use crate::control::group_page::State;
 use crate::control::launch::Launch;
 use crate::control::listener::Listener;
 use crate::control::message::Order;
-use crate::control::scoreboard_page::Board;
+use crate::control::scoreboard_page::ScoreboardPage;
 use crate::log::{Journal, Level, Message};
 use crate::os::{self, Exit};
 use crate::site::owner;
@@ -35,7 +35,7 @@ const MOST_REMAINS: usize = 16;
 pub(super) struct Unit {
     pub plan: GroupPlan,
     /// Where they see httpd's scoreboard, if they may.
-    pub board: Option<Board>,
+    pub scoreboard_page: Option<ScoreboardPage>,
     /// Scripts that its processes have come across, for their successors.
     pub learned: Vec<Preload>,
     pub group: Group,
@@ -52,7 +52,7 @@ pub(super) struct Process {
     /// None once the daemon's end is closed.
     pub control: Option<ControlSupervisor>,
     pub output: Output,
-    pub activity: Activity,
+    pub activity: ActivityPage,
     /// Between the orders to serve and to end.
     pub serves: bool,
     /// Once it has served, with the moment of the next look.
@@ -93,8 +93,8 @@ impl Unit {
     pub fn common(&self) -> Common<'_> {
         Common {
             listener: self.plan.listener.socket.as_fd(),
-            status: self.plan.listener.status.fd(),
-            board: self.board.as_ref().map(AsFd::as_fd),
+            page: self.plan.listener.page.fd(),
+            scoreboard_page: self.scoreboard_page.as_ref().map(AsFd::as_fd),
         }
     }
 }
@@ -134,7 +134,7 @@ impl<'a> Crew<'a> {
             group: Group::new(plan.settings()),
             demand: Demand::new(&plan.group, now),
             // Without memory for it they see nothing.
-            board: board(&start, &plan),
+            scoreboard_page: scoreboard_page(&start, &plan),
             learned: Vec::new(),
             allowance: Allowance::default(),
             plan,
@@ -148,14 +148,14 @@ impl<'a> Crew<'a> {
     pub fn begin(&mut self) {
         for index in 0..self.units.len() {
             let unit = &mut self.units[index];
-            unit.plan.listener.status.clear_generation(self.generation);
+            unit.plan.listener.page.clear_generation(self.generation);
             // One that older processes serve is in demand, whatever its start.
-            if unit.demand.is_asleep() && unit.plan.listener.status.ready_processes() > 0 {
+            if unit.demand.is_asleep() && unit.plan.listener.page.ready_processes() > 0 {
                 let wanted = unit.demand.wake(Instant::now());
                 self.tell(index, Event::Want(wanted));
             } else if unit.demand.is_asleep() {
                 // What an older configuration could not do is tried again when somebody asks.
-                unit.plan.listener.status.recovered(self.generation);
+                unit.plan.listener.page.recovered(self.generation);
             }
         }
         self.tell_all(&Event::Begin);
@@ -235,9 +235,9 @@ impl<'a> Crew<'a> {
     /// configuration, or that has not begun to serve while older processes do, leaves it to others at once.
     pub fn is_handed_over(&mut self) -> bool {
         for unit in 0..self.units.len() {
-            let status = &self.units[unit].plan.listener.status;
-            let others_serve = self.load(unit).ready == 0 && status.ready_processes() > 0;
-            if (status.is_retired() || others_serve) && !self.units[unit].group.is_superseded() {
+            let page = &self.units[unit].plan.listener.page;
+            let others_serve = self.load(unit).ready == 0 && page.ready_processes() > 0;
+            if (page.is_retired() || others_serve) && !self.units[unit].group.is_superseded() {
                 self.tell(unit, Event::Superseded);
             }
         }
@@ -247,7 +247,7 @@ impl<'a> Crew<'a> {
     /// Groups whose processes of a newer generation are all ready take themselves back.
     pub fn look_for_successors(&mut self) {
         for unit in 0..self.units.len() {
-            let newest = self.units[unit].plan.listener.status.newest_ready();
+            let newest = self.units[unit].plan.listener.page.newest_ready();
             if newest > self.generation && !self.units[unit].group.is_superseded() {
                 self.tell(unit, Event::Superseded);
             }
@@ -299,7 +299,7 @@ impl<'a> Crew<'a> {
         // A process that ended by itself when its successors were ready was right to do so.
         self.look_for_successors();
         let Some(index) = self.find(unit, id) else { return };
-        self.status_of(index).release_slot(self.processes[index].slot);
+        self.page_of(index).release_slot(self.processes[index].slot);
         let output = self.processes[index].output.last_lines();
         self.tell(unit, Event::Exited { process: id, exit, output });
         if let Some(index) = self.find(unit, id) {
@@ -367,10 +367,10 @@ impl<'a> Crew<'a> {
             Action::Record(level, message) => {
                 self.journal.record(Some(self.units[unit].plan.index), level, &message);
             }
-            Action::Fail(reason) => self.units[unit].plan.listener.status.fail(self.generation, &reason),
-            Action::Recovered => self.units[unit].plan.listener.status.recovered(self.generation),
-            Action::Supersede => self.units[unit].plan.listener.status.supersede(self.generation),
-            Action::RememberApart => self.units[unit].plan.listener.status.set_apart(),
+            Action::Fail(reason) => self.units[unit].plan.listener.page.fail(self.generation, &reason),
+            Action::Recovered => self.units[unit].plan.listener.page.recovered(self.generation),
+            Action::Supersede => self.units[unit].plan.listener.page.supersede(self.generation),
+            Action::RememberApart => self.units[unit].plan.listener.page.set_apart(),
         }
         None
     }
@@ -378,13 +378,13 @@ impl<'a> Crew<'a> {
     /// What the next process of a group is told, but for its slot. Scripts that may not run there are left out;
     /// without its service script a process is not needed.
     pub(super) fn launch(&mut self, unit: usize) -> Result<Launch, Message> {
-        let Unit { plan, learned, board, .. } = &mut self.units[unit];
+        let Unit { plan, learned, scoreboard_page, .. } = &mut self.units[unit];
         let group = &plan.group;
         let outside = |script: &Preload| group.seen_from_outside(Path::new(&script.script));
         // One that is there no more is nobody's.
         learned.retain(|script| outside(script).exists());
         let mut launch = self.start.launch(plan, learned, self.generation);
-        launch.server_metrics = board.is_some();
+        launch.server_metrics = scoreboard_page.is_some();
         let mut refused = Vec::new();
         let mut may_run = |script: &Preload| match owner::check(&outside(script), group) {
             Ok(()) => true,
@@ -412,18 +412,18 @@ impl<'a> Crew<'a> {
             Err(reason) => return Some(Event::NotStarted(id, reason)),
         };
         let plan = &self.units[unit].plan;
-        let status = &plan.listener.status;
-        let Some(slot) = status.claim_slot(self.generation) else {
+        let page = &plan.listener.page;
+        let Some(slot) = page.claim_slot(self.generation) else {
             return Some(no_slot(id));
         };
         launch.slot = slot as u32;
         match self.start.launcher.spawn(&plan.group, &self.units[unit].common(), &launch) {
             Err(reason) => {
-                status.release_slot(slot);
+                page.release_slot(slot);
                 Some(Event::NotStarted(id, reason))
             }
             Ok(spawned) => {
-                status.set_pid(slot, spawned.pid);
+                page.set_pid(slot, spawned.pid);
                 self.units[unit].group.started(id, spawned.pid);
                 self.processes.push(Process::new(unit, id, slot, spawned));
                 None
@@ -433,7 +433,7 @@ impl<'a> Crew<'a> {
 
     fn order(&mut self, unit: usize, id: ProcessId, state: State, order: Order) {
         let Some(index) = self.find(unit, id) else { return };
-        self.status_of(index).set_state(self.processes[index].slot, state);
+        self.page_of(index).set_state(self.processes[index].slot, state);
         self.processes[index].serves = state == State::Ready;
         let sent = self.processes[index].control.as_ref().map(|control| control.send(order));
         // A daemon that lost its control socket, or reads no orders, understands the signal.
@@ -474,14 +474,14 @@ impl<'a> Crew<'a> {
         self.processes.iter().position(|process| process.unit == unit && process.id == id)
     }
 
-    pub(super) fn status_of(&self, index: usize) -> &crate::control::group_page::StatusPage {
-        &self.units[self.processes[index].unit].plan.listener.status
+    pub(super) fn page_of(&self, index: usize) -> &crate::control::group_page::GroupPage {
+        &self.units[self.processes[index].unit].plan.listener.page
     }
 }
 
-fn board(start: &Start, plan: &GroupPlan) -> Option<Board> {
+fn scoreboard_page(start: &Start, plan: &GroupPlan) -> Option<ScoreboardPage> {
     let scoreboard = if plan.group.server_metrics { (start.scoreboard)() } else { None };
-    Board::create(&scoreboard?).ok()
+    ScoreboardPage::create(&scoreboard?).ok()
 }
 
 pub(super) fn no_slot(process: ProcessId) -> Event {

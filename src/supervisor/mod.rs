@@ -240,8 +240,8 @@ impl<'a> Supervisor<'a> {
         }
         let all = self.parent_is_gone();
         for listener in self.crew.listeners() {
-            let status = &listener.status;
-            if all || (status.is_retired() && !status.is_used_by_others(self.crew.generation)) {
+            let page = &listener.page;
+            if all || (page.is_retired() && !page.is_used_by_others(self.crew.generation)) {
                 // Gone already is as good.
                 let _ = fs::remove_file(&listener.path);
             }

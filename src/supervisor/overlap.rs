@@ -1,6 +1,6 @@
 //! Whether a group whose old and new processes cannot be there together (`overlap=`) is alone.
 //!
-//! Part of `supervisor::crew`. The status page knows the processes and templates of older configurations; those of
+//! Part of `supervisor::crew`. The group page knows the processes and templates of older configurations; those of
 //! older editions are this supervisor's own.
 
 use super::crew::Crew;
@@ -19,7 +19,7 @@ impl Crew<'_> {
                 template.unit == index && !(template.is_usable() && unit.group.starts(template.edition))
             });
             // A supervisor that was killed has left its slots behind.
-            let older = unit.plan.listener.status.older_pids(self.generation);
+            let older = unit.plan.listener.page.older_pids(self.generation);
             let is_there = older.filter_map(os::parent_and_user).next().is_some();
             if !old_template && !is_there {
                 self.tell(index, Event::Alone);

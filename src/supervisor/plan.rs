@@ -61,7 +61,7 @@ impl GroupPlan {
         match self.group.overlap {
             Overlap::Off => Apart::Always,
             Overlap::Auto if self.group.maximum_processes > 1 => Apart::Never,
-            Overlap::Auto if self.listener.status.is_apart() => Apart::Always,
+            Overlap::Auto if self.listener.page.is_apart() => Apart::Always,
             Overlap::Auto => Apart::WhereHeld,
             Overlap::On => Apart::Never,
         }
@@ -99,7 +99,7 @@ impl Start {
     }
 
     /// `learned` is what processes of the group have loaded besides the configured scripts.
-    /// Its slot is still to be claimed, and it has no board yet.
+    /// Its slot is still to be claimed, and it has no scoreboard page yet.
     pub fn launch(&self, plan: &GroupPlan, learned: &[Preload], generation: u64) -> Launch {
         let group = &plan.group;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);

@@ -42,7 +42,7 @@ impl Crew<'_> {
                 }
                 Ok(Some(Report::AskScoreboard)) => self.show_scoreboard(unit),
                 Ok(Some(Report::Loaded { script, application_group, loaded })) => {
-                    self.status_of(index).set_loaded(self.processes[index].slot, loaded);
+                    self.page_of(index).set_loaded(self.processes[index].slot, loaded);
                     self.units[unit].learn(script, application_group);
                 }
                 Ok(Some(Report::Ready(loads))) => {
@@ -68,19 +68,19 @@ impl Crew<'_> {
     /// Whether the process can do what those that serve now can, in whatever generation. Where none does, errors
     /// are the answer, if that is all there is.
     fn is_able(&self, index: usize, loads: Loads) -> bool {
-        let status = self.status_of(index);
-        status.set_loaded(self.processes[index].slot, loads.loaded);
+        let page = self.page_of(index);
+        page.set_loaded(self.processes[index].slot, loads.loaded);
         let no_worse = |most: u32| (loads.failed == 0 || loads.loaded >= most) && loads.forgotten == 0;
-        status.most_loaded().is_none_or(no_worse)
+        page.most_loaded().is_none_or(no_worse)
     }
 
-    /// Groups that may not see it have no board.
+    /// Groups that may not see it have no scoreboard page.
     pub(super) fn show_scoreboard(&self, unit: usize) {
-        if let Some(board) = &self.units[unit].board
+        if let Some(page) = &self.units[unit].scoreboard_page
             && let Some(scoreboard) = (self.start.scoreboard)()
         {
             // Who asked sees that no answer comes.
-            let _ = board.show(&scoreboard);
+            let _ = page.show(&scoreboard);
         }
     }
 }

@@ -124,12 +124,12 @@ impl Scene {
             path: listener.path.clone(),
             place: listener.place.try_clone().unwrap(),
             socket: listener.socket.try_clone().unwrap(),
-            status: listener.status.clone(),
+            page: listener.page.clone(),
         };
         let journal = Log(self.scratch.join("log"));
         fork_for_test(|| {
             let place = listener.place.as_fd();
-            keep_only(&[watch.as_fd(), place, listener.socket.as_fd(), listener.status.fd()]);
+            keep_only(&[watch.as_fd(), place, listener.socket.as_fd(), listener.page.fd()]);
             let launcher = Launcher {
                 flags: vec!["-S".into()],
                 module: Box::leak(Box::new(ModuleFile::open(Path::new("/nowhere/mod_wsgi_rs.so")))),
@@ -156,8 +156,8 @@ impl Scene {
         })
     }
 
-    pub fn status(&self) -> &crate::control::group_page::StatusPage {
-        &self.registry.get("blog").unwrap().status
+    pub fn page(&self) -> &crate::control::group_page::GroupPage {
+        &self.registry.get("blog").unwrap().page
     }
 
     pub fn request(&self, text: &str) -> String {
@@ -194,8 +194,7 @@ impl Scene {
     }
 
     pub fn until_ready(&self, processes: usize) {
-        let ready =
-            || self.status().ready_processes() == processes && self.status().starting_processes() == 0;
+        let ready = || self.page().ready_processes() == processes && self.page().starting_processes() == 0;
         self.until(&format!("{processes} ready"), ready);
     }
 

@@ -15,10 +15,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
 
-use crate::control::activity_page::{self, Activity};
+use crate::control::activity_page::{self, ActivityPage};
 use crate::control::channel::{self, ControlDaemon, ControlSupervisor, Pipes};
 use crate::control::launch::{
-    ACTIVITY_FD, BOARD_FD, CONTROL_FD, LISTENER_FD, Launch, MODULE_FD, REPORT_FD, STATUS_FD,
+    ACTIVITY_PAGE_FD, CONTROL_FD, GROUP_PAGE_FD, LISTENER_FD, Launch, MODULE_FD, REPORT_FD,
+    SCOREBOARD_PAGE_FD,
 };
 use crate::control::message::Report;
 use crate::control::module_file::ModuleFile;
@@ -65,16 +66,16 @@ pub struct Spawned {
     pub control: ControlSupervisor,
     /// Reading ends, non-blocking.
     pub output: Pipes,
-    pub activity: Activity,
+    pub activity: ActivityPage,
 }
 
 /// What all processes of a group have.
 #[derive(Clone, Copy)]
 pub struct Common<'a> {
     pub listener: BorrowedFd<'a>,
-    pub status: BorrowedFd<'a>,
+    pub page: BorrowedFd<'a>,
     /// Where they may see httpd's scoreboard.
-    pub board: Option<BorrowedFd<'a>>,
+    pub scoreboard_page: Option<BorrowedFd<'a>>,
 }
 
 /// The child's ends of everything.
@@ -170,7 +171,7 @@ fn equip(launch: &Launch) -> io::Result<(Spawned, Theirs)> {
         os::set_nonblocking(pipe.as_fd(), true)?;
     }
     let memory = activity_page::create(launch.threads)?;
-    let activity = Activity::from_fd(memory.as_fd())?;
+    let activity = ActivityPage::from_fd(memory.as_fd())?;
     let theirs = Theirs { control: daemon_control, output: daemon_output, activity: memory };
     Ok((Spawned { pid: 0, control, output, activity }, theirs))
 }
@@ -246,7 +247,7 @@ fn become_daemon(
     Message::new(311, text)
 }
 
-/// 0 is nothing, 1 and 2 the output, then orders, listener, status, activity, reports, and the board and the module, where
+/// 0 is nothing, 1 and 2 the output, then orders, listener, group page, activity page, reports, and the scoreboard page and the module, where
 /// there are such; all else ends with exec.
 fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
     let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
@@ -254,9 +255,10 @@ fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
     let Pipes { output, error } = &ends.theirs.output;
     let (output, error) = (above(output.as_fd())?, above(error.as_fd())?);
     let (control, reports) = (above(ends.theirs.control.as_fd())?, above(ends.theirs.control.reports())?);
-    let (listener, status) = (above(ends.common.listener)?, above(ends.common.status)?);
+    let (listener, page) = (above(ends.common.listener)?, above(ends.common.page)?);
     let activity = above(ends.theirs.activity.as_fd())?;
-    let (board, module) = (ends.common.board.map(above).transpose()?, ends.module.map(above).transpose()?);
+    let (scoreboard, module) =
+        (ends.common.scoreboard_page.map(above).transpose()?, ends.module.map(above).transpose()?);
     os::close_on_exec_from(3)?;
     let mut places = vec![
         (&nothing, 0),
@@ -264,11 +266,11 @@ fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
         (&error, 2),
         (&control, CONTROL_FD),
         (&listener, LISTENER_FD),
-        (&status, STATUS_FD),
-        (&activity, ACTIVITY_FD),
+        (&page, GROUP_PAGE_FD),
+        (&activity, ACTIVITY_PAGE_FD),
         (&reports, REPORT_FD),
     ];
-    places.extend(board.as_ref().map(|board| (board, BOARD_FD)));
+    places.extend(scoreboard.as_ref().map(|page| (page, SCOREBOARD_PAGE_FD)));
     places.extend(module.as_ref().map(|module| (module, MODULE_FD)));
     places.iter().try_for_each(|(fd, number)| os::place_descriptor(fd.as_fd(), *number))
 }

@@ -54,17 +54,17 @@ impl Crew<'_> {
         launch.template = true;
         launch.display_name.push_str(" template");
         let unit_of = &self.units[unit];
-        let status = &unit_of.plan.listener.status;
-        let Some(slot) = status.claim_slot(self.generation) else {
+        let page = &unit_of.plan.listener.page;
+        let Some(slot) = page.claim_slot(self.generation) else {
             return Some(super::crew::no_slot(id));
         };
         match self.start.launcher.spawn(&unit_of.plan.group, &unit_of.common(), &launch) {
             Err(reason) => {
-                status.release_slot(slot);
+                page.release_slot(slot);
                 Some(Event::NotStarted(id, reason))
             }
             Ok(spawned) => {
-                status.set_pid(slot, spawned.pid);
+                page.set_pid(slot, spawned.pid);
                 self.templates.push(Template {
                     unit,
                     edition,
@@ -89,7 +89,7 @@ impl Crew<'_> {
             Err(reason) => return Some(Event::NotStarted(id, reason)),
         };
         let plan = &self.units[unit].plan;
-        let Some(slot) = plan.listener.status.claim_slot(self.generation) else {
+        let Some(slot) = plan.listener.page.claim_slot(self.generation) else {
             return Some(super::crew::no_slot(id));
         };
         launch.slot = slot as u32;
@@ -101,7 +101,7 @@ impl Crew<'_> {
                 None
             }
             Err(error) => {
-                plan.listener.status.release_slot(slot);
+                plan.listener.page.release_slot(slot);
                 let text = format!("the template of the group cannot be asked for a process: {error}");
                 Some(Event::NotStarted(id, Message::new(343, text)))
             }
@@ -121,7 +121,7 @@ impl Crew<'_> {
             return self.gone(unit, id, Exit::Status(1));
         }
         self.processes[index].pid = pid;
-        self.units[unit].plan.listener.status.set_pid(self.processes[index].slot, pid);
+        self.units[unit].plan.listener.page.set_pid(self.processes[index].slot, pid);
         self.units[unit].group.started(id, pid);
     }
 
@@ -196,7 +196,7 @@ impl Crew<'_> {
         let template = &mut self.templates[index];
         template.told_to_end = true;
         let (unit, output) = (template.unit, template.output.last_lines());
-        self.units[unit].plan.listener.status.release_slot(template.slot);
+        self.units[unit].plan.listener.page.release_slot(template.slot);
         let (waiting, failure) = (template.waiting.clone(), template.failure.clone());
         for process in waiting {
             if let Some(reason) = failure.clone() {

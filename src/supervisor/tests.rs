@@ -16,7 +16,7 @@ fn a_group_serves_until_its_generation_ends() {
     let (supervisor, holder) = scene.supervise(scene.group(2), 1);
     scene.until_ready(2);
     scene.until("said", || (scene.count("output started"), scene.count("320 Info")) == (2, 2));
-    assert_eq!(scene.status().newest_ready(), 1);
+    assert_eq!(scene.page().newest_ready(), 1);
     let answer = scene.request("who");
     // 8 is the listing itself, 9 the connection that asks.
     for expected in [
@@ -31,7 +31,7 @@ fn a_group_serves_until_its_generation_ends() {
     drop(holder);
     scene.ends(supervisor);
     assert_eq!(wait_for_test(supervisor), Exit::Status(0));
-    assert!(is_gone(pid) && scene.status().ready_processes() == 0);
+    assert!(is_gone(pid) && scene.page().ready_processes() == 0);
     assert!(scene.registry.get("blog").unwrap().path.exists(), "it is the living parent's");
 }
 
@@ -58,12 +58,12 @@ fn a_python_that_is_missing_is_named_once_and_used_when_it_comes() {
     let (supervisor, holder) = scene.supervise(group, 1);
     scene.until("tried again", || scene.count("310 Info") >= 2);
     assert_eq!(scene.count("310 Error"), 1);
-    assert!(scene.status().failure().unwrap().contains("python3 -m venv"));
+    assert!(scene.page().failure().unwrap().contains("python3 -m venv"));
     assert!(scene.log().contains("blog.conf:12"));
     fs::create_dir_all(scene.scratch.join("venv/bin")).unwrap();
     std::os::unix::fs::symlink(python(), scene.scratch.join("venv/bin/python")).unwrap();
     scene.until_ready(8);
-    scene.until("said", || (scene.count("321 Notice"), scene.status().failure()) == (1, None));
+    scene.until("said", || (scene.count("321 Notice"), scene.page().failure()) == (1, None));
     drop(holder);
     scene.ends(supervisor);
     wait_for_test(supervisor);
@@ -81,7 +81,7 @@ fn why_a_daemon_cannot_start_is_said_once() {
     );
     scene.mode("fail");
     scene.until("said", || scene.count("401 Error") == 1);
-    assert_eq!(scene.status().failure().as_deref(), Some("cannot serve"));
+    assert_eq!(scene.page().failure().as_deref(), Some("cannot serve"));
     scene.mode("serve");
     scene.until_ready(1);
     drop(holder);
@@ -119,7 +119,7 @@ fn a_newer_generation_takes_over() {
     let pid = scene.pid();
     old_holder.announce_newer();
     let (new, new_holder) = scene.supervise(scene.group(2), 2);
-    scene.until("superseded", || scene.status().newest_ready() == 2 && is_gone(pid));
+    scene.until("superseded", || scene.page().newest_ready() == 2 && is_gone(pid));
     scene.until_ready(2);
     assert!(!is_gone(old), "its generation has not ended");
     drop(old_holder);
@@ -148,7 +148,7 @@ fn a_killed_parent_leaves_no_process_and_no_file() {
     let parent = fork_for_test(|| {
         let listener = scene.registry.get("blog").unwrap();
         let place = listener.place.as_fd();
-        keep_only(&[watch.as_fd(), place, listener.socket.as_fd(), listener.status.fd()]);
+        keep_only(&[watch.as_fd(), place, listener.socket.as_fd(), listener.page.fd()]);
         scene.fork(scene.group(1), 1, watch, std::process::id() as i32);
         std::thread::sleep(Duration::from_secs(60));
     });
@@ -167,7 +167,7 @@ fn a_retired_socket_is_removed_with_its_last_generation() {
     let scene = Scene::new("retired");
     let (supervisor, _holder) = scene.supervise(scene.group(1), 1);
     scene.until_ready(1);
-    scene.status().retire();
+    scene.page().retire();
     os::kill(supervisor, libc::SIGTERM).unwrap();
     scene.ends(supervisor);
     assert!(!scene.registry.get("blog").unwrap().path.exists());

@@ -173,7 +173,7 @@ def test_descriptors(server: Httpd, group: str):
         "2": numbered["2"],
         "3": f"AF_UNIX SOCK_SEQPACKET '' of {supervisor}",
         "4": f"AF_UNIX SOCK_STREAM listens '{socket}' of {server.parent.pid}",
-        "5": "/memfd:mod_wsgi_rs-status (deleted)",
+        "5": "/memfd:mod_wsgi_rs-group (deleted)",
         "7": numbered["7"],
     }
     # Made by the process itself: what its threads wait with, what wakes them, and connections of httpd's children.
@@ -200,7 +200,7 @@ def test_memory_that_is_shared_with_others(server: Httpd, group: str):
     (daemon,) = server.daemons(group)
     shared = re.findall(r"^\S+ (\S\S\S)s .*?(/.*|\[.*)?$", daemon.maps, re.MULTILINE)
     writable = sorted(name for permissions, name in shared if "w" in permissions)
-    assert writable == ["/memfd:mod_wsgi_rs-activity (deleted)", "/memfd:mod_wsgi_rs-status (deleted)"]
+    assert writable == ["/memfd:mod_wsgi_rs-activity (deleted)", "/memfd:mod_wsgi_rs-group (deleted)"]
 
 
 @pytest.mark.parametrize("group", ["asked", "plain"])

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Listener, ListenerKey, Registry};
-use crate::control::group_page::StatusPage;
+use crate::control::group_page::GroupPage;
 use crate::os;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 
@@ -35,8 +35,8 @@ impl Registry {
             encoder.bytes(listener.key.runs_as.as_bytes());
             encoder.bytes(listener.key.version.as_bytes());
             encoder.bytes(listener.path.as_os_str().as_bytes());
-            let status = listener.status.fd().try_clone_to_owned().map_or(-1, IntoRawFd::into_raw_fd);
-            encoder.i64(i64::from(status));
+            let page = listener.page.fd().try_clone_to_owned().map_or(-1, IntoRawFd::into_raw_fd);
+            encoder.i64(i64::from(page));
             encoder.i64(i64::from(listener.place.into_raw_fd()));
             encoder.i64(i64::from(listener.socket.into_raw_fd()));
         }
@@ -64,13 +64,13 @@ impl Registry {
                 version: decoder.string()?,
             };
             let path = path(decoder.bytes()?);
-            let status = descriptor(&mut decoder)?.and_then(|fd| StatusPage::from_fd(fd).ok());
-            match (descriptor(&mut decoder)?, descriptor(&mut decoder)?, status) {
-                (Some(place), Some(socket), Some(status)) => {
-                    let status = Arc::new(status);
-                    registry.listeners.push(Listener { key, path, place, socket, status });
+            let page = descriptor(&mut decoder)?.and_then(|fd| GroupPage::from_fd(fd).ok());
+            match (descriptor(&mut decoder)?, descriptor(&mut decoder)?, page) {
+                (Some(place), Some(socket), Some(page)) => {
+                    let page = Arc::new(page);
+                    registry.listeners.push(Listener { key, path, place, socket, page });
                 }
-                // Made by a build with another status page: nobody would ever remove the file.
+                // Made by a build with another group page: nobody would ever remove the file.
                 _ => drop(fs::remove_file(path)),
             }
         }

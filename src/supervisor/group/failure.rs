@@ -1,7 +1,7 @@
 //! What a group does when its processes cannot start, or end by themselves.
 //!
 //! Part of `supervisor::group`, in the supervisor. A process that crashed is replaced at once; what would
-//! become a start loop is slowed down, reported once for each reason, and put on the status page, so that
+//! become a start loop is slowed down, reported once for each reason, and put on the group page, so that
 //! requests can be answered 503 with the reason.
 
 use std::time::{Duration, Instant};

@@ -115,12 +115,12 @@ pub enum Action {
         show: bool,
     },
     Record(Level, Message),
-    /// For the status page: no process can be started, for this reason.
+    /// For the group's page: no process can be started, for this reason.
     Fail(String),
     Recovered,
-    /// For the status page: older generations need accept no more.
+    /// For the group's page: older generations need accept no more.
     Supersede,
-    /// For the status page: old and new processes cannot be there together.
+    /// For the group's page: old and new processes cannot be there together.
     RememberApart,
 }
 
