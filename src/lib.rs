@@ -57,6 +57,8 @@ mod site;
 
 mod wsgi;
 
+mod interpreter;
+
 mod apache;
 mod os;
 mod python;

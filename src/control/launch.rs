@@ -3,9 +3,9 @@
 //! Written by the supervisor (`supervisor::spawn`), read by the daemon (`daemon::serve`).
 
 use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions};
+use crate::interpreter::preload::Preload;
 use crate::os;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
-use crate::wsgi::preload::Preload;
 use std::io;
 use std::time::Duration;
 

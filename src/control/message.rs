@@ -3,8 +3,8 @@
 //! Part of `control::channel`, used on both sides.
 
 use super::reason::Reason;
+use crate::interpreter::held::{Holder, Holding};
 use crate::wire::codec::{Decoder, Encoder, Malformed};
-use crate::wsgi::held::{Holder, Holding};
 
 /// What a pipe takes as one piece (PIPE_BUF).
 pub const LONGEST_REPORT: usize = 4096;

@@ -4,9 +4,9 @@
 //! Runs in daemons, called by `daemon::serve`.
 
 use super::main_thread::SMALL_STACK;
+use crate::interpreter::log_stream::write_message;
 use crate::log::{Level, Message};
 use crate::os;
-use crate::wsgi::log_stream::write_message;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

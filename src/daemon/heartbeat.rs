@@ -10,7 +10,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::worker::Workers;
-use crate::wsgi::interpreters::ThreadStates;
+use crate::interpreter::interpreters::ThreadStates;
 
 /// Between two beats of a process at rest, and at most.
 const AT_REST: Duration = Duration::from_secs(30);

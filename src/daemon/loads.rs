@@ -4,9 +4,9 @@
 //! before it serves, and one that cannot does not take the place of one that has.
 
 use crate::control::message::{Loads, Report};
+use crate::interpreter::interpreters::Interpreters;
+use crate::interpreter::preload::{self, Preload};
 use crate::python::Attached;
-use crate::wsgi::interpreters::Interpreters;
-use crate::wsgi::preload::{self, Preload};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 

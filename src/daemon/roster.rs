@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 use super::heartbeat::Heartbeat;
 use crate::control::activity_page::ActivityPage;
 use crate::control::message::Work;
+use crate::interpreter::interpreters::Interpreter;
 use crate::os::{self, Link};
 use crate::python::{Attached, attach};
 use crate::request::Request;
 use crate::wire::frame::{self, Kind};
-use crate::wsgi::interpreters::Interpreter;
 
 pub struct Roster {
     pub activity: Arc<ActivityPage>,

@@ -21,14 +21,15 @@ use crate::control::launch::{Launch, NoLaunch, time};
 use crate::control::message::Report;
 use crate::control::reason::Reason;
 use crate::control::scoreboard_page::ScoreboardPage;
+use crate::interpreter::interpreters::Interpreters;
+use crate::interpreter::log_stream::write_message;
+use crate::interpreter::server_metrics::Source;
+use crate::interpreter::world::{Companions, Facts, Loading};
 use crate::log::{Level, Message};
 use crate::os::{self, Host, SignalEvent};
 use crate::python::attach;
 use crate::python::{Attached, Object};
-use crate::wsgi::interpreters::Interpreters;
-use crate::wsgi::log_stream::write_message;
-use crate::wsgi::scoreboard::Source;
-use crate::wsgi::world::{Companions, Facts, Loading};
+use crate::wsgi;
 use parking_lot::Mutex;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -196,6 +197,7 @@ fn facts(
             }
         })),
         companions: Some(companions),
+        protocol: wsgi::protocol::prepare,
         scoreboard: scoreboard_page.map(|page| Arc::new(move || scoreboard(&page)) as Source),
     }
 }

@@ -4,9 +4,9 @@
 //! of its own, made for the first signal, tells the subscribers of all interpreters, one signal after the other.
 
 use super::worker::Workers;
+use crate::interpreter::interpreters::ThreadStates;
+use crate::interpreter::log_stream::write_message;
 use crate::log::{Level, Message};
-use crate::wsgi::interpreters::ThreadStates;
-use crate::wsgi::log_stream::write_message;
 use once_cell::unsync::OnceCell;
 use std::io;
 use std::sync::Arc;

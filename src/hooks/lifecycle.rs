@@ -23,6 +23,8 @@ use crate::control::listener::{ListenerKey, Registry};
 use crate::control::module_file::ModuleFile;
 use crate::embedded::{self, Embedded};
 use crate::hooks::plan;
+use crate::interpreter::server_metrics::Source;
+use crate::interpreter::world::Facts;
 use crate::log::{Journal, Level, Message};
 use crate::process::{
     BUILDING, CHILD, Child, Configuration, Current, MODULE_FILE, PARENT, Parent, Supervisor,
@@ -31,8 +33,7 @@ use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Object};
 use crate::site::disk::Disk;
 use crate::supervisor::{self, longest_shutdown};
-use crate::wsgi::scoreboard::Source;
-use crate::wsgi::world::Facts;
+use crate::wsgi;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -377,6 +378,7 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
             reload_in_place: true,
             watcher: None,
             companions: None,
+            protocol: wsgi::protocol::prepare,
             scoreboard: global.server_metrics.then(|| Arc::new(scoreboard::read) as Source),
         },
         preload: plan::preload(configuration, &group),

@@ -12,10 +12,10 @@ use crate::config::plan::Loading;
 use crate::config::process_group::ProcessGroup;
 use crate::control::generation::GenerationWatch;
 use crate::control::module_file::ModuleFile;
+use crate::interpreter::preload::Preload;
 use crate::process::{Configuration, Parent};
 use crate::supervisor::spawn::Launcher;
 use crate::supervisor::{GroupPlan, Plan, Start};
-use crate::wsgi::preload::Preload;
 use std::path::{Path, PathBuf};
 
 /// The groups that have processes, with their numbers: to serve requests, or to execute service scripts.

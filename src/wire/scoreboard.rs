@@ -1,6 +1,6 @@
 //! httpd's scoreboard as values: which children there are, and what their threads do.
 //!
-//! Read from httpd by `apache::scoreboard`, shown to applications by `wsgi::scoreboard`; to a daemon it goes
+//! Read from httpd by `apache::scoreboard`, shown to applications by `interpreter::server_metrics`; to a daemon it goes
 //! from the supervisor as bytes. Times are microseconds since 1970; 0 is never.
 
 use super::codec::{Decoder, Encoder, Malformed};

@@ -1,17 +1,18 @@
 //! The `environ` dictionary of a request.
 //!
-//! Runs where applications run; called by `run`. The constant part is copied from the world's prototype; the
+//! Runs where applications run; called by `run`. The constant part is copied from the prototype of the application group; the
 //! rest comes as bytes from httpd and becomes Latin-1 text, as PEP 3333 has it.
 
-use super::world::World;
+use super::protocol::Wsgi;
+use crate::interpreter::world::World;
 use crate::python::object::Result;
 use crate::python::{Attached, Object};
 use crate::request::Environ;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everything but `wsgi.input` and `wsgi.errors`.
-pub fn build(py: Attached<'_>, world: &World, variables: Environ<'_>) -> Result {
-    let environ = world.prototype.dict_copy(py)?;
+pub fn build(py: Attached<'_>, world: &World, wsgi: &Wsgi, variables: Environ<'_>) -> Result {
+    let environ = wsgi.prototype.dict_copy(py)?;
     for (name, value) in variables {
         environ.dict_set(py, &world.name(py, name)?, &convert(py, name, value)?)?;
     }

@@ -1,9 +1,10 @@
 //! `wsgi.input`: the request's body as a readable stream of bytes.
 //!
-//! Runs where applications run; one instance a request, made by `environ`. Reads wait detached from Python.
+//! Runs where applications run; one instance a request, made by `run`. Reads wait detached from Python.
 
-use super::transaction::Transaction;
-use super::world::World;
+use super::protocol::Wsgi;
+use crate::interpreter::transaction::Transaction;
+use crate::interpreter::world::World;
 use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
@@ -89,6 +90,10 @@ impl Input {
         Input { transaction, world, state: Mutex::default() }
     }
 
+    fn wsgi(&self) -> &Wsgi {
+        self.world.protocol()
+    }
+
     fn read(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
         arguments.expect(py, 0, 1)?;
         let wanted = size_argument(py, arguments)?;
@@ -136,7 +141,7 @@ impl Input {
     fn readinto(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
         arguments.expect(py, 1, 1)?;
         let buffer = arguments.get(py, 0).ok_or(Raised)?;
-        let view = self.world.view.call(py, [buffer])?;
+        let view = self.wsgi().view.call(py, [buffer])?;
         let room = view.length(py)?;
         let mut state = self.lock(py);
         if state.pending().is_empty() && room > 0 && !state.ended {
@@ -145,7 +150,7 @@ impl Input {
         let count = room.min(state.pending().len());
         let data = Object::bytes(py, state.take(count))?;
         drop(state);
-        self.world.fill.call(py, [view, data])
+        self.wsgi().fill.call(py, [view, data])
     }
 
     fn yes(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {

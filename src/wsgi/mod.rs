@@ -4,21 +4,18 @@
 //! here knows where the process stands: a request comes as a `Request`, body and answer go through `Body`
 //! and `Reply`.
 
-pub mod chunks;
-pub mod environ;
-pub mod held;
-pub mod hop_by_hop;
-pub mod input;
-pub mod interpreters;
-pub mod log_stream;
-pub mod preload;
-mod refused_signals;
-pub mod response;
 pub mod run;
-pub mod scoreboard;
-pub mod script;
-pub mod send;
-pub mod service;
-pub mod start_response;
-pub mod transaction;
-pub mod world;
+
+pub mod protocol;
+
+mod environ;
+mod input;
+mod send;
+mod start_response;
+
+mod call;
+
+mod response;
+
+mod chunks;
+mod hop_by_hop;

@@ -4,14 +4,17 @@
 //! application group. Called by `daemon::worker` or `embedded` with the request and the two directions of its
 //! connection, which it gives back.
 
+use super::call::Call;
+use super::environ;
 use super::input::Input;
-use super::interpreters::{Interpreter, callable};
-use super::log_stream::LogStream;
-use super::script::{Change, Failure};
+use super::protocol::Wsgi;
 use super::send::{Failed, finish, send_all};
 use super::start_response::StartResponse;
-use super::transaction::{self, Transaction};
-use super::{environ, world::World};
+use crate::interpreter::interpreters::{Interpreter, callable};
+use crate::interpreter::log_stream::LogStream;
+use crate::interpreter::script::{Change, Failure};
+use crate::interpreter::transaction::{self, Transaction};
+use crate::interpreter::world::World;
 use crate::log::{Level, Message};
 use crate::python::error::Kind;
 use crate::python::object::Result;
@@ -38,11 +41,12 @@ pub fn run(
     body: Box<dyn Body>,
     reply: Box<dyn Reply>,
 ) -> Ran {
-    let transaction = Transaction::new(body, reply, request.head, request.body);
+    let transaction = Transaction::new(body, reply, request.body);
+    let call = Call::new(Arc::clone(&transaction), request.head);
     let mut script_changed = None;
     let serving = AssertUnwindSafe(|| {
         transaction::with_current(&transaction, || {
-            serve(py, interpreter, request, thread_id, &transaction, &mut script_changed)
+            serve(py, interpreter, request, thread_id, &call, &mut script_changed)
         })
     });
     let result = catch_unwind(serving).unwrap_or_else(|_| {
@@ -54,7 +58,7 @@ pub fn run(
     });
     let outcome = match result {
         Ok(()) => Outcome::Complete,
-        Err(Failed::Raised(Raised)) => Outcome::Failed(unhandled(py, interpreter, &transaction, request)),
+        Err(Failed::Raised(Raised)) => Outcome::Failed(unhandled(py, interpreter, &call, request)),
         Err(Failed::Logged(status)) => Outcome::Failed(status),
         Err(Failed::Disconnected) => Outcome::Failed(500),
     };
@@ -64,14 +68,9 @@ pub fn run(
 
 /// An exception that left the application: its fault, and 500 (504 for `mod_wsgi.RequestTimeout`), unless it is our
 /// own about a body that the client did not send to its end.
-fn unhandled(
-    py: Attached<'_>,
-    interpreter: &Interpreter,
-    transaction: &Transaction,
-    request: &Request<'_>,
-) -> u16 {
-    let exception = Exception::fetch(py);
-    if exception.is(py, Kind::Os) && transaction.disconnected.load(Ordering::Relaxed) {
+fn unhandled(py: Attached<'_>, interpreter: &Interpreter, call: &Call, request: &Request<'_>) -> u16 {
+    let (exception, transaction) = (Exception::fetch(py), &call.transaction);
+    if exception.is(py, Kind::Os) && call.disconnected.load(Ordering::Relaxed) {
         // The child has logged that the client is gone; there is nobody to answer.
         return 500;
     }
@@ -92,31 +91,32 @@ fn serve(
     interpreter: &Interpreter,
     request: &Request<'_>,
     thread_id: u32,
-    transaction: &Arc<Transaction>,
+    call: &Arc<Call>,
     script_changed: &mut Option<Change>,
 ) -> std::result::Result<(), Failed> {
     #[cfg(feature = "fault-injection")]
     inject_fault(request);
-    let world = &interpreter.world;
+    let (world, transaction) = (&interpreter.world, &call.transaction);
+    let wsgi: &Wsgi = world.protocol();
     let application = application(py, interpreter, request, transaction, script_changed)?;
-    let environ = environ::build(py, world, request.environ)?;
-    let input = world.input.instance(py, Input::new(Arc::clone(transaction), Arc::clone(world)))?;
+    let environ = environ::build(py, world, wsgi, request.environ)?;
+    let input = wsgi.input.instance(py, Input::new(Arc::clone(transaction), Arc::clone(world)))?;
     let errors = world.errors.instance(py, LogStream::of_request(Arc::clone(transaction)))?;
-    environ.dict_set(py, &world.key_input, &input)?;
-    environ.dict_set(py, &world.key_errors, &errors)?;
-    environ.dict_set(py, &world.key_thread_id, &Object::int(py, thread_id.into())?)?;
+    environ.dict_set(py, &wsgi.key_input, &input)?;
+    environ.dict_set(py, &wsgi.key_errors, &errors)?;
+    environ.dict_set(py, &wsgi.key_thread_id, &Object::int(py, thread_id.into())?)?;
     if let Some(record) = request.record {
         let capsule = Object::capsule(py, record, c"apache.request_rec")?;
         environ.dict_set(py, &world.name(py, b"apache.request_rec")?, &capsule)?;
     }
-    let start_response = StartResponse { transaction: Arc::clone(transaction), world: Arc::clone(world) };
-    let start_response = world.start_response.instance(py, start_response)?;
+    let start_response = StartResponse { call: Arc::clone(call), world: Arc::clone(world) };
+    let start_response = wsgi.start_response.instance(py, start_response)?;
     let iterable = application.call(py, [environ, start_response])?;
-    let sent = send_all(py, world, transaction, &iterable);
-    tell_what_was_dropped(py, world, transaction, request);
+    let sent = send_all(py, wsgi, call, &iterable);
+    tell_what_was_dropped(py, wsgi, call, request);
     // The exception of an iteration that failed must survive a close() that runs Python code.
     let pending = matches!(sent, Err(Failed::Raised(_))).then(|| Exception::fetch(py));
-    let closed = close(py, world, &iterable);
+    let closed = close(py, wsgi, &iterable);
     if let Some(exception) = pending {
         if closed.is_err() {
             log_exception(py, world, transaction, request);
@@ -127,17 +127,17 @@ fn serve(
         log_exception(py, world, transaction, request);
     }
     sent?;
-    finish(py, transaction, request)
+    finish(py, call, request)
 }
 
 /// Headers of the answer that were left out.
-fn tell_what_was_dropped(py: Attached<'_>, world: &World, transaction: &Transaction, request: &Request<'_>) {
-    let dropped = transaction.response.lock().dropped();
+fn tell_what_was_dropped(py: Attached<'_>, wsgi: &Wsgi, call: &Call, request: &Request<'_>) {
+    let dropped = call.response.lock().dropped();
     if dropped.is_empty() {
         return;
     }
-    for message in world.told.messages(request.script, dropped) {
-        transaction.log_message(py, Level::Warning, &message);
+    for message in wsgi.told.messages(request.script, dropped) {
+        call.transaction.log_message(py, Level::Warning, &message);
     }
 }
 
@@ -180,8 +180,8 @@ fn application(
 }
 
 /// `close()` of the iterable, if it has one: PEP 3333 wants it called whatever happened.
-fn close(py: Attached<'_>, world: &World, iterable: &Object) -> Result<()> {
-    match iterable.optional_attribute(py, &world.name_close) {
+fn close(py: Attached<'_>, wsgi: &Wsgi, iterable: &Object) -> Result<()> {
+    match iterable.optional_attribute(py, &wsgi.name_close) {
         Some(close) => close.call(py, []).map(drop),
         None => Ok(()),
     }

@@ -3,8 +3,8 @@
 //! Runs on the thread that serves the request, called by `run` and by the `write` that `start_response` returns.
 //! What can be sent without waiting is; where sending has to wait, it does so detached from Python.
 
-use super::transaction::Transaction;
-use super::world::World;
+use super::call::Call;
+use super::protocol::Wsgi;
 use crate::log::{Level, Message};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
@@ -34,24 +34,24 @@ impl From<Raised> for Failed {
 /// All of the iterable, PEP 3333's "buffering and streaming" included.
 pub fn send_all(
     py: Attached<'_>,
-    world: &World,
-    transaction: &Transaction,
+    wsgi: &Wsgi,
+    call: &Call,
     iterable: &Object,
 ) -> std::result::Result<(), Failed> {
     if iterable.is_plain_sequence(py) {
-        return send_sequence(py, transaction, iterable);
+        return send_sequence(py, call, iterable);
     }
-    if iterable.is_of(py, &world.file_wrapper)
-        && !transaction.response.lock().may_have_chunks()
-        && let Some(part) = file_part(py, world, iterable)
+    if iterable.is_of(py, &wsgi.file_wrapper)
+        && !call.response.lock().may_have_chunks()
+        && let Some(part) = file_part(py, wsgi, iterable)
     {
-        return send_file(py, transaction, part);
+        return send_file(py, call, part);
     }
-    let iterator = iterable.iter(py).inspect_err(|_| refuse_non_iterable(py, world, iterable))?;
+    let iterator = iterable.iter(py).inspect_err(|_| refuse_non_iterable(py, wsgi, iterable))?;
     while let Some(data) = iterator.next(py)? {
-        queue(py, transaction, &data)?;
-        push(py, transaction)?;
-        if transaction.response.lock().is_exceeded() {
+        queue(py, call, &data)?;
+        push(py, call)?;
+        if call.response.lock().is_exceeded() {
             break;
         }
     }
@@ -60,8 +60,8 @@ pub fn send_all(
 
 /// What `wsgi.file_wrapper` holds, from where it stands to its end, if that is a regular file. A file
 /// object that refuses a question is iterated instead.
-fn file_part(py: Attached<'_>, world: &World, wrapper: &Object) -> Option<FilePart> {
-    let answer = world.file_position.call(py, [wrapper.clone_ref(py)]);
+fn file_part(py: Attached<'_>, wsgi: &Wsgi, wrapper: &Object) -> Option<FilePart> {
+    let answer = wsgi.file_position.call(py, [wrapper.clone_ref(py)]);
     let answer = answer.unwrap_or_else(|Raised| {
         drop(Exception::fetch(py));
         Object::none(py)
@@ -76,13 +76,9 @@ fn file_part(py: Attached<'_>, world: &World, wrapper: &Object) -> Option<FilePa
 }
 
 /// The file goes to httpd as a descriptor: no byte of it passes through this process.
-fn send_file(
-    py: Attached<'_>,
-    transaction: &Transaction,
-    mut part: FilePart,
-) -> std::result::Result<(), Failed> {
+fn send_file(py: Attached<'_>, call: &Call, mut part: FilePart) -> std::result::Result<(), Failed> {
     let piece = {
-        let mut response = transaction.response.lock();
+        let mut response = call.response.lock();
         response.derive_content_length(usize::try_from(part.length).unwrap_or(usize::MAX));
         response.piece(usize::try_from(part.length).unwrap_or(usize::MAX))
     };
@@ -90,7 +86,7 @@ fn send_file(
         return Err(raise(py, Kind::Assertion, "data was returned before start_response() was called").into());
     };
     part.length = piece.length as u64;
-    let sent = transaction.with_detached(py, |reply| {
+    let sent = call.transaction.with_detached(py, |reply| {
         if let Some(head) = &piece.head {
             reply.head(head);
         }
@@ -100,30 +96,26 @@ fn send_file(
 }
 
 /// The items of a list are all there: they share a write, and a single one gives Content-Length.
-fn send_sequence(
-    py: Attached<'_>,
-    transaction: &Transaction,
-    sequence: &Object,
-) -> std::result::Result<(), Failed> {
+fn send_sequence(py: Attached<'_>, call: &Call, sequence: &Object) -> std::result::Result<(), Failed> {
     if sequence.length(py)? == 1 {
         let data = sequence.sequence_item(py, 0)?;
         if data.is_bytes(py) {
-            transaction.response.lock().derive_content_length(data.as_bytes(py)?.len());
+            call.response.lock().derive_content_length(data.as_bytes(py)?.len());
         }
     }
     let mut index = 0;
     while index < sequence.length(py)? {
-        queue(py, transaction, &sequence.sequence_item(py, index)?)?;
+        queue(py, call, &sequence.sequence_item(py, index)?)?;
         index += 1;
     }
     Ok(())
 }
 
 /// Says it in PEP 3333's words where an object is no iterable; what its own `__iter__` raises stays.
-fn refuse_non_iterable(py: Attached<'_>, world: &World, iterable: &Object) {
+fn refuse_non_iterable(py: Attached<'_>, wsgi: &Wsgi, iterable: &Object) {
     let exception = Exception::fetch(py);
     let has = |name| iterable.optional_attribute(py, name).is_some();
-    if has(&world.name_iter) || has(&world.name_getitem) {
+    if has(&wsgi.name_iter) || has(&wsgi.name_getitem) {
         exception.restore(py);
         return;
     }
@@ -136,46 +128,46 @@ fn refuse_non_iterable(py: Attached<'_>, world: &World, iterable: &Object) {
 }
 
 /// For `write()`: the data is on its way when this returns.
-pub fn send(py: Attached<'_>, transaction: &Transaction, data: &Object) -> Result<()> {
-    let sent = queue(py, transaction, data).and_then(|()| push(py, transaction));
+pub fn send(py: Attached<'_>, call: &Call, data: &Object) -> Result<()> {
+    let sent = queue(py, call, data).and_then(|()| push(py, call));
     sent.map_err(|failed| match failed {
         Failed::Raised(raised) => raised,
         Failed::Logged(_) | Failed::Disconnected => {
-            transaction.disconnected.store(true, Ordering::Relaxed);
+            call.disconnected.store(true, Ordering::Relaxed);
             raise(py, Kind::Os, "the client has gone; the response cannot be written")
         }
     })
 }
 
 /// Queues a piece of the body, after the head if this is the first; large pieces are sent at once.
-fn queue(py: Attached<'_>, transaction: &Transaction, data: &Object) -> std::result::Result<(), Failed> {
+fn queue(py: Attached<'_>, call: &Call, data: &Object) -> std::result::Result<(), Failed> {
     if !data.is_bytes(py) {
         let text = format!("the response must consist of bytes objects, got {}", data.class_name(py));
         return Err(raise(py, Kind::Type, &text).into());
     }
     let bytes = data.as_bytes(py)?;
-    let without_chunks = transaction.response.lock().without_chunks(bytes);
+    let without_chunks = call.response.lock().without_chunks(bytes);
     match without_chunks {
-        None => queue_bytes(py, transaction, bytes),
-        Some(Ok(bytes)) => queue_bytes(py, transaction, &bytes),
+        None => queue_bytes(py, call, bytes),
+        Some(Ok(bytes)) => queue_bytes(py, call, &bytes),
         Some(Err(text)) => Err(raise(py, Kind::Value, text).into()),
     }
 }
 
-fn queue_bytes(py: Attached<'_>, transaction: &Transaction, bytes: &[u8]) -> std::result::Result<(), Failed> {
+fn queue_bytes(py: Attached<'_>, call: &Call, bytes: &[u8]) -> std::result::Result<(), Failed> {
     if bytes.is_empty() {
         return Ok(());
     }
-    let piece = transaction.response.lock().piece(bytes.len());
+    let piece = call.response.lock().piece(bytes.len());
     let Some(piece) = piece else {
         return Err(raise(py, Kind::Assertion, "data was returned before start_response() was called").into());
     };
     if piece.excess {
         let text = "the application returned more data than its Content-Length says; the rest is left out";
-        transaction.log_message(py, Level::Warning, &Message::new(406, text));
+        call.transaction.log_message(py, Level::Warning, &Message::new(406, text));
     }
     let bytes = &bytes[..piece.length];
-    let queued = transaction.with(py, |reply| {
+    let queued = call.transaction.with(py, |reply| {
         if let Some(head) = &piece.head {
             reply.head(head);
         }
@@ -187,27 +179,23 @@ fn queue_bytes(py: Attached<'_>, transaction: &Transaction, bytes: &[u8]) -> std
         return Err(raise(py, Kind::Runtime, "write() was called after its request had ended").into());
     }
     if bytes.len() >= LARGE {
-        let flushed = transaction.with_detached(py, |reply| reply.flush(bytes));
+        let flushed = call.transaction.with_detached(py, |reply| reply.flush(bytes));
         return flushed.unwrap_or(Ok(())).map_err(|_| Failed::Disconnected);
     }
     Ok(())
 }
 
-fn push(py: Attached<'_>, transaction: &Transaction) -> std::result::Result<(), Failed> {
-    transaction.push(py).map_err(|_| Failed::Disconnected)
+fn push(py: Attached<'_>, call: &Call) -> std::result::Result<(), Failed> {
+    call.transaction.push(py).map_err(|_| Failed::Disconnected)
 }
 
 /// After the last item: the head, if no data carried it, and whether the body is as long as announced.
-pub fn finish(
-    py: Attached<'_>,
-    transaction: &Transaction,
-    request: &Request<'_>,
-) -> std::result::Result<(), Failed> {
-    let kept_back = transaction.response.lock().kept_back();
+pub fn finish(py: Attached<'_>, call: &Call, request: &Request<'_>) -> std::result::Result<(), Failed> {
+    let kept_back = call.response.lock().kept_back();
     let kept_back = kept_back.map_err(|text| raise(py, Kind::Value, text))?;
-    queue_bytes(py, transaction, &kept_back)?;
+    queue_bytes(py, call, &kept_back)?;
     let (started, head, missing) = {
-        let mut response = transaction.response.lock();
+        let mut response = call.response.lock();
         (response.started(), response.take_head(), response.missing())
     };
     if !started {
@@ -219,11 +207,11 @@ pub fn finish(
              the connection is closed so that the client can tell",
             String::from_utf8_lossy(request.script)
         );
-        transaction.log_message(py, Level::Error, &Message::new(407, text));
+        call.transaction.log_message(py, Level::Error, &Message::new(407, text));
         return Err(Failed::Logged(500));
     }
     if let Some(head) = &head {
-        transaction.with(py, |reply| reply.head(head));
+        call.transaction.with(py, |reply| reply.head(head));
     }
     Ok(())
 }

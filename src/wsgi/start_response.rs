@@ -2,11 +2,12 @@
 //!
 //! Runs where applications run; one instance a request, made by `run`.
 
+use super::call::Call;
 use super::hop_by_hop::Dropped;
+use super::protocol::Wsgi;
 use super::response::{check_header, check_status};
 use super::send::send;
-use super::transaction::Transaction;
-use super::world::World;
+use crate::interpreter::world::World;
 use crate::python::class::Native;
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
@@ -16,12 +17,12 @@ use std::ffi::CStr;
 use std::sync::Arc;
 
 pub struct StartResponse {
-    pub transaction: Arc<Transaction>,
+    pub call: Arc<Call>,
     pub world: Arc<World>,
 }
 
 /// The `write(data)` that `start_response` returns.
-pub struct Write(Arc<Transaction>);
+pub struct Write(Arc<Call>);
 
 impl Native for Write {
     const NAME: &'static CStr = c"mod_wsgi.Write";
@@ -48,7 +49,7 @@ impl Native for StartResponse {
         self.check_order(py, exc_info)?;
         let (head, content_length, dropped) = read_head(py, &status, &headers)?;
         let started = {
-            let mut response = self.transaction.response.lock();
+            let mut response = self.call.response.lock();
             let started = response.start(head, content_length, replace);
             if started && !dropped.is_empty() {
                 response.leave_out(dropped);
@@ -59,7 +60,7 @@ impl Native for StartResponse {
             let text = "start_response() was called again while its arguments were read";
             return Err(raise(py, Kind::Assertion, text));
         }
-        self.world.write.instance(py, Write(Arc::clone(&self.transaction)))
+        self.world.protocol::<Wsgi>().write.instance(py, Write(Arc::clone(&self.call)))
     }
 }
 
@@ -67,7 +68,7 @@ impl StartResponse {
     /// PEP 3333: a second call needs `exc_info`, and after the head was sent it re-raises.
     fn check_order(&self, py: Attached<'_>, exc_info: Option<Object>) -> Result<()> {
         let (started, head_sent) = {
-            let response = self.transaction.response.lock();
+            let response = self.call.response.lock();
             (response.started(), response.head_sent())
         };
         let Some(exc_info) = exc_info else {

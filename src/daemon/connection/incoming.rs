@@ -139,7 +139,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
-    /// What `wsgi::transaction` does for each piece.
+    /// What `interpreter::transaction` does for each piece.
     fn read(connection: &mut Connection, most: usize, body: &mut Vec<u8>) -> Result<usize, BodyError> {
         loop {
             if let Some(count) = connection.incoming.read_ready(most, body) {

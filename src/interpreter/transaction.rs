@@ -1,13 +1,12 @@
 //! One request while its application runs: its body and its reply, shared by the request's Python objects.
 //!
-//! Runs where applications run; made by `run`, held by `wsgi.input`, `wsgi.errors` and `start_response`. When the
+//! Runs where applications run; made by a protocol for each request, and held by the Python objects of that request. When the
 //! request is over both are taken back, and whatever still holds the transaction finds it closed.
 //!
 //! Each direction has a lock of its own, so that one thread may write while another waits for the body.
 //! Nobody waits for these locks while attached to Python, nobody attaches while holding one, and nobody
 //! holds two.
 
-use super::response::Response;
 use crate::log::{Level, Message};
 use crate::python::{Attached, attach};
 use crate::request::{Body, BodyError, BodyLength, Outcome, Reply};
@@ -15,36 +14,25 @@ use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub struct Transaction {
     incoming: Mutex<Option<Box<dyn Body>>>,
     reply: Mutex<Option<Box<dyn Reply>>>,
-    pub response: Mutex<Response>,
     pub body: BodyLength,
     /// Why the body could not be read to its end.
     body_error: Mutex<Option<BodyError>>,
     forks: u32,
-    /// The client took no more of the answer.
-    pub disconnected: AtomicBool,
     partial: Mutex<Vec<(Level, Vec<u8>)>>,
 }
 
 impl Transaction {
-    pub fn new(
-        incoming: Box<dyn Body>,
-        reply: Box<dyn Reply>,
-        head: bool,
-        body: BodyLength,
-    ) -> Arc<Transaction> {
+    pub fn new(incoming: Box<dyn Body>, reply: Box<dyn Reply>, body: BodyLength) -> Arc<Transaction> {
         Arc::new(Transaction {
             incoming: Mutex::new(Some(incoming)),
             reply: Mutex::new(Some(reply)),
-            response: Mutex::new(Response::new(head)),
             body,
             body_error: Mutex::new(None),
             forks: attach::forks(),
-            disconnected: AtomicBool::new(false),
             partial: Mutex::new(Vec::new()),
         })
     }

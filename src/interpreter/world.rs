@@ -1,15 +1,12 @@
-//! What one interpreter needs to run applications: our types, interned names, the environ's
-//! constant part, and the functions of `support.py`.
+//! What one interpreter needs to run applications: streams, interned names, the functions of `support.py`, and what
+//! the protocol of its requests adds.
 //!
 //! Runs where applications run; one per interpreter, made by `interpreters` and kept for the life of the process.
 
 use super::held::{self, Holding};
-use super::hop_by_hop::Told;
-use super::input::{self, Input};
 use super::log_stream::{self, LogStream};
 use super::refused_signals;
-use super::scoreboard;
-use super::start_response::{StartResponse, Write};
+use super::server_metrics;
 use crate::config::interpreter::{ByApplicationGroup, options_of};
 use crate::log::Level;
 use crate::python::class::Class;
@@ -17,6 +14,7 @@ use crate::python::error::Kind;
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object};
 use parking_lot::Mutex;
+use std::any::Any;
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -38,9 +36,11 @@ pub struct Facts {
     /// Is told of scripts that are loaded.
     pub watcher: Option<Watcher>,
     /// None where `server_metrics()` is not allowed.
-    pub scoreboard: Option<scoreboard::Source>,
+    pub scoreboard: Option<server_metrics::Source>,
     /// None where no process is to make room for another.
     pub companions: Option<Companions>,
+    /// What the requests follow.
+    pub protocol: Prepare,
 }
 
 /// A script is executed as a module.
@@ -62,25 +62,22 @@ pub type Watcher = Arc<dyn Fn(Loading<'_>) + Send + Sync>;
 /// The other processes of the group.
 pub type Companions = Arc<dyn Fn() -> Vec<i32> + Send + Sync>;
 
+/// What a protocol has in each interpreter.
+pub trait Protocol: Any + Send + Sync {
+    /// Types that applications come across, to be found under their names.
+    fn types(&self, py: Attached<'_>) -> Vec<Object>;
+}
+
+/// Makes it for the interpreter that the thread is attached to, of this application group.
+pub type Prepare = fn(Attached<'_>, &Facts, &str, &Support) -> Result<Box<dyn Protocol>>;
+
+/// What `support.py` and its companions define.
+pub struct Support(Object);
+
 pub struct World {
-    pub input: Class<Input>,
     pub errors: Class<LogStream>,
-    pub start_response: Class<StartResponse>,
-    pub write: Class<Write>,
-    /// Copied for every request.
-    pub prototype: Object,
-    pub key_input: Object,
-    pub key_errors: Object,
-    pub key_thread_id: Object,
-    pub name_close: Object,
-    pub name_iter: Object,
-    pub name_getitem: Object,
-    pub file_wrapper: Object,
     pub request_timeout: Object,
-    pub file_position: Object,
-    /// A writable view of a buffer's bytes, and copying into it.
-    pub view: Object,
-    pub fill: Object,
+    protocol: Box<dyn Protocol>,
     load: Object,
     describe: Object,
     finish: Object,
@@ -92,8 +89,6 @@ pub struct World {
     /// The signal at which Python writes where all threads of this interpreter are, where it can.
     pub stacks_signal: Option<i32>,
     names: Mutex<HashMap<Box<[u8]>, Object>>,
-    /// Which headers of a connection its scripts were told to leave alone.
-    pub told: Told,
     companions: Option<Companions>,
 }
 
@@ -110,6 +105,24 @@ const SUPPORT: [&str; 3] = [
 /// In httpd's own processes besides.
 const CHILDREN: &str = concat!(include_str!("children.py"), "\0");
 
+impl Support {
+    /// Executes the sources in the interpreter that the thread is attached to. `in_httpd` is for its own processes.
+    fn load(py: Attached<'_>, in_httpd: bool) -> Result<Support> {
+        let globals = Object::dict(py)?;
+        // What is defined there belongs to the module that applications import.
+        globals.dict_set(py, &Object::text(py, "__name__")?, &Object::text(py, "mod_wsgi")?)?;
+        for source in SUPPORT.into_iter().chain(in_httpd.then_some(CHILDREN)) {
+            let source = CStr::from_bytes_with_nul(source.as_bytes()).expect("one NUL, at the end");
+            Object::execute(py, source, c"<mod_wsgi_rs>", &globals)?;
+        }
+        Ok(Support(globals))
+    }
+
+    pub fn function(&self, py: Attached<'_>, name: &CStr) -> Object {
+        self.0.dict_get(py, name).expect("the sources define it")
+    }
+}
+
 impl World {
     /// Prepares the interpreter that the thread is attached to. `stacks_signal` is free for its stacks.
     pub fn create(
@@ -118,37 +131,18 @@ impl World {
         application_group: &str,
         stacks_signal: Option<i32>,
     ) -> Result<World> {
-        let support = Object::dict(py)?;
-        // What is defined there belongs to the module that applications import.
-        support.dict_set(py, &Object::text(py, "__name__")?, &Object::text(py, "mod_wsgi")?)?;
         // Only there is a script that changed executed anew.
         let in_httpd = facts.reload_in_place;
-        for source in SUPPORT.into_iter().chain(in_httpd.then_some(CHILDREN)) {
-            let source = CStr::from_bytes_with_nul(source.as_bytes()).expect("one NUL, at the end");
-            Object::execute(py, source, c"<mod_wsgi_rs>", &support)?;
-        }
-        let function = |name: &CStr| support.dict_get(py, name).expect("support.py defines it");
-        let errors = log_stream::define(py, &function(c"log_class"))?;
+        let support = Support::load(py, in_httpd)?;
+        let function = |name: &CStr| support.function(py, name);
         let signal = stacks_signal.map_or(Ok(None), |signal| {
             let taken = function(c"show_stacks_at").call(py, [Object::int(py, signal.into())?])?;
             Ok(taken.is_true(py)?.then_some(signal))
         })?;
         let world = World {
-            input: input::define(py)?,
-            start_response: Class::define(py)?,
-            write: Class::define(py)?,
-            prototype: prototype(py, facts, application_group, &function(c"FileWrapper"))?,
-            key_input: Object::interned(py, b"wsgi.input")?,
-            key_errors: Object::interned(py, b"wsgi.errors")?,
-            key_thread_id: Object::interned(py, b"mod_wsgi.thread_id")?,
-            name_close: Object::interned(py, b"close")?,
-            name_iter: Object::interned(py, b"__iter__")?,
-            name_getitem: Object::interned(py, b"__getitem__")?,
-            file_wrapper: function(c"FileWrapper"),
+            errors: log_stream::define(py, &function(c"log_class"))?,
             request_timeout: function(c"RequestTimeout"),
-            file_position: function(c"file_position"),
-            view: function(c"view"),
-            fill: function(c"fill"),
+            protocol: (facts.protocol)(py, facts, application_group, &support)?,
             load: function(c"load"),
             describe: function(c"describe"),
             finish: function(c"finish"),
@@ -159,40 +153,56 @@ impl World {
             show_stacks: function(c"show_stacks"),
             stacks_signal: signal,
             names: Mutex::default(),
-            told: Told::default(),
             companions: facts.companions.clone(),
-            errors,
         };
-        let stream = |level| world.errors.instance(py, LogStream::of_process(level));
-        let options = options_of(&facts.interpreters, application_group);
-        let paths = options.python_path.iter().map(|path| Object::filesystem(py, path.as_bytes()));
-        function(c"prepare").call(
-            py,
-            [
-                stream(Level::Info)?,
-                stream(Level::Error)?,
-                Object::filesystem(py, facts.home.as_bytes())?,
-                Object::list(py, &paths.collect::<Result<Vec<_>>>()?)?,
-                Object::float(py, options.switch_interval)?,
-                Object::bool(py, options.restrict_stdin)?,
-                Object::bool(py, options.restrict_stdout)?,
-                // The signals of a process that only executes a service script are the script's.
-                if options.restrict_signal && facts.threads > 0 {
-                    refused_signals::refusal(py)?
-                } else {
-                    Object::none(py)
-                },
-                Object::bool(py, options.free_threading)?,
-            ],
-        )?;
+        world.prepare(py, facts, application_group, &support)?;
         if in_httpd {
             function(c"unblock_signals_of_children").call(py, [])?;
         }
         if application_group.is_empty() {
             // Once for the process.
-            function(c"look_at_environment").call(py, [stream(Level::Error)?])?;
+            function(c"look_at_environment").call(py, [world.process_stream(py, Level::Error)?])?;
         }
-        function(c"install_modules").call(
+        world.install_modules(py, facts, application_group, &support)?;
+        Ok(world)
+    }
+
+    /// `sys` as applications find it: streams, paths, restrictions.
+    fn prepare(&self, py: Attached<'_>, facts: &Facts, application_group: &str, support: &Support) -> Result {
+        let options = options_of(&facts.interpreters, application_group);
+        let paths = options.python_path.iter().map(|path| Object::filesystem(py, path.as_bytes()));
+        // The signals of a process that only executes a service script are the script's.
+        let refusal = match options.restrict_signal && facts.threads > 0 {
+            true => refused_signals::refusal(py)?,
+            false => Object::none(py),
+        };
+        support.function(py, c"prepare").call(
+            py,
+            [
+                self.process_stream(py, Level::Info)?,
+                self.process_stream(py, Level::Error)?,
+                Object::filesystem(py, facts.home.as_bytes())?,
+                Object::list(py, &paths.collect::<Result<Vec<_>>>()?)?,
+                Object::float(py, options.switch_interval)?,
+                Object::bool(py, options.restrict_stdin)?,
+                Object::bool(py, options.restrict_stdout)?,
+                refusal,
+                Object::bool(py, options.free_threading)?,
+            ],
+        )
+    }
+
+    /// The modules `mod_wsgi` and `apache`.
+    fn install_modules(
+        &self,
+        py: Attached<'_>,
+        facts: &Facts,
+        application_group: &str,
+        support: &Support,
+    ) -> Result {
+        let mut types = self.protocol.types(py);
+        types.push(self.errors.object(py));
+        support.function(py, c"install_modules").call(
             py,
             [
                 version_tuple(py)?,
@@ -201,16 +211,20 @@ impl World {
                 Object::int(py, facts.processes.into())?,
                 Object::int(py, facts.threads.into())?,
                 httpd_version_tuple(py, facts)?,
-                scoreboard::reader(py, facts.scoreboard.as_ref())?,
-                Object::list(py, &world.types(py))?,
+                server_metrics::reader(py, facts.scoreboard.as_ref())?,
+                Object::list(py, &types)?,
             ],
-        )?;
-        Ok(world)
+        )
     }
 
-    /// Those that applications come across, to be found under their names.
-    fn types(&self, py: Attached<'_>) -> [Object; 4] {
-        [self.input.object(py), self.errors.object(py), self.start_response.object(py), self.write.object(py)]
+    fn process_stream(&self, py: Attached<'_>, level: Level) -> Result {
+        self.errors.instance(py, LogStream::of_process(level))
+    }
+
+    /// What the interpreter was prepared with (`Facts::protocol`).
+    pub fn protocol<T: Protocol>(&self) -> &T {
+        let protocol: &dyn Any = &*self.protocol;
+        protocol.downcast_ref().expect("a process has one protocol")
     }
 
     /// An interned `str` for a name that comes again with every request.
@@ -314,7 +328,7 @@ impl World {
     }
 }
 
-fn version_tuple(py: Attached<'_>) -> Result {
+pub fn version_tuple(py: Attached<'_>) -> Result {
     let number = |text: &str| Object::int(py, text.parse().unwrap_or(0));
     Object::tuple(
         py,
@@ -326,25 +340,7 @@ fn version_tuple(py: Attached<'_>) -> Result {
     )
 }
 
-fn httpd_version_tuple(py: Attached<'_>, facts: &Facts) -> Result {
+pub fn httpd_version_tuple(py: Attached<'_>, facts: &Facts) -> Result {
     let [major, minor, patch] = facts.httpd_version.map(|number| Object::int(py, number.into()));
     Object::tuple(py, [major?, minor?, patch?])
-}
-
-/// The part of environ that is the same for all requests of an application group.
-fn prototype(py: Attached<'_>, facts: &Facts, application_group: &str, file_wrapper: &Object) -> Result {
-    let environ = Object::dict(py)?;
-    let set =
-        |name: &str, value: Object| environ.dict_set(py, &Object::interned(py, name.as_bytes())?, &value);
-    set("wsgi.version", Object::tuple(py, [Object::int(py, 1)?, Object::int(py, 0)?])?)?;
-    set("wsgi.multithread", Object::bool(py, facts.threads > 1)?)?;
-    set("wsgi.multiprocess", Object::bool(py, facts.processes > 1)?)?;
-    set("wsgi.run_once", Object::bool(py, facts.run_once)?)?;
-    set("wsgi.input_terminated", Object::bool(py, true)?)?;
-    set("wsgi.file_wrapper", file_wrapper.clone_ref(py))?;
-    set("mod_wsgi.version", version_tuple(py)?)?;
-    set("apache.version", httpd_version_tuple(py, facts)?)?;
-    set("mod_wsgi.process_group", Object::text(py, &facts.process_group)?)?;
-    set("mod_wsgi.application_group", Object::text(py, application_group)?)?;
-    Ok(environ)
 }

@@ -1,0 +1,17 @@
+//! Python as a process of a site has it, whatever protocol its requests follow: the interpreters of the application
+//! groups, the scripts that are loaded there, one request's two directions, and where its output goes.
+//!
+//! Runs in daemons, and in httpd children with embedded mode.
+
+pub mod interpreters;
+pub mod preload;
+pub mod script;
+pub mod service;
+pub mod world;
+
+pub mod log_stream;
+pub mod transaction;
+
+pub mod held;
+mod refused_signals;
+pub mod server_metrics;

@@ -1,0 +1,83 @@
+//! What WSGI has in each interpreter: the classes of its objects, interned names, and the environ's constant part.
+//!
+//! Runs where applications run; one per interpreter, made with its `World`, which it lives in.
+
+use super::hop_by_hop::Told;
+use super::input::{self, Input};
+use super::start_response::{StartResponse, Write};
+use crate::interpreter::world::{Facts, Protocol, Support, httpd_version_tuple, version_tuple};
+use crate::python::class::Class;
+use crate::python::object::Result;
+use crate::python::{Attached, Object};
+
+pub struct Wsgi {
+    pub input: Class<Input>,
+    pub start_response: Class<StartResponse>,
+    pub write: Class<Write>,
+    /// Copied for every request.
+    pub prototype: Object,
+    pub key_input: Object,
+    pub key_errors: Object,
+    pub key_thread_id: Object,
+    pub name_close: Object,
+    pub name_iter: Object,
+    pub name_getitem: Object,
+    pub file_wrapper: Object,
+    pub file_position: Object,
+    /// A writable view of a buffer's bytes, and copying into it.
+    pub view: Object,
+    pub fill: Object,
+    /// Which headers of a connection its scripts were told to leave alone.
+    pub told: Told,
+}
+
+/// For the interpreter that the thread is attached to.
+pub fn prepare(
+    py: Attached<'_>,
+    facts: &Facts,
+    application_group: &str,
+    support: &Support,
+) -> Result<Box<dyn Protocol>> {
+    let file_wrapper = support.function(py, c"FileWrapper");
+    Ok(Box::new(Wsgi {
+        input: input::define(py)?,
+        start_response: Class::define(py)?,
+        write: Class::define(py)?,
+        prototype: prototype(py, facts, application_group, &file_wrapper)?,
+        key_input: Object::interned(py, b"wsgi.input")?,
+        key_errors: Object::interned(py, b"wsgi.errors")?,
+        key_thread_id: Object::interned(py, b"mod_wsgi.thread_id")?,
+        name_close: Object::interned(py, b"close")?,
+        name_iter: Object::interned(py, b"__iter__")?,
+        name_getitem: Object::interned(py, b"__getitem__")?,
+        file_wrapper,
+        file_position: support.function(py, c"file_position"),
+        view: support.function(py, c"view"),
+        fill: support.function(py, c"fill"),
+        told: Told::default(),
+    }))
+}
+
+impl Protocol for Wsgi {
+    fn types(&self, py: Attached<'_>) -> Vec<Object> {
+        vec![self.input.object(py), self.start_response.object(py), self.write.object(py)]
+    }
+}
+
+/// The part of environ that is the same for all requests of an application group.
+fn prototype(py: Attached<'_>, facts: &Facts, application_group: &str, file_wrapper: &Object) -> Result {
+    let environ = Object::dict(py)?;
+    let set =
+        |name: &str, value: Object| environ.dict_set(py, &Object::interned(py, name.as_bytes())?, &value);
+    set("wsgi.version", Object::tuple(py, [Object::int(py, 1)?, Object::int(py, 0)?])?)?;
+    set("wsgi.multithread", Object::bool(py, facts.threads > 1)?)?;
+    set("wsgi.multiprocess", Object::bool(py, facts.processes > 1)?)?;
+    set("wsgi.run_once", Object::bool(py, facts.run_once)?)?;
+    set("wsgi.input_terminated", Object::bool(py, true)?)?;
+    set("wsgi.file_wrapper", file_wrapper.clone_ref(py))?;
+    set("mod_wsgi.version", version_tuple(py)?)?;
+    set("apache.version", httpd_version_tuple(py, facts)?)?;
+    set("mod_wsgi.process_group", Object::text(py, &facts.process_group)?)?;
+    set("mod_wsgi.application_group", Object::text(py, application_group)?)?;
+    Ok(environ)
+}
