@@ -67,6 +67,7 @@ mod config;
 mod wire;
 
 mod request;
+mod script;
 
 mod log;
 mod sys;

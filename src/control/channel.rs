@@ -188,8 +188,8 @@ mod tests {
     use super::*;
     use crate::control::message::{Loads, Work};
     use crate::control::reason::Reason;
-    use crate::interpreter::held::{Holder, Holding};
-    use crate::interpreter::preload::Preload;
+    use crate::script::Preload;
+    use crate::script::{Holder, Holding};
 
     fn launch(preloads: usize) -> Launch {
         let preload = Preload {

@@ -3,8 +3,8 @@
 //! Written by the supervisor (`supervisor::spawn`), read by the daemon (`daemon::serve`).
 
 use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions};
-use crate::interpreter::preload::Preload;
 use crate::os;
+use crate::script::Preload;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 use std::io;
 use std::time::Duration;

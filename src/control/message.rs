@@ -3,7 +3,7 @@
 //! Part of `control::channel`, used on both sides.
 
 use super::reason::Reason;
-use crate::interpreter::held::{Holder, Holding};
+use crate::script::{Holder, Holding};
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 
 /// What a pipe takes as one piece (PIPE_BUF).

@@ -5,8 +5,9 @@
 
 use crate::control::message::{Loads, Report};
 use crate::interpreter::interpreters::Interpreters;
-use crate::interpreter::preload::{self, Preload};
+use crate::interpreter::preload;
 use crate::python::Attached;
+use crate::script::Preload;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 

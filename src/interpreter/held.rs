@@ -6,28 +6,10 @@
 use crate::python::error::Exception;
 use crate::python::object::Result;
 use crate::python::{Attached, Object};
+use crate::script::{Holder, Holding};
 use std::ffi::CStr;
 
 const HELD: &str = concat!(include_str!("held.py"), "\0");
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holding {
-    /// In words.
-    pub what: String,
-    pub by: Holder,
-}
-
-/// Who has it; a process of the group may be a child of one, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holder {
-    Unknown,
-    /// The very process that asks for it.
-    Itself,
-    OfGroup(i32),
-    Other(i32),
-    /// A process of another user, which cannot be named.
-    Stranger,
-}
 
 /// None where the exception is of another kind. `companions` are the other processes of the group.
 pub fn find(py: Attached<'_>, exception: &Exception, companions: &[i32]) -> Option<Holding> {

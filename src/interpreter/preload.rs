@@ -7,16 +7,7 @@ use super::log_stream::{write_message, write_process_output};
 use crate::log::Level;
 use crate::python::Attached;
 use crate::python::attach::{self, ThreadState};
-
-/// A script to load, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Preload {
-    pub script: String,
-    /// Empty for the main interpreter.
-    pub application_group: String,
-    /// None for `WSGIImportScript`, which is only executed.
-    pub callable: Option<String>,
-}
+use crate::script::Preload;
 
 /// Loads all of them; how many could be. The others are in the log.
 pub fn load_all(py: Attached<'_>, interpreters: &Interpreters, scripts: &[Preload]) -> usize {

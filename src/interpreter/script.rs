@@ -5,10 +5,10 @@
 //! is a lock for each script, so a slow import keeps nobody else waiting. Whoever waits for it is
 //! detached from Python.
 
-use super::held::Holding;
 use super::world::{Loading, Watcher, World};
 use crate::log::Message;
 use crate::python::{Attached, Exception, Object};
+use crate::script::Holding;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fs;

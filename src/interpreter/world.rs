@@ -3,7 +3,7 @@
 //!
 //! Runs where applications run; one per interpreter, made by `interpreters` and kept for the life of the process.
 
-use super::held::{self, Holding};
+use super::held;
 use super::log_stream::{self, LogStream};
 use super::refused_signals;
 use super::server_metrics;
@@ -13,6 +13,7 @@ use crate::python::class::Class;
 use crate::python::error::Kind;
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object};
+use crate::script::Holding;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::collections::HashMap;

@@ -24,9 +24,9 @@ use crate::control::launch::Launch;
 use crate::control::listener::Listener;
 use crate::control::message::Order;
 use crate::control::scoreboard_page::ScoreboardPage;
-use crate::interpreter::preload::Preload;
 use crate::log::{Journal, Level, Message};
 use crate::os::{self, Exit};
+use crate::script::Preload;
 use crate::site::owner;
 
 /// Processes of a group that have ended, and whose output others still hold open.

@@ -11,7 +11,7 @@ use crate::config::process_group::{Overlap, ProcessGroup};
 use crate::control::generation::GenerationWatch;
 use crate::control::launch::{LONGEST_SHUTDOWN, Launch};
 use crate::control::listener::Listener;
-use crate::interpreter::preload::Preload;
+use crate::script::Preload;
 use crate::wire::scoreboard::Scoreboard;
 
 /// A daemon keeps its own shutdown-timeout; the supervisor kills only one that does not manage to.

@@ -8,9 +8,9 @@ use std::io::ErrorKind;
 use super::crew::{Crew, Unit};
 use super::group::{Event, ProcessId};
 use crate::control::message::{Loads, Report};
-use crate::interpreter::preload::Preload;
 use crate::log::Message;
 use crate::os::Exit;
+use crate::script::Preload;
 
 /// Reports heard of one process before the others have their turn.
 const REPORTS_AT_ONCE: usize = 16;

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::ProcessId;
 use crate::control::reason::Reason;
-use crate::interpreter::held::{Holder, Holding};
 use crate::log::Message;
+use crate::script::{Holder, Holding};
 
 /// In the order in which a process can go through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

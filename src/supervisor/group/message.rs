@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use super::member::{Member, State};
 use super::rollout::Rollout;
 use crate::control::reason::Reason;
-use crate::interpreter::held::{Holder, Holding};
 use crate::log::{Level, Message};
 use crate::os::Exit;
+use crate::script::{Holder, Holding};
 
 const CRASH_LOOP: u16 = 324;
 

@@ -20,9 +20,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::control::reason::Reason;
-use crate::interpreter::held::Holding;
 use crate::log::{Level, Message};
 use crate::os::Exit;
+use crate::script::Holding;
 use failure::Failures;
 use member::{Member, State};
 pub use overlap::Apart;

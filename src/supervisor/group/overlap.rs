@@ -11,8 +11,8 @@ use super::ending::or_no_bound;
 use super::member::State;
 use super::{Action, Group, Mode, ProcessId, message};
 use crate::control::reason::Reason;
-use crate::interpreter::held::{Holder, Holding};
 use crate::log::Level;
+use crate::script::{Holder, Holding};
 
 /// How often the supervisor looks whether older processes have gone.
 const LOOK: Duration = Duration::from_millis(20);

@@ -1,7 +1,7 @@
 //! Groups whose old and new processes cannot be there together.
 
 use super::*;
-use crate::interpreter::held::Holder;
+use crate::script::Holder;
 
 fn story(apart: Apart) -> Story {
     let mut story = Story::new(1);
