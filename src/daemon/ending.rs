@@ -4,7 +4,7 @@
 //! Runs in daemons, called by `daemon::serve`.
 
 use super::main_thread::SMALL_STACK;
-use crate::interpreter::log_stream::write_message;
+use crate::interpreter::process_log::write_message;
 use crate::log::{Level, Message};
 use crate::os;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use crate::control::channel::ControlDaemon;
 use crate::control::launch::{Launch, time};
 use crate::control::message::{Order, Report};
 use crate::control::reason::Reason;
-use crate::interpreter::log_stream::write_message;
+use crate::interpreter::process_log::write_message;
 use crate::log::{Level, Message};
 use crate::os::{self, SignalEvent};
 use crate::python::attach::ThreadState;

@@ -22,7 +22,7 @@ use crate::control::message::Report;
 use crate::control::reason::Reason;
 use crate::control::scoreboard_page::ScoreboardPage;
 use crate::interpreter::interpreters::Interpreters;
-use crate::interpreter::log_stream::write_message;
+use crate::interpreter::process_log::write_message;
 use crate::interpreter::server_metrics::Source;
 use crate::interpreter::world::{Companions, Facts, Loading};
 use crate::log::{Level, Message};

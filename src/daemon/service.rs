@@ -12,7 +12,7 @@ use crate::control::launch::{LONGEST_SHUTDOWN, Launch, time};
 use crate::control::message::{Loads, Order, Report};
 use crate::control::reason::Reason;
 use crate::interpreter::interpreters::Interpreters;
-use crate::interpreter::log_stream::write_message;
+use crate::interpreter::process_log::write_message;
 use crate::interpreter::service::{End, execute};
 use crate::log::{Level, Message};
 use crate::os::{self, PollFd, SignalEvent};

@@ -5,7 +5,7 @@
 
 use super::worker::Workers;
 use crate::interpreter::interpreters::ThreadStates;
-use crate::interpreter::log_stream::write_message;
+use crate::interpreter::process_log::write_message;
 use crate::log::{Level, Message};
 use once_cell::unsync::OnceCell;
 use std::io;

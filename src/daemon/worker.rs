@@ -11,7 +11,7 @@ use crate::control::group_page::GroupPage;
 use crate::control::message::Report;
 use crate::control::reason::Reason;
 use crate::interpreter::interpreters::{Interpreters, ThreadStates};
-use crate::interpreter::log_stream::write_message;
+use crate::interpreter::process_log::write_message;
 use crate::interpreter::script::Change;
 use crate::log::{Level, Message};
 use crate::os::{self, Epoll};

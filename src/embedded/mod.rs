@@ -11,8 +11,8 @@ use crate::apache::log;
 use crate::apache::server::main_server;
 use crate::config::process_group::ProcessGroup;
 use crate::interpreter::interpreters::{Interpreters, ThreadStates};
-use crate::interpreter::log_stream;
 use crate::interpreter::preload;
+use crate::interpreter::process_log;
 use crate::interpreter::world::Facts;
 use crate::log::{Level, Message};
 use crate::os::{self, Host, SignalMask};
@@ -164,7 +164,7 @@ impl Embedded {
             ]);
         let arguments: Result<Vec<CString>, _> = words.map(CString::new).collect();
         let arguments = arguments.map_err(|error| unusable(error.to_string()))?;
-        log_stream::send_to(to_error_log);
+        process_log::send_to(to_error_log);
         library::keep_signals();
         program.run(arguments, |status| self.ended(status)).map_err(|error| unusable(error.to_string()))
     }

@@ -4,7 +4,7 @@
 //! there from the start; others are made when a request or a preload first names them, and live until the
 //! process ends.
 
-use super::log_stream::write_message;
+use super::process_log::write_message;
 use super::script::Scripts;
 use super::world::{Facts, World};
 use crate::config::interpreter::options_of;

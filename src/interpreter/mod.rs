@@ -10,6 +10,7 @@ pub mod service;
 pub mod world;
 
 pub mod log_stream;
+pub mod process_log;
 pub mod transaction;
 
 pub mod held;

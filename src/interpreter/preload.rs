@@ -3,7 +3,7 @@
 //! Runs in daemons and in httpd children with embedded mode, on Python's main thread at its start.
 
 use super::interpreters::{Interpreter, Interpreters, callable};
-use super::log_stream::{write_message, write_process_output};
+use super::process_log::{write_message, write_process_output};
 use crate::log::Level;
 use crate::python::Attached;
 use crate::python::attach::{self, ThreadState};

@@ -3,7 +3,7 @@
 //! Runs where applications run, called by the function that `support.py` puts in the place of `signal.signal`. A
 //! handler that is never called is found out late, by an alarm that does not come.
 
-use super::log_stream::write_message;
+use super::process_log::write_message;
 use super::transaction;
 use crate::log::{Level, Message};
 use crate::python::class::{Class, Native};

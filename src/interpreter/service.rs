@@ -3,7 +3,7 @@
 //! Runs in daemons without worker threads, on Python's main thread; called by `daemon::service`. Unlike other
 //! scripts it is not kept as a module for requests: its execution is all that there is.
 
-use super::log_stream::write_process_output;
+use super::process_log::write_process_output;
 use super::world::World;
 use crate::log::Level;
 use crate::python::error::Kind;

@@ -5,6 +5,7 @@
 
 use super::held;
 use super::log_stream::{self, LogStream};
+use super::process_log::write_process_output;
 use super::refused_signals;
 use super::server_metrics;
 use crate::config::interpreter::{ByApplicationGroup, options_of};
@@ -290,7 +291,7 @@ impl World {
 
     fn log(&self, py: Attached<'_>, exception: &Exception) {
         let text = self.describe(py, exception);
-        py.detached(|| log_stream::write_process_output(Level::Error, text.as_bytes()));
+        py.detached(|| write_process_output(Level::Error, text.as_bytes()));
     }
 
     /// Tells the subscribers of this interpreter, whose own exceptions are logged there.
