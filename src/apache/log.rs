@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use super::module::index;
+use super::index::index;
 use super::request::Request;
 use super::server::Server;
 use super::table::api;

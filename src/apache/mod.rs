@@ -3,16 +3,22 @@
 //! Used in the httpd parent, its children and the supervisor (which is a fork of the parent).
 //! `module` is the one door through which httpd calls us.
 
-pub mod accounts;
+pub mod module;
+pub mod scoreboard;
+
+pub mod process;
+pub mod regex;
+
 pub mod brigade;
 pub mod lend;
 pub mod log;
-pub mod module;
-pub mod process;
-pub mod regex;
+
 pub mod request;
-pub mod scoreboard;
+
+pub mod accounts;
 pub mod server;
+
+mod index;
 mod table;
 
 pub use request::Request;

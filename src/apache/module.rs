@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+use super::brigade::Output;
 use super::log;
 use super::process::Lifetime;
 use super::request::Request;
@@ -116,17 +117,6 @@ pub const fn last_command() -> command_rec {
         args_how: cmd_how_RAW_ARGS,
         errmsg: ptr::null(),
     }
-}
-
-unsafe extern "C" {
-    /// Our own record, defined in `module.rs`; httpd sets its index when it loads the module.
-    static wsgi_module: module;
-}
-
-/// Index of our module in httpd's configuration vectors.
-pub(super) fn index() -> c_int {
-    // SAFETY: httpd writes the index while it loads the module, before it calls any of us.
-    unsafe { wsgi_module.module_index }
 }
 
 unsafe extern "C" fn register_hooks<M: Module>(_pool: *mut apr_pool_t) {
@@ -327,7 +317,13 @@ fn request_hook(request: *mut request_rec, hook: fn(&Request<'_>) -> Flow) -> c_
             let text = "a panic while a request was handled (the place is in httpd's main error log); \
                         this request is answered 500, the process goes on; please report it";
             log::request(&request, Level::Error, Message::new(205, text).to_string().as_bytes());
-            if request.abort_if_begun() { OK } else { HTTP_INTERNAL_SERVER_ERROR }
+            // An answer that has begun must not look complete.
+            if request.has_begun() {
+                Output::new(&request, None).cut();
+                OK
+            } else {
+                HTTP_INTERNAL_SERVER_ERROR
+            }
         }
     }
 }

@@ -475,11 +475,8 @@ impl<'r> Request<'r> {
         self.begun.set(true);
     }
 
-    /// Cuts an answer that has begun, so that it cannot look complete; false when none has.
-    pub fn abort_if_begun(&self) -> bool {
-        if self.begun.get() {
-            super::brigade::Output::new(self, None).cut();
-        }
+    /// Whether a part of the answer has gone to the filters.
+    pub fn has_begun(&self) -> bool {
         self.begun.get()
     }
 

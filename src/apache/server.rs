@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use super::module::index;
+use super::index::index;
 use super::table::{api, bytes};
 use crate::sys::httpd::{AP_MPMQ_MAX_DAEMONS, AP_MPMQ_MAX_THREADS, ap_conf_vector_t, server_rec};
 use std::ffi::c_void;

@@ -4,9 +4,10 @@
 //! again on another connection; one that was read is never sent twice. The kernel tells them apart:
 //! a unix socket whose peer closed with unread data reports a reset, otherwise end-of-file.
 
-mod beside;
 mod conversation;
 mod patience;
+
+mod beside;
 mod trouble;
 
 use crate::config::process_group::ResponseOptions;

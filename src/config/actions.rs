@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::alias::{Alias, Pattern};
-use crate::config::directives::Context;
+use crate::config::context::Context;
 use crate::config::global::{GroupKind, GroupUse, HashSeed, Import};
 use crate::config::group_name::GroupName;
 use crate::config::interpreter::{Section, Setting};

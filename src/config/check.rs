@@ -10,21 +10,10 @@ use std::path::{Path, PathBuf};
 use crate::config::alias::Alias;
 use crate::config::global::{GlobalConfig, GroupKind, GroupUse, Note, Server};
 use crate::config::group_name::GroupName;
-use crate::config::home::{self, Mistake};
+use crate::config::home::{self, Files, Mistake};
 use crate::config::plan::{self, Loading};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::log::{Level, Message};
-
-/// The file system as the httpd parent sees it.
-pub trait Files {
-    fn exists(&self, path: &Path) -> bool;
-    fn is_dir(&self, path: &Path) -> bool;
-    fn is_executable(&self, path: &Path) -> bool;
-    /// What a symbolic link has written in it.
-    fn link(&self, path: &Path) -> Option<PathBuf>;
-    /// Whether Python can import from it.
-    fn is_zip(&self, path: &Path) -> bool;
-}
 
 struct Check<'a> {
     global: &'a GlobalConfig,

@@ -7,10 +7,7 @@
 use std::ffi::CStr;
 
 use crate::config::actions::{self, Action};
-use crate::config::global::{GlobalConfig, Note, ServerConfig};
-use crate::config::options::Accounts;
-use crate::config::process_group::Origin;
-use crate::config::settings::Settings;
+use crate::config::context::Context;
 use crate::config::words;
 use crate::log::Message;
 
@@ -35,25 +32,6 @@ pub struct Directive {
     /// What httpd shows with `-L`, and what an error about the number of words repeats.
     pub usage: &'static CStr,
     action: Action,
-}
-
-/// What a directive may read and change.
-pub struct Context<'a> {
-    /// Of the section (or server) the directive stands in.
-    pub settings: &'a mut Settings,
-    pub server: &'a mut ServerConfig,
-    pub global: &'a mut GlobalConfig,
-    pub origin: Origin,
-    /// Path of the enclosing `<Directory>`, `<Location>` or `<Files>`; None at server level.
-    pub section: Option<String>,
-    /// What follows the name of the enclosing `<WSGIInterpreterOptions`.
-    pub interpreters: Option<String>,
-    pub inside_virtual_host: bool,
-    pub accounts: &'a dyn Accounts,
-    /// Makes a path absolute, below `ServerRoot`.
-    pub resolve_path: &'a dyn Fn(&str) -> String,
-    /// Messages that do not stop httpd.
-    pub notes: &'a mut Vec<Note>,
 }
 
 const ANY: usize = usize::MAX;

@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::config::alias::Pattern;
-use crate::config::global::HashSeed;
+use crate::config::global::{GlobalConfig, HashSeed, Note, ServerConfig};
 use crate::config::interpreter::{InterpreterOptions, Layers, options_of};
 use crate::config::options::tests::TestAccounts;
-use crate::config::settings::{Chunked, MapHead};
+use crate::config::process_group::Origin;
+use crate::config::settings::{Chunked, MapHead, Settings};
 
 /// One server as directives fill it.
 #[derive(Default)]

@@ -3,12 +3,22 @@
 //! Used by the check of the configuration, in the httpd parent, and by the supervisor and httpd's children when they
 //! look for the interpreter. Nothing is executed.
 
-use crate::config::check::Files;
 use crate::config::process_group::ProcessGroup;
 use std::path::{Path, PathBuf};
 
 /// Links that are followed; more lead in a circle.
 const MOST_LINKS: usize = 20;
+
+/// The file system as the httpd parent sees it.
+pub trait Files {
+    fn exists(&self, path: &Path) -> bool;
+    fn is_dir(&self, path: &Path) -> bool;
+    fn is_executable(&self, path: &Path) -> bool;
+    /// What a symbolic link has written in it.
+    fn link(&self, path: &Path) -> Option<PathBuf>;
+    /// Whether Python can import from it.
+    fn is_zip(&self, path: &Path) -> bool;
+}
 
 pub struct Mistake {
     pub code: u16,

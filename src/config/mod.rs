@@ -4,27 +4,33 @@
 //! checked once at the end (`global`, `check`), then read by every process. As everywhere, each
 //! module uses those below it.
 
+pub mod env_file;
+
+pub mod complete;
 pub mod directives;
 
-pub mod actions;
 pub mod check;
 pub mod home;
 
-pub mod global;
 pub mod plan;
 
-pub mod alias;
-pub mod options;
-pub mod registry;
+pub mod actions;
+pub mod words;
 
-pub mod env_file;
-pub mod group_name;
+pub mod context;
+
+pub mod global;
+
+pub mod alias;
 pub mod interpreter;
+pub mod registry;
 pub mod settings;
+
+pub mod group_name;
+pub mod options;
 
 pub mod nearest;
 pub mod process_group;
 
 pub mod limits;
 pub mod values;
-pub mod words;

@@ -1,19 +1,15 @@
-//! A daemon's heartbeat: a thread that attaches to every interpreter now and then, so that the supervisor sees how long
-//! one of them lets no other thread in (`deadlock-timeout`).
+//! When a daemon's heartbeat rests.
 //!
-//! It beats ten times within the timeout while requests come. A process at rest costs next to nothing: the thread then
-//! waits for the next request, and beats every half minute for the sake of threads that the site has started.
+//! A process at rest costs next to nothing: the thread of `beat` waits for the next request then, and beats every half
+//! minute for the sake of threads that the site has started.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use super::worker::Workers;
-use crate::interpreter::interpreters::ThreadStates;
-
 /// Between two beats of a process at rest, and at most.
-const AT_REST: Duration = Duration::from_secs(30);
+pub const AT_REST: Duration = Duration::from_secs(30);
 
 /// What wakes the thread; the workers' side of it.
 #[derive(Default)]
@@ -35,32 +31,19 @@ impl Heartbeat {
         }
     }
 
-    fn rest(&self, is_at_rest: impl Fn() -> bool) {
+    /// The calling thread is the one that beats.
+    pub fn begin(&self) {
+        let _ = self.thread.set(thread::current());
+    }
+
+    /// Waits for a request, where `is_at_rest` says that none runs, but not longer than `AT_REST`.
+    pub fn rest(&self, is_at_rest: impl Fn() -> bool) {
         self.rests.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if is_at_rest() {
             thread::park_timeout(AT_REST);
         }
         self.rests.store(false, Ordering::Relaxed);
-    }
-}
-
-/// Runs as long as the process.
-pub fn beat(workers: &Workers, timeout: Duration) {
-    let roster = &workers.roster;
-    let pause = (timeout / 10).min(AT_REST);
-    let mut states = ThreadStates::new(workers.interpreters.main().state);
-    let _ = roster.heartbeat.thread.set(thread::current());
-    loop {
-        let served = roster.served();
-        thread::sleep(pause);
-        roster.heartbeat.rest(|| roster.served() == served && roster.activity.running().next().is_none());
-        for interpreter in workers.interpreters.all() {
-            let state = states.of(&interpreter, workers.interpreters.main().state);
-            roster.activity.attaching(true);
-            state.attached(|_| ());
-            roster.activity.attaching(false);
-        }
     }
 }
 

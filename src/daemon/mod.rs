@@ -2,16 +2,22 @@
 //! workers, what it says of itself, the connections of httpd's children.
 
 pub mod serve;
+
 mod service;
 mod template;
 
 mod ending;
-mod heartbeat;
 mod inherited;
 mod loads;
+
 mod main_thread;
-mod roster;
+
+mod beat;
 mod signals;
+
 mod worker;
 
 mod connection;
+mod roster;
+
+mod heartbeat;

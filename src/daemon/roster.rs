@@ -18,7 +18,7 @@ use crate::control::activity_page::ActivityPage;
 use crate::control::message::Work;
 use crate::interpreter::interpreters::Interpreter;
 use crate::os::{self, Link};
-use crate::python::{Attached, attach};
+use crate::python::{Attached, attach, error};
 use crate::request::Request;
 use crate::wire::frame::{self, Kind};
 
@@ -182,7 +182,7 @@ impl Roster {
                 && seat.phase == Phase::Running
                 && let Some(place) = &seat.place
             {
-                attach::raise_in_thread(py, place.thread, &interpreter.world.request_timeout);
+                error::raise_in_thread(py, place.thread, &interpreter.world.request_timeout);
                 seat.phase = Phase::Interrupted;
             }
         });

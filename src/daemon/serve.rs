@@ -5,8 +5,8 @@
 //! (`main_thread`). At the end each interpreter is finished here, and the process ends without Python's own
 //! finalization.
 
+use super::beat;
 use super::ending::Ending;
-use super::heartbeat;
 use super::inherited::{Inherited, inherited, inherited_scoreboard};
 use super::loads::Loaded;
 use super::main_thread::{ENDING, MainThread, SMALL_STACK, watch_while_loading};
@@ -229,7 +229,7 @@ fn start(workers: &Arc<Workers>, launch: &Launch) -> io::Result<Vec<thread::Join
     if let Some(timeout) = time(launch.deadlock_timeout_ms) {
         let workers = Arc::clone(workers);
         let builder = thread::Builder::new().name("wsgi-heartbeat".into()).stack_size(SMALL_STACK);
-        builder.spawn(move || heartbeat::beat(&workers, timeout))?;
+        builder.spawn(move || beat::beat(&workers, timeout))?;
     }
     (1..=launch.threads)
         .map(|thread_id| {

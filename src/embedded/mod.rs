@@ -5,6 +5,7 @@
 //! child is Python's main thread (`main`): it makes the main interpreter, waits for the child's end and
 //! then finishes all interpreters. Requests run on httpd's own threads.
 
+mod options;
 mod probe;
 
 use crate::apache::log;
@@ -22,6 +23,7 @@ use crate::request::{Body, Reply, Request};
 use crate::script::Preload;
 use crate::wsgi::run;
 use once_cell::sync::OnceCell;
+pub use options::Options;
 use parking_lot::{Condvar, Mutex};
 use std::cell::RefCell;
 use std::ffi::CString;
@@ -37,20 +39,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
 /// How long the child's end waits for threads and exit functions of the applications.
 const SHUTDOWN: Duration = Duration::from_secs(5);
-
-/// How Python is started, and what it tells applications.
-pub struct Options {
-    /// Says which interpreter; never started as a process of its own.
-    pub group: ProcessGroup,
-    /// Options of the interpreter, such as `-B` or `-O`.
-    pub flags: Vec<String>,
-    /// This very module's file.
-    pub module: PathBuf,
-    pub facts: Facts,
-    pub preload: Vec<Preload>,
-    /// `WSGIDestroyInterpreter`: whether interpreters come to an orderly end.
-    pub finish: bool,
-}
 
 /// Python in this child.
 pub struct Embedded {

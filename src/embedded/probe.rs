@@ -3,7 +3,7 @@
 //! Runs in httpd children, which have dropped their privileges, before `python::library` loads anything:
 //! an interpreter that cannot even start by itself would end the child.
 
-use super::Options;
+use super::options::Options;
 use crate::log::Message;
 use crate::os;
 use crate::site::interpreter;

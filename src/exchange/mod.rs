@@ -4,12 +4,16 @@
 //! see, `gather` may take its body beforehand, `run` sends the request to its process group and has `relay` pass the
 //! answer on, `run_here` runs it in this process. Both drive an `answer`, which reads the `body`.
 
-pub mod answer;
-mod body;
-mod environ;
-mod gather;
 mod here;
 mod relay;
+
+mod environ;
+mod gather;
+
+pub mod answer;
+
+mod body;
+
 mod stock;
 
 pub use environ::{Facts, environ};
@@ -43,24 +47,9 @@ pub fn run(
             relay::relay(Answer::new(request, body, settings, &client.response), conversation)
         }
         Err(trouble) => {
-            let (status, message) = describe(&trouble, &client.group);
+            let (status, message) = relay::describe(&trouble, &client.group);
             log::request(request, Level::Error, message.to_string().as_bytes());
             Flow::Status(status)
-        }
-    }
-}
-
-fn describe(trouble: &Trouble, group: &str) -> (u16, Message) {
-    match trouble {
-        Trouble::Unavailable(text) => (503, Message::new(231, text.clone())),
-        Trouble::TimedOut(text) => (504, Message::new(232, text.clone())),
-        Trouble::Queued(text) => (504, Message::new(225, text.clone())),
-        Trouble::Died => {
-            let text = format!(
-                "the process of group '{group}' that ran the request ended before the answer was complete; the \
-                 reason is in the error log of the group's virtual host"
-            );
-            (502, Message::new(233, text))
         }
     }
 }

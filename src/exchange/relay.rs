@@ -3,10 +3,9 @@
 //! Runs in httpd children, called by `exchange::run`. Part of `exchange`.
 
 use super::answer::{Answer, Cut};
-use super::describe;
 use crate::apache::module::Flow;
 use crate::client::{Conversation, Trouble};
-use crate::log::Level;
+use crate::log::{Level, Message};
 use crate::request::Outcome;
 use crate::wire::codec::Malformed;
 use crate::wire::frame::Kind;
@@ -90,6 +89,22 @@ fn frames(answer: &mut Answer<'_, '_>, conversation: &mut Conversation<'_>) -> R
             }
             Kind::End => return Ok(payload::decode_outcome(bytes)?),
             _ => return Err(Malformed.into()),
+        }
+    }
+}
+
+/// Status and message for a request that got no answer.
+pub fn describe(trouble: &Trouble, group: &str) -> (u16, Message) {
+    match trouble {
+        Trouble::Unavailable(text) => (503, Message::new(231, text.clone())),
+        Trouble::TimedOut(text) => (504, Message::new(232, text.clone())),
+        Trouble::Queued(text) => (504, Message::new(225, text.clone())),
+        Trouble::Died => {
+            let text = format!(
+                "the process of group '{group}' that ran the request ended before the answer was complete; the \
+                 reason is in the error log of the group's virtual host"
+            );
+            (502, Message::new(233, text))
         }
     }
 }

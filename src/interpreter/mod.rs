@@ -3,16 +3,20 @@
 //!
 //! Runs in daemons, and in httpd children with embedded mode.
 
-pub mod interpreters;
 pub mod preload;
-pub mod script;
 pub mod service;
+
+pub mod interpreters;
+
+pub mod script;
+
 pub mod world;
 
 pub mod log_stream;
-pub mod process_log;
+mod refused_signals;
+
 pub mod transaction;
 
 pub mod held;
-mod refused_signals;
+pub mod process_log;
 pub mod server_metrics;

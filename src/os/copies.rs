@@ -16,7 +16,8 @@ use std::sync::Once;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
 
-use super::{SignalMask, signal_event};
+use super::mask::SignalMask;
+use super::signal_event;
 
 /// One bit for each descriptor; numbers beyond them are not kept from copies.
 static DESCRIPTORS: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];

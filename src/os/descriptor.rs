@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{check, check_size, milliseconds, retry};
+use super::call::{check, check_size, milliseconds, retry};
 
 /// Takes ownership of a descriptor that a system call has just made.
 pub(super) fn owned(returned: libc::c_int) -> io::Result<OwnedFd> {

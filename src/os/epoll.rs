@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
+use super::call::{check, milliseconds};
 use super::descriptor::owned;
-use super::{check, milliseconds};
 
 pub struct Epoll {
     set: OwnedFd,

@@ -9,7 +9,7 @@ use std::ffi::CString;
 use std::io;
 use std::ptr;
 
-use super::check;
+use super::call::check;
 
 /// Real, effective and saved ids of the calling process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

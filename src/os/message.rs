@@ -8,8 +8,8 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use super::call::{check_size, retry};
 use super::descriptor::owned;
-use super::{check_size, retry};
 
 /// Room for one descriptor in a message's ancillary data, aligned as its header must be.
 #[repr(C)]

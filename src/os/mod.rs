@@ -7,23 +7,26 @@
 //! children) and `identity` (who a process is and what it may use). All `unsafe` of the process side lives here, in
 //! `supervisor::spawn` and in `control::group_page`.
 
-mod build;
-mod clock;
-mod copies;
-mod descriptor;
-mod epoll;
-mod identity;
-mod link;
-mod mask;
-mod message;
 mod process;
 mod shared;
-mod signal_event;
 mod socket;
 mod title;
 
-use std::io;
-use std::time::Duration;
+mod epoll;
+mod identity;
+mod link;
+mod message;
+
+mod copies;
+
+mod mask;
+mod signal_event;
+
+mod descriptor;
+
+mod build;
+mod call;
+mod clock;
 
 pub use build::build;
 pub use clock::milliseconds_now;
@@ -31,7 +34,7 @@ pub use copies::{Host, keep_from_copies, put_away_in_copies};
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,
     event, eventfd, has_hung_up, memfd, message_pipe, open_place, pipe, place_descriptor, poll, readable,
-    seal_size, set_close_on_exec, set_nonblocking, writable,
+    set_close_on_exec, set_nonblocking, writable,
 };
 pub use epoll::Epoll;
 pub use identity::{
@@ -57,42 +60,3 @@ pub use title::set_title;
 
 #[cfg(test)]
 pub use process::{fork_for_test, wait_for_test};
-
-/// The return value of a system call as a result; -1 stands for the error in `errno`.
-fn check(returned: libc::c_int) -> io::Result<libc::c_int> {
-    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
-}
-
-/// The same for calls that return a number of bytes.
-fn check_size(returned: libc::ssize_t) -> io::Result<usize> {
-    usize::try_from(returned).map_err(|_| io::Error::last_os_error())
-}
-
-/// Calls again for as long as a signal interrupts the call.
-fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
-/// None where a call that must not wait would have had to.
-fn unless_it_would_block<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Milliseconds for `poll` and `epoll_wait`, rounded up so that a timer is never seen too early.
-fn milliseconds(timeout: Option<Duration>) -> libc::c_int {
-    match timeout {
-        None => -1,
-        Some(timeout) => {
-            libc::c_int::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
-        }
-    }
-}

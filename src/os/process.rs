@@ -12,8 +12,8 @@ use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::call::{check, check_size, retry, unless_it_would_block};
 use super::descriptor::owned;
-use super::{check, check_size, retry, unless_it_would_block};
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

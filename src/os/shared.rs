@@ -12,7 +12,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU64;
 
 use super::copies::keep_memory_from_copies;
-use super::{memfd, seal_size};
+use super::descriptor::{memfd, seal_size};
 
 pub struct SharedMemory {
     start: NonNull<u8>,

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use super::check;
+use super::call::check;
 use super::descriptor::{clear_event, eventfd};
 
 /// The descriptor that the handler writes to.

@@ -15,9 +15,9 @@ use std::path::Path;
 use std::ptr;
 use std::time::Duration;
 
+use super::call::{check, check_size, retry, unless_it_would_block};
 use super::descriptor::owned;
 use super::message::{receive_message, send_message};
-use super::{check, check_size, retry, unless_it_would_block};
 
 /// Who is at the other end of a connection, as the kernel noted when it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::ptr;
 
-use super::check;
+use super::call::check;
 
 /// What `ps` shows of this process: the title over the memory of its arguments, never beyond, and the
 /// short name. A daemon's arguments are long enough for every title (its start program is one of

@@ -6,7 +6,6 @@
 #![allow(unsafe_code)]
 
 use super::beyond;
-use super::object::Object;
 use super::table::api;
 use crate::sys::python::{PyInterpreterState, PyThreadState};
 use std::cell::Cell;
@@ -68,7 +67,9 @@ impl<'py> Attached<'py> {
     pub fn new_interpreter<R>(self, own_gil: bool, work: impl FnOnce(Attached<'_>) -> R) -> Option<R> {
         // SAFETY: attached, so there is a current state.
         let current = unsafe { api().PyThreadState_Get() };
-        let own = if own_gil { beyond::new_interpreter_with_own_gil(self) } else { std::ptr::null_mut() };
+        // SAFETY: attached, as the token says.
+        let own =
+            if own_gil { unsafe { beyond::new_interpreter_with_own_gil() } } else { std::ptr::null_mut() };
         let created = if own.is_null() {
             // SAFETY: attached. The state it makes stays with this thread and is never cleared: it
             // lives as long as the interpreter, which ends with the process.
@@ -93,14 +94,6 @@ impl<'py> Attached<'py> {
 pub fn thread_ident(_py: Attached<'_>) -> u64 {
     // SAFETY: asks the system only.
     u64::from(unsafe { api().PyThread_get_thread_ident() })
-}
-
-/// Has the thread raise an exception of this class when it next runs Python code; it must work in the
-/// interpreter that the caller is attached to.
-pub fn raise_in_thread(_py: Attached<'_>, ident: u64, class: &Object) {
-    // SAFETY: attached. The class is a live object, of which CPython takes a reference of its own; a thread that
-    // is not there makes the call do nothing.
-    unsafe { api().PyThreadState_SetAsyncExc(ident, class.as_ptr()) };
 }
 
 /// Forgets an exception that the thread has not raised yet.

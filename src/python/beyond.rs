@@ -12,7 +12,6 @@
 
 #![allow(unsafe_code)]
 
-use super::Attached;
 use crate::sys::python::{PyMethodDef, PyModuleDef_Slot, PyThreadState};
 use libloading::os::unix::Library;
 use std::ffi::c_void;
@@ -69,7 +68,11 @@ type NewInterpreter = unsafe extern "C" fn(*mut *mut PyThreadState, *const Inter
 
 /// Makes an interpreter that has a GIL of its own, and attaches the thread to it. NULL where this Python cannot;
 /// the thread is then attached as before.
-pub fn new_interpreter_with_own_gil(_py: Attached<'_>) -> *mut PyThreadState {
+///
+/// # Safety
+///
+/// The thread is attached to the main interpreter.
+pub unsafe fn new_interpreter_with_own_gil() -> *mut PyThreadState {
     let name = b"Py_NewInterpreterFromConfig\0";
     // SAFETY: a Python that has the function has it with this signature.
     let Ok(make) = (unsafe { Library::this().get::<NewInterpreter>(name) }) else { return ptr::null_mut() };

@@ -8,8 +8,9 @@
 #![allow(unsafe_code)]
 
 use super::attach::Attached;
-use super::error::{Kind, Raised, raise};
+use super::error::{Kind, raise};
 use super::object::{self, Object};
+use super::raised::Raised;
 use super::table::api;
 pub use crate::sys::python::PyMethodDef;
 use crate::sys::python::{METH_FASTCALL, Py_tp_call, Py_tp_dealloc, Py_tp_free, Py_tp_iter};

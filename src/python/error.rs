@@ -6,13 +6,10 @@
 
 use super::attach::Attached;
 use super::object::Object;
+use super::raised::Raised;
 use super::table::api;
 use crate::sys::python::PyObject;
 use std::ptr;
-
-/// A Python exception is set on this thread; it is on its way to whoever fetches it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Raised;
 
 /// The exception classes that our own code raises or tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +49,14 @@ pub fn raise(py: Attached<'_>, kind: Kind, text: &str) -> Raised {
         unsafe { api().PyErr_SetObject(kind.class(), message.as_ptr()) };
     }
     Raised
+}
+
+/// Has the thread raise an exception of this class when it next runs Python code; it must work in the
+/// interpreter that the caller is attached to.
+pub fn raise_in_thread(_py: Attached<'_>, ident: u64, class: &Object) {
+    // SAFETY: attached. The class is a live object, of which CPython takes a reference of its own; a thread that
+    // is not there makes the call do nothing.
+    unsafe { api().PyThreadState_SetAsyncExc(ident, class.as_ptr()) };
 }
 
 /// An exception that was raised: its class, value and traceback (None where Python gave none).

@@ -4,15 +4,23 @@
 //! library, and in httpd children with embedded mode, which load it themselves (`library`). Whoever calls must be
 //! attached to an interpreter and shows it by handing in an `Attached`.
 
-pub mod attach;
-mod beyond;
-pub mod class;
-pub mod error;
 pub mod extension;
 pub mod library;
+
+pub mod class;
+
+pub mod error;
+
 pub mod object;
+
+pub mod attach;
+
+mod beyond;
+mod raised;
+
 mod table;
 
 pub use attach::Attached;
-pub use error::{Exception, Raised};
+pub use error::Exception;
 pub use object::Object;
+pub use raised::Raised;

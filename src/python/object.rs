@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::attach::Attached;
-use super::error::{Exception, Raised};
+use super::raised::Raised;
 use super::table::api;
 use crate::sys::python::{PyObject, PyTypeObject};
 use std::ffi::{CStr, c_void};
@@ -337,7 +337,8 @@ impl Object {
     /// The same for messages: where that raises, the name of the class.
     pub fn shown(&self, py: Attached<'_>) -> String {
         self.display(py).unwrap_or_else(|_raised| {
-            drop(Exception::fetch(py));
+            // SAFETY: attached.
+            unsafe { api().PyErr_Clear() };
             self.class_name(py)
         })
     }

@@ -3,7 +3,7 @@
 //! Used in the httpd parent for the whole configuration, and by the supervisor and httpd's children when they look
 //! for an interpreter. What this process may not look at counts as there.
 
-use crate::config::check::Files;
+use crate::config::home::Files;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;

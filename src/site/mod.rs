@@ -1,6 +1,7 @@
 //! What the disk says about a site: its interpreter, the owners of its scripts, the files with its environment.
 
-pub mod disk;
 pub mod environment;
 pub mod interpreter;
 pub mod owner;
+
+pub mod disk;

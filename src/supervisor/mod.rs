@@ -8,25 +8,32 @@
 //! on SIGTERM, or when the httpd parent has gone in whatever way. Where a newer generation is coming its
 //! daemons serve that one's children too, until it has daemons of its own.
 
-mod backoff;
-mod crew;
-mod demand;
-mod group;
 mod looks;
-mod output;
 mod overlap;
-mod plan;
-mod privileges;
 mod reports;
+mod templates;
+mod turns;
+
+mod crew;
+
+mod demand;
+mod plan;
+mod sleepers;
+mod template;
+mod watch;
+
+pub mod spawn;
+
+mod group;
+mod output;
+mod privileges;
+
+mod backoff;
+
 #[cfg(test)]
 mod scene;
-mod sleepers;
-pub mod spawn;
-mod template;
 #[cfg(test)]
 mod tests;
-mod turns;
-mod watch;
 
 use std::fs;
 use std::io;

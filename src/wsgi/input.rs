@@ -2,9 +2,7 @@
 //!
 //! Runs where applications run; one instance a request, made by `run`. Reads wait detached from Python.
 
-use super::protocol::Wsgi;
 use crate::interpreter::transaction::Transaction;
-use crate::interpreter::world::World;
 use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
@@ -17,9 +15,15 @@ use std::sync::Arc;
 /// How much is asked for at a time when the end of a line is looked for, or all is read.
 const PIECE: usize = 64 * 1024;
 
+/// Functions for an application's own buffers: a writable view of one's bytes, and copying into it.
+pub struct Buffers {
+    pub view: Object,
+    pub fill: Object,
+}
+
 pub struct Input {
     transaction: Arc<Transaction>,
-    world: Arc<World>,
+    buffers: Arc<Buffers>,
     state: Mutex<State>,
 }
 
@@ -86,12 +90,8 @@ pub fn define(py: Attached<'_>) -> Result<Class<Input>> {
 }
 
 impl Input {
-    pub fn new(transaction: Arc<Transaction>, world: Arc<World>) -> Input {
-        Input { transaction, world, state: Mutex::default() }
-    }
-
-    fn wsgi(&self) -> &Wsgi {
-        self.world.protocol()
+    pub fn new(transaction: Arc<Transaction>, buffers: Arc<Buffers>) -> Input {
+        Input { transaction, buffers, state: Mutex::default() }
     }
 
     fn read(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
@@ -141,7 +141,7 @@ impl Input {
     fn readinto(&self, py: Attached<'_>, arguments: &Arguments<'_>) -> Result {
         arguments.expect(py, 1, 1)?;
         let buffer = arguments.get(py, 0).ok_or(Raised)?;
-        let view = self.wsgi().view.call(py, [buffer])?;
+        let view = self.buffers.view.call(py, [buffer])?;
         let room = view.length(py)?;
         let mut state = self.lock(py);
         if state.pending().is_empty() && room > 0 && !state.ended {
@@ -150,7 +150,7 @@ impl Input {
         let count = room.min(state.pending().len());
         let data = Object::bytes(py, state.take(count))?;
         drop(state);
-        self.wsgi().fill.call(py, [view, data])
+        self.buffers.fill.call(py, [view, data])
     }
 
     fn yes(&self, py: Attached<'_>, _arguments: &Arguments<'_>) -> Result {

@@ -6,16 +6,20 @@
 
 pub mod run;
 
+mod environ;
+mod iterable;
+
 pub mod protocol;
 
-mod environ;
 mod input;
-mod send;
 mod start_response;
+
+mod send;
 
 mod call;
 
 mod response;
 
-mod chunks;
 mod hop_by_hop;
+
+mod chunks;

@@ -3,17 +3,18 @@
 //! Runs where applications run; one per interpreter, made with its `World`, which it lives in.
 
 use super::hop_by_hop::Told;
-use super::input::{self, Input};
+use super::input::{self, Buffers, Input};
 use super::start_response::{StartResponse, Write};
 use crate::interpreter::world::{Facts, Protocol, Support, httpd_version_tuple, version_tuple};
 use crate::python::class::Class;
 use crate::python::object::Result;
 use crate::python::{Attached, Object};
+use std::sync::Arc;
 
 pub struct Wsgi {
     pub input: Class<Input>,
     pub start_response: Class<StartResponse>,
-    pub write: Class<Write>,
+    pub write: Arc<Class<Write>>,
     /// Copied for every request.
     pub prototype: Object,
     pub key_input: Object,
@@ -24,9 +25,7 @@ pub struct Wsgi {
     pub name_getitem: Object,
     pub file_wrapper: Object,
     pub file_position: Object,
-    /// A writable view of a buffer's bytes, and copying into it.
-    pub view: Object,
-    pub fill: Object,
+    pub buffers: Arc<Buffers>,
     /// Which headers of a connection its scripts were told to leave alone.
     pub told: Told,
 }
@@ -42,7 +41,7 @@ pub fn prepare(
     Ok(Box::new(Wsgi {
         input: input::define(py)?,
         start_response: Class::define(py)?,
-        write: Class::define(py)?,
+        write: Arc::new(Class::define(py)?),
         prototype: prototype(py, facts, application_group, &file_wrapper)?,
         key_input: Object::interned(py, b"wsgi.input")?,
         key_errors: Object::interned(py, b"wsgi.errors")?,
@@ -52,8 +51,10 @@ pub fn prepare(
         name_getitem: Object::interned(py, b"__getitem__")?,
         file_wrapper,
         file_position: support.function(py, c"file_position"),
-        view: support.function(py, c"view"),
-        fill: support.function(py, c"fill"),
+        buffers: Arc::new(Buffers {
+            view: support.function(py, c"view"),
+            fill: support.function(py, c"fill"),
+        }),
         told: Told::default(),
     }))
 }

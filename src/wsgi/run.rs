@@ -7,8 +7,9 @@
 use super::call::Call;
 use super::environ;
 use super::input::Input;
+use super::iterable::send_all;
 use super::protocol::Wsgi;
-use super::send::{Failed, finish, send_all};
+use super::send::{Failed, finish};
 use super::start_response::StartResponse;
 use crate::interpreter::interpreters::{Interpreter, callable};
 use crate::interpreter::log_stream::LogStream;
@@ -100,7 +101,7 @@ fn serve(
     let wsgi: &Wsgi = world.protocol();
     let application = application(py, interpreter, request, transaction, script_changed)?;
     let environ = environ::build(py, world, wsgi, request.environ)?;
-    let input = wsgi.input.instance(py, Input::new(Arc::clone(transaction), Arc::clone(world)))?;
+    let input = wsgi.input.instance(py, Input::new(Arc::clone(transaction), Arc::clone(&wsgi.buffers)))?;
     let errors = world.errors.instance(py, LogStream::of_request(Arc::clone(transaction)))?;
     environ.dict_set(py, &wsgi.key_input, &input)?;
     environ.dict_set(py, &wsgi.key_errors, &errors)?;
@@ -109,7 +110,7 @@ fn serve(
         let capsule = Object::capsule(py, record, c"apache.request_rec")?;
         environ.dict_set(py, &world.name(py, b"apache.request_rec")?, &capsule)?;
     }
-    let start_response = StartResponse { call: Arc::clone(call), world: Arc::clone(world) };
+    let start_response = StartResponse { call: Arc::clone(call), write: Arc::clone(&wsgi.write) };
     let start_response = wsgi.start_response.instance(py, start_response)?;
     let iterable = application.call(py, [environ, start_response])?;
     let sent = send_all(py, wsgi, call, &iterable);

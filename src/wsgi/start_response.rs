@@ -4,11 +4,9 @@
 
 use super::call::Call;
 use super::hop_by_hop::Dropped;
-use super::protocol::Wsgi;
 use super::response::{check_header, check_status};
 use super::send::send;
-use crate::interpreter::world::World;
-use crate::python::class::Native;
+use crate::python::class::{Class, Native};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object, Raised};
@@ -18,7 +16,7 @@ use std::sync::Arc;
 
 pub struct StartResponse {
     pub call: Arc<Call>,
-    pub world: Arc<World>,
+    pub write: Arc<Class<Write>>,
 }
 
 /// The `write(data)` that `start_response` returns.
@@ -60,7 +58,7 @@ impl Native for StartResponse {
             let text = "start_response() was called again while its arguments were read";
             return Err(raise(py, Kind::Assertion, text));
         }
-        self.world.protocol::<Wsgi>().write.instance(py, Write(Arc::clone(&self.call)))
+        self.write.instance(py, Write(Arc::clone(&self.call)))
     }
 }
 

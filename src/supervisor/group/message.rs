@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use super::member::{Member, State};
-use super::rollout::Rollout;
 use crate::control::reason::Reason;
 use crate::log::{Level, Message};
 use crate::os::Exit;
@@ -131,11 +130,10 @@ pub fn wanted(before: usize, now: usize) -> Message {
     Message::new(338, text)
 }
 
-pub fn rolled_out(rollout: &Rollout, processes: usize, apart: bool, now: Instant) -> Message {
-    let took = now.saturating_duration_since(rollout.since).as_millis();
+pub fn rolled_out(path: &str, processes: usize, apart: bool, took: Duration) -> Message {
+    let took = took.as_millis();
     let text = format!(
-        "{} changed: {processes} new {} ready in {took} ms, {}",
-        rollout.path,
+        "{path} changed: {processes} new {} ready in {took} ms, {}",
         if processes == 1 { "process is" } else { "processes are" },
         match apart {
             true => "in which the old ended first (overlap) and requests waited",
@@ -145,11 +143,11 @@ pub fn rolled_out(rollout: &Rollout, processes: usize, apart: bool, now: Instant
     Message::new(331, text)
 }
 
-pub fn not_rolled_out(rollout: &Rollout, reason: &Message) -> Message {
+pub fn not_rolled_out(path: &str, reason: &Message) -> Message {
     let text = format!(
-        "{} changed, but a process with the new code failed: {}; the processes with the old code keep serving \
+        "{path} changed, but a process with the new code failed: {}; the processes with the old code keep serving \
          until the file changes again",
-        rollout.path, reason.text
+        reason.text
     );
     Message::new(332, text)
 }

@@ -5,16 +5,20 @@
 //! of one *edition* loaded the same code: a roll-out starts a whole edition beside the old one, which serves
 //! until all of the new one are ready. A renewal replaces one process within an edition in the same way.
 
-mod ending;
 mod failure;
-mod member;
-mod message;
 mod overlap;
 mod renewal;
 mod rollout;
+mod wish;
+
+mod ending;
+
+mod message;
+
+mod member;
+
 #[cfg(test)]
 mod tests;
-mod wish;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

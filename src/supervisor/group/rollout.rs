@@ -74,7 +74,8 @@ impl Group {
         let Some(rollout) = self.rollout.take_if(|_| ready >= processes) else { return };
         self.edition = rollout.edition;
         self.pending = None;
-        self.record(Level::Notice, message::rolled_out(&rollout, processes, self.is_apart(), now));
+        let took = now.saturating_duration_since(rollout.since);
+        self.record(Level::Notice, message::rolled_out(&rollout.path, processes, self.is_apart(), took));
         self.serve_waiting();
         self.retire(|member| member.edition != rollout.edition, Reason::ScriptReload, now);
     }
@@ -95,7 +96,7 @@ impl Group {
             self.retire(|member| member.edition != rollout.edition, Reason::ScriptReload, now);
             return false;
         }
-        self.record(Level::Error, message::not_rolled_out(&rollout, reason));
+        self.record(Level::Error, message::not_rolled_out(&rollout.path, reason));
         self.retire(|member| member.edition == rollout.edition, Reason::ScriptReload, now);
         if let Some((path, modified)) = self.pending.take() {
             self.begin_rollout(path, modified, now);

@@ -5,9 +5,14 @@
 //! logged. The last lines are kept for the message when a daemon cannot start; lines can be held back until it is
 //! known whether they repeat what an earlier attempt wrote.
 
+mod lines;
+
 mod budget;
 mod last;
-mod lines;
+
+#[cfg(test)]
+#[path = "output_tests.rs"]
+mod tests;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -152,7 +157,3 @@ impl Stream {
 fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
-
-#[cfg(test)]
-#[path = "output_tests.rs"]
-mod tests;

@@ -1,0 +1,23 @@
+//! What the Python inside an httpd child is started with.
+//!
+//! Made by the httpd parent (`hooks::lifecycle`), used in its children.
+
+use std::path::PathBuf;
+
+use crate::config::process_group::ProcessGroup;
+use crate::interpreter::world::Facts;
+use crate::script::Preload;
+
+/// How Python is started, and what it tells applications.
+pub struct Options {
+    /// Says which interpreter; never started as a process of its own.
+    pub group: ProcessGroup,
+    /// Options of the interpreter, such as `-B` or `-O`.
+    pub flags: Vec<String>,
+    /// This very module's file.
+    pub module: PathBuf,
+    pub facts: Facts,
+    pub preload: Vec<Preload>,
+    /// `WSGIDestroyInterpreter`: whether interpreters come to an orderly end.
+    pub finish: bool,
+}
