@@ -1,5 +1,5 @@
-//! What the compiler does not check: who may use whom, where `unsafe` may stand, and that every
-//! message, module and command is where the documentation says.
+//! What the compiler does not check: where `unsafe` may stand, and that every message, module and command is where
+//! the documentation says. Who may use whom is checked by order.rs.
 //!
 //! Reads the sources as text, without comments and strings, and knows no more of Rust than that.
 
@@ -20,26 +20,6 @@ const OTHER_NUMBERS: [(u32, &str); 3] = [(128, ""), (256, ""), (107, "control/li
 
 /// What stands before the number of a message from 400 on, which could be an HTTP status elsewhere.
 const MAKERS: [&str; 2] = ["Message::new(", "record("];
-
-#[test]
-fn a_module_uses_only_those_below_it() {
-    let order = modules();
-    let rank = |module: &str| order.iter().position(|name| name == module);
-    let mut wrong = Vec::new();
-    for source in sources("rs").iter().filter(|source| source.name != "lib.rs") {
-        let own = rank(source.module()).unwrap_or_else(|| panic!("{} is not in lib.rs's list", source.name));
-        for used in words_after(&source.code, "crate::") {
-            match rank(used) {
-                Some(used_rank) if used_rank >= own => {}
-                Some(_) => {
-                    wrong.push(format!("{} uses {used}, which stands above it in lib.rs", source.name))
-                }
-                None => wrong.push(format!("{}: write crate::MODULE::…, not crate::{used}", source.name)),
-            }
-        }
-    }
-    assert_none(wrong);
-}
 
 #[test]
 fn unsafe_stands_only_where_it_may() {
@@ -200,13 +180,6 @@ struct Source {
     /// Without comments and strings.
     code: String,
     strings: String,
-}
-
-impl Source {
-    /// `daemon` for daemon/worker.rs, `exchange` for exchange.rs.
-    fn module(&self) -> &str {
-        self.name.split(['/', '.']).next().unwrap_or_default()
-    }
 }
 
 fn sources(extension: &str) -> Vec<Source> {

@@ -5,8 +5,9 @@
 //! child is Python's main thread (`main`): it makes the main interpreter, waits for the child's end and
 //! then finishes all interpreters. Requests run on httpd's own threads.
 
-mod options;
 mod probe;
+
+mod options;
 
 use crate::apache::log;
 use crate::apache::server::main_server;
