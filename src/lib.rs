@@ -33,9 +33,9 @@
 //! `daemon::serve`). `docs/architecture.md` tells how all these processes end.
 //!
 //! Reading order is module order: a module uses those below it, never one above, and so does a file within each
-//! folder; `tests/order.rs` checks it. From the top: the doors and what httpd calls; where a request goes; Python inside httpd; the
-//! three kinds of processes around daemon mode; what they share, and what the disk says about a site; the
-//! application; the three borders, the only ones to call httpd, the system and CPython; plain values and
+//! folder; `tests/order.rs` checks it. From the top: the doors and what httpd calls; where a request goes; Python
+//! inside httpd; the three kinds of processes around daemon mode; what they share, and what the disk says about a
+//! site; the application; the three borders, the only ones to call httpd, the system and CPython; plain values and
 //! vocabulary; messages; the generated tables.
 
 mod module;

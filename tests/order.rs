@@ -106,7 +106,6 @@ impl Reader {
             syn::UseTree::Rename(rename) => self.note(&with(&rename.ident)),
             syn::UseTree::Glob(_) => self.note(before),
             syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.note_tree(tree, before)),
-            _ => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use super::beat;
 use super::ending::Ending;
 use super::inherited::{Inherited, inherited, inherited_scoreboard};
 use super::loads::Loaded;
-use super::main_thread::{ENDING, MainThread, SMALL_STACK, watch_while_loading};
+use super::main_thread::{ENDING, End, MainThread, SMALL_STACK, watch_while_loading};
 use super::roster::Roster;
 use super::service;
 use super::template;
@@ -95,9 +95,20 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         Ok((workers, loads, threads))
     });
     let (workers, loads, threads) = started.inspect_err(|message| failed(&control, message))?;
-    let (end, ending) = py.detached(|| {
-        control.send(&Report::Ready(loads)).map_err(system)?;
-        let end = MainThread::new(&workers, &launch, &control, &signals).wait_for_end();
+    py.detached(|| control.send(&Report::Ready(loads))).map_err(system)?;
+    let end = py.detached(|| MainThread::new(&workers, &launch, &control, &signals).wait_for_end());
+    finish(py, &workers, threads, &launch, &end)
+}
+
+/// Ends the process as it was told to.
+fn finish(
+    py: Attached<'_>,
+    workers: &Workers,
+    threads: Vec<thread::JoinHandle<()>>,
+    launch: &Launch,
+    end: &End,
+) -> ! {
+    let ending = py.detached(|| {
         let left = end.latest.map(|latest| latest.saturating_duration_since(Instant::now()));
         let stuck = workers.roster.abandoned() > 0 || end.reason == Reason::DeadlockTimeout || left.is_some();
         let ending = Ending::begin(left.or(time(launch.shutdown_timeout_ms)), stuck);
@@ -110,8 +121,8 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         if !launch.finish {
             os::exit_now(0);
         }
-        Ok((end, ending))
-    })?;
+        ending
+    });
     ending.got_attached();
     workers.interpreters.finish(py, end.reason.name());
     ending.finished();

@@ -11,24 +11,20 @@ mod options;
 
 use crate::apache::log;
 use crate::apache::server::main_server;
-use crate::config::process_group::ProcessGroup;
 use crate::interpreter::interpreters::{Interpreters, ThreadStates};
 use crate::interpreter::preload;
 use crate::interpreter::process_log;
-use crate::interpreter::world::Facts;
 use crate::log::{Level, Message};
 use crate::os::{self, Host, SignalMask};
 use crate::python::library::{self, Program};
 use crate::python::{Attached, attach};
 use crate::request::{Body, Reply, Request};
-use crate::script::Preload;
 use crate::wsgi::run;
 use once_cell::sync::OnceCell;
 pub use options::Options;
 use parking_lot::{Condvar, Mutex};
 use std::cell::RefCell;
 use std::ffi::CString;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 

@@ -67,9 +67,11 @@ impl<'py> Attached<'py> {
     pub fn new_interpreter<R>(self, own_gil: bool, work: impl FnOnce(Attached<'_>) -> R) -> Option<R> {
         // SAFETY: attached, so there is a current state.
         let current = unsafe { api().PyThreadState_Get() };
-        // SAFETY: attached, as the token says.
-        let own =
-            if own_gil { unsafe { beyond::new_interpreter_with_own_gil() } } else { std::ptr::null_mut() };
+        let own = match own_gil {
+            // SAFETY: attached, as the token says.
+            true => unsafe { beyond::new_interpreter_with_own_gil() },
+            false => std::ptr::null_mut(),
+        };
         let created = if own.is_null() {
             // SAFETY: attached. The state it makes stays with this thread and is never cleared: it
             // lives as long as the interpreter, which ends with the process.

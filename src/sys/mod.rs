@@ -7,7 +7,7 @@
 /// httpd and APR, found in the running httpd by `apache::table`.
 #[allow(non_camel_case_types, non_snake_case, non_upper_case_globals, dead_code, unnecessary_transmutes)]
 #[allow(unsafe_op_in_unsafe_fn, unused_imports)]
-#[allow(clippy::all, clippy::undocumented_unsafe_blocks)]
+#[allow(clippy::all, clippy::too_many_lines, clippy::undocumented_unsafe_blocks)]
 pub mod httpd {
     include!(concat!(env!("OUT_DIR"), "/httpd_table.rs"));
 }
@@ -15,7 +15,7 @@ pub mod httpd {
 /// CPython's limited API, found in the running interpreter by `python::table`.
 #[allow(non_camel_case_types, non_snake_case, non_upper_case_globals, dead_code, unnecessary_transmutes)]
 #[allow(unsafe_op_in_unsafe_fn, unused_imports)]
-#[allow(clippy::all, clippy::undocumented_unsafe_blocks)]
+#[allow(clippy::all, clippy::too_many_lines, clippy::undocumented_unsafe_blocks)]
 pub mod python {
     include!(concat!(env!("OUT_DIR"), "/python_table.rs"));
 }
