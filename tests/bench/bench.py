@@ -23,7 +23,7 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.append(str(HERE.parent / "harness"))
 
 from private_apache import Apache, apxs, cpu_seconds, free_ports, make_public, module_so
 

@@ -1,6 +1,6 @@
 """`make faults`: what clients notice of restarts, deploys and dying processes, ours beside mod_wsgi 6.1.1.
 
-A closed loop of eight keep-alive clients (tests/closed_loop.py) runs over a group of two processes of four threads
+A closed loop of eight keep-alive clients (tests/harness/closed_loop.py) runs over a group of two processes of four threads
 while a fault is injected three times; each row and server has a private Apache of its own. Then faults for which one
 request is enough, and for ours two long rows: twenty restarts and twenty deploys of an application that takes two
 seconds to import. Printed is a table; exit status 1 if ours misses a figure that it must reach. Requests that were
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "live")]
+sys.path.append(str(HERE.parent / "harness"))
 
 import raw_http
 from bench import install_mod_wsgi

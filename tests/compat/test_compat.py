@@ -9,14 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "bench")]
 
 from bench import install_mod_wsgi
 from cases import DAEMON, EMBEDDED, all_cases
@@ -24,6 +20,7 @@ from differences import DIFFERENCES
 from private_apache import free_ports, module_so
 from recording import Answer, Record, Server
 
+HERE = Path(__file__).resolve().parent
 NOT_COMPARED = {"Date": "the time", "Server": "names the modules"}
 # What these say depends on which thread of httpd the request meets.
 BY_THREAD = ("python thread",)

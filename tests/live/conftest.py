@@ -3,7 +3,7 @@
 `serve(configuration)` starts an Apache that the tests of one file share, `serve_once` one for a single
 test; `.prepare(configuration)` of both only writes its files. They check at their end that no process,
 socket or port is left. Run with `python -m pytest tests/live` in an environment that has
-tests/requirements.txt; httpd.py says which environment variables choose module, MPM and server.
+tests/requirements.txt; tests/harness/httpd.py says which environment variables choose module, MPM and server.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A private Apache: on loopback, in a folder of its own, unconnected to the machine's own Apache.
 
-The demo and the benchmark start theirs with it. Standard library only, since it runs before anything is installed.
+The demo, the benchmark, `make faults`, `make compat` and the tests of packaging start theirs with it. Standard library only, since it runs before anything is installed.
 """
 
 import os
@@ -9,11 +9,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent / "live"))
 
 from processes import Process, descendants
 
@@ -87,7 +84,7 @@ def free_ports(count, first):
 
 def module_so():
     """The module under test."""
-    default = Path(__file__).resolve().parent.parent / "target/release/libmod_wsgi_rs.so"
+    default = Path(__file__).resolve().parents[2] / "target/release/libmod_wsgi_rs.so"
     module = Path(os.environ.get("MODULE_SO") or default)
     if not module.is_file():
         raise SystemExit(f"There is no {module}: `make build` makes it.")

@@ -1,4 +1,4 @@
-"""What becomes of the processes of a site that reaches its limits, which is what the fixture `limited` starts."""
+"""What becomes of the processes of a site that reaches its limits, which is what the fixture `limited` of the live tests starts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A private Apache for one test or one test file: generated configuration, loopback only, nothing left behind.
 
-Made by the fixtures of conftest.py. The configuration given by a test may use these words:
-@ROOT@ scratch folder, @APPS@ copy of apps/, @PORT@ @PORT2@ @TLS@ ports, @USER@ the account daemons run as,
+Made by the fixtures of tests/live/conftest.py, and by `make soak`. The configuration given by a test may use these words:
+@ROOT@ scratch folder, @APPS@ copy of tests/live/apps, @PORT@ @PORT2@ @TLS@ ports, @USER@ the account daemons run as,
 @PYTHON@ the environment of Python 3.11.
 The environment chooses what is tested: MODULE_SO the module, MPM event, worker or prefork, HTTPD the
 server's program, LIVE_PYTHON another Python for @PYTHON@, QUICK=1 fewer Pythons, REFERENCE=1 the pip-installed
@@ -36,7 +36,8 @@ from processes import Process
 from pythons import REFERENCE
 from waiting import wait_for
 
-HERE = Path(__file__).resolve().parent
+PROJECT = Path(__file__).resolve().parents[2]
+LIVE = PROJECT / "tests/live"
 MPM = os.environ.get("MPM", "event")
 LIVE_PYTHON = os.environ.get("LIVE_PYTHON", "3.11")
 IS_ROOT = os.geteuid() == 0
@@ -61,7 +62,7 @@ class Httpd:
         self._seen: set[Process] = set()
         for name in ("run", "htdocs"):
             (self.root / name).mkdir()
-        shutil.copytree(HERE / "apps", self.root / "apps", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(LIVE / "apps", self.root / "apps", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(_module_under_test(), self.root / "mod_wsgi.so")
         subprocess.run(["chmod", "-R", "a+rX", self.root], check=True)
         write_certificate(self.root)
@@ -361,7 +362,7 @@ def _is_supervisor(process: Process) -> bool:
 def _module_under_test() -> Path:
     if REFERENCE:
         return pythons.reference_module()[0]
-    path = Path(os.environ.get("MODULE_SO", HERE.parents[1] / "target/release/libmod_wsgi_rs.so"))
+    path = Path(os.environ.get("MODULE_SO", PROJECT / "target/release/libmod_wsgi_rs.so"))
     if not path.exists():
         raise RuntimeError(f"{path} is missing: run `cargo build --release` or set MODULE_SO")
     return path
