@@ -34,7 +34,8 @@ import raw_http
 from bench import install_mod_wsgi
 from certificate import secrets_of, write_certificate
 from closed_loop import Load
-from private_apache import Apache, apxs, free_ports, make_public, module_so
+from machine import apxs, free_ports, libexec, module_so
+from private_apache import Apache, make_public
 from waiting import wait_for
 
 SECONDS = float(os.environ.get("FAULT_SECONDS") or 8)
@@ -84,7 +85,7 @@ class Site:
         self.folder, self.import_seconds, self.version = folder, import_seconds, 0
         self.port, tls_port = free_ports(2, first=8201)
         values = {"port": self.port, "module": module, "folder": folder, "venv": venv, "options": options}
-        values |= {"tls_port": tls_port, "libexec": apxs("LIBEXECDIR") or "/usr/lib/apache2/modules"}
+        values |= {"tls_port": tls_port, "libexec": libexec()}
         self.alone = module is None
         text = CONF + (ALONE_CONF if self.alone else WSGI_CONF) + (TLS_CONF if tls else "")
         self.apache = Apache(folder, text.format(**values))

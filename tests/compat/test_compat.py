@@ -17,7 +17,7 @@ import pytest
 from bench import install_mod_wsgi
 from cases import DAEMON, EMBEDDED, all_cases
 from differences import DIFFERENCES
-from private_apache import free_ports, module_so
+from machine import free_ports, module_so
 from recording import Answer, Record, Server
 
 HERE = Path(__file__).resolve().parent

@@ -22,8 +22,9 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "harness"))
 
 import interpreters
+from machine import daemon_user, free_ports, module_so
 from make_site import ACCOUNT, make_site
-from private_apache import Apache, daemon_user, free_ports, make_public, module_so
+from private_apache import Apache, make_public
 
 TITLES = {"blog": "The blog", "shop": "The shop", "wiki": "The wiki"}
 ROUNDS = 20

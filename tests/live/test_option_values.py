@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from httpd import LIVE, PROJECT, Httpd
+from httpd import LIVE, Httpd
+from machine import PROJECT
 from test_config_errors import place_of
 
 pytestmark = pytest.mark.ours

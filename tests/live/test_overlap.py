@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 import pythons
-from httpd import LIVE_PYTHON, Httpd, free_ports
+from httpd import LIVE_PYTHON, Httpd
+from machine import free_ports
 from waiting import wait_for
 
 pytestmark = [pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.waits]

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 import pythons
-from httpd import LIVE_PYTHON, Httpd, daemon_account
+from httpd import LIVE_PYTHON, Httpd
+from machine import daemon_account
 from test_overlap import requests_of
 from waiting import wait_for
 

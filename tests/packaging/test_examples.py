@@ -2,13 +2,12 @@
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from private_apache import Apache, module_so
+from machine import PROJECT, module_so
+from private_apache import Apache
 
-PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((PROJECT / "apache-conf/examples").glob("*.conf"))
 
 

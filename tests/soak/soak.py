@@ -59,7 +59,8 @@ import raw_http
 from accounts import Hit, Wrong, explains
 from closed_loop import Load
 from harm import Faults
-from httpd import Httpd, free_ports
+from httpd import Httpd
+from machine import free_ports
 from offspring import end, left_behind, real_daemons
 from processes import Process
 from under_load import CHILDREN, CONFIGURATION, GROUPS, PLACES, prepare, read_records, requests
