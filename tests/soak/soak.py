@@ -37,7 +37,7 @@ applications have started (they write them down). SOAK_SECONDS (600), SOAK_SEED 
 fault's name must contain) or SOAK_WITHOUT (must not) to look at one of them; SOAK_LOAD (words of which a request's
 name has one, such as "ordinary pool") to ask for less; SOAK_OVERLAP ("overlap=Off") for the sites port and lock;
 KEEP=1 leaves the folder; MODULE_SO and LIVE_PYTHON as for the live tests, whose tests/harness/httpd.py is used here.
-Exit status 1 if there is anything to complain of. tests/live/test_soak.py runs twenty seconds of it.
+Exit status 1 if there is anything to complain of. tests/live/failures/test_soak.py runs twenty seconds of it.
 """
 
 from __future__ import annotations

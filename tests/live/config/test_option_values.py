@@ -1,6 +1,6 @@
 """Every option of WSGIDaemonProcess with values that it refuses: `configtest` says where, what, and what is right.
 
-And a check that every option has a test elsewhere in this folder that shows its effect.
+And a check that every option has a test elsewhere in tests/live that shows its effect.
 """
 
 from __future__ import annotations
