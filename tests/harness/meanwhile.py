@@ -67,4 +67,4 @@ def requests_of(server: Httpd, path: str = "/") -> Iterator[list[int | str]]:
         over.set()
         for thread in threads:
             thread.join()
-    assert statuses and set(statuses) == {200}, set(statuses)
+    assert statuses and set(statuses) == {200}

@@ -24,6 +24,8 @@ import httpd
 import pythons
 from httpd import Httpd
 
+pytest.register_assert_rewrite("meanwhile")  # it asserts for tests, and says what it found
+
 _running: list[Httpd] = []
 
 
