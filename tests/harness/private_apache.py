@@ -1,6 +1,7 @@
 """A private Apache: on loopback, in a folder of its own, unconnected to the machine's own Apache.
 
-The demo, the benchmark, `make faults`, `make compat` and the tests of packaging start theirs with it. Standard library only, since it runs before anything is installed.
+The demo, the benchmark, `make faults`, `make compat` and the tests of packaging start theirs with it. Standard library
+only, since it runs before anything is installed.
 """
 
 import os
