@@ -23,9 +23,10 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.append(str(HERE.parent / "harness"))
 
-from private_apache import Apache, apxs, cpu_seconds, free_ports, make_public, module_so
+from machine import apxs, free_ports, module_so
+from private_apache import Apache, cpu_seconds, make_public
 
 RESULTS = HERE.parent.parent / "target/bench"
 CACHE = Path(os.environ.get("TEST_CACHE") or "/var/tmp/mod_wsgi_rs-tests")

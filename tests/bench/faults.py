@@ -1,6 +1,6 @@
 """`make faults`: what clients notice of restarts, deploys and dying processes, ours beside mod_wsgi 6.1.1.
 
-A closed loop of eight keep-alive clients (tests/closed_loop.py) runs over a group of two processes of four threads
+A closed loop of eight keep-alive clients (tests/harness/closed_loop.py) runs over a group of two processes of four threads
 while a fault is injected three times; each row and server has a private Apache of its own. Then faults for which one
 request is enough, and for ours two long rows: twenty restarts and twenty deploys of an application that takes two
 seconds to import. Printed is a table; exit status 1 if ours misses a figure that it must reach. Requests that were
@@ -28,13 +28,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "live")]
+sys.path.append(str(HERE.parent / "harness"))
 
 import raw_http
 from bench import install_mod_wsgi
 from certificate import secrets_of, write_certificate
 from closed_loop import Load
-from private_apache import Apache, apxs, free_ports, make_public, module_so
+from machine import apxs, free_ports, libexec, module_so
+from private_apache import Apache, make_public
 from waiting import wait_for
 
 SECONDS = float(os.environ.get("FAULT_SECONDS") or 8)
@@ -84,7 +85,7 @@ class Site:
         self.folder, self.import_seconds, self.version = folder, import_seconds, 0
         self.port, tls_port = free_ports(2, first=8201)
         values = {"port": self.port, "module": module, "folder": folder, "venv": venv, "options": options}
-        values |= {"tls_port": tls_port, "libexec": apxs("LIBEXECDIR") or "/usr/lib/apache2/modules"}
+        values |= {"tls_port": tls_port, "libexec": libexec()}
         self.alone = module is None
         text = CONF + (ALONE_CONF if self.alone else WSGI_CONF) + (TLS_CONF if tls else "")
         self.apache = Apache(folder, text.format(**values))

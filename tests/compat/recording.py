@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cases import CONFIGURATION, MARK, Case
-from private_apache import Apache, apxs, make_public
+from machine import libexec
+from private_apache import Apache, make_public
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 5  # seconds without a byte after which an answer counts as not coming
@@ -50,7 +51,7 @@ class Server:
     def __init__(self, folder: Path, port: int, module: Path, venv: Path, groups: str):
         shutil.rmtree(folder, ignore_errors=True)
         values = {"ROOT": folder, "PORT": port, "MODULE": module, "PYTHON": venv, "GROUPS": groups}
-        text = "".join(f"<IfModule !{m}_module>\nLoadModule {m}_module {apxs('LIBEXECDIR')}/mod_{m}.so\n</IfModule>\n" for m in MODULES)
+        text = "".join(f"<IfModule !{m}_module>\nLoadModule {m}_module {libexec()}/mod_{m}.so\n</IfModule>\n" for m in MODULES)
         text += CONFIGURATION
         for word, value in values.items():
             text = text.replace(f"@{word}@", str(value).replace("@ROOT@", str(folder)))

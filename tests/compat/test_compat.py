@@ -9,21 +9,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "bench")]
-
 from bench import install_mod_wsgi
 from cases import DAEMON, EMBEDDED, all_cases
 from differences import DIFFERENCES
-from private_apache import free_ports, module_so
+from machine import free_ports, module_so
 from recording import Answer, Record, Server
 
+HERE = Path(__file__).resolve().parent
 NOT_COMPARED = {"Date": "the time", "Server": "names the modules"}
 # What these say depends on which thread of httpd the request meets.
 BY_THREAD = ("python thread",)

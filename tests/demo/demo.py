@@ -19,11 +19,12 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "harness"))
 
-import pythons
+import interpreters
+from machine import daemon_user, free_ports, module_so
 from make_site import ACCOUNT, make_site
-from private_apache import Apache, daemon_user, free_ports, make_public, module_so
+from private_apache import Apache, make_public
 
 TITLES = {"blog": "The blog", "shop": "The shop", "wiki": "The wiki"}
 ROUNDS = 20
@@ -101,8 +102,8 @@ def make_sites(folder):
     ports = free_ports(len(names), first=8101)
     user = daemon_user()
     sites = []
-    for name, python, port in zip(names, pythons.pick(len(names)), ports):
-        site = Site(name, pythons.public(python, folder / "python"), port, folder)
+    for name, python, port in zip(names, interpreters.pick(len(names)), ports):
+        site = Site(name, interpreters.public(python, folder / "python"), port, folder)
         print(f"Making {site.title}: {site.python} -m venv, pip install Django, startproject mysite …", flush=True)
         make_site(site.folder, site.title, site.python, user.pw_name if user else None)
         sites.append(site)

@@ -2,8 +2,14 @@
 
 `serve(configuration)` starts an Apache that the tests of one file share, `serve_once` one for a single
 test; `.prepare(configuration)` of both only writes its files. They check at their end that no process,
-socket or port is left. Run with `python -m pytest tests/live` in an environment that has
-tests/requirements.txt; httpd.py says which environment variables choose module, MPM and server.
+socket or port is left.
+
+`config` has what directives mean and refuse, `requests` how requests and answers travel, `wsgi` what an application
+sees of PEP 3333, `processes` how processes start, live, are replaced and end, `failures` what goes wrong, `python` the
+Pythons, interpreters and frameworks of sites; `apps` the applications.
+
+Run with `python -m pytest tests/live` in an environment that has tests/requirements.txt; tests/harness/httpd.py says
+which environment variables choose module, MPM and server.
 """
 
 from __future__ import annotations
@@ -17,6 +23,8 @@ import pytest
 import httpd
 import pythons
 from httpd import Httpd
+
+pytest.register_assert_rewrite("meanwhile")  # it asserts for tests, and says what it found
 
 _running: list[Httpd] = []
 

@@ -2,15 +2,11 @@
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(PROJECT / "tests"))
-
-from private_apache import Apache, module_so
+from machine import PROJECT, module_so
+from private_apache import Apache
 
 EXAMPLES = sorted((PROJECT / "apache-conf/examples").glob("*.conf"))
 

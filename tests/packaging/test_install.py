@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
+from machine import PROJECT
+
 LIBEXEC = subprocess.check_output(["apxs", "-q", "LIBEXECDIR"], text=True).strip()
 ON_DEBIAN = Path("/etc/debian_version").exists()
 

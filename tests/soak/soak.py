@@ -1,6 +1,6 @@
 """`make soak`: ten minutes of load with a random fault every two seconds; every request that fails must be explained.
 
-Eight closed-loop clients (tests/closed_loop.py) send short requests, uploads of 64 KB, streamed answers and slow ones
+Eight closed-loop clients (tests/harness/closed_loop.py) send short requests, uploads of 64 KB, streamed answers and slow ones
 to two process groups and one location in embedded mode. Other sites are what ordinary applications are: `ordinary` (a
 group) and `inside` (embedded) fork, use pools, spawn, run programs and write to standard output (ordinary.py); `port`
 and `lock` take at import what only one process can have (held.py). Every answer's content is compared.
@@ -36,8 +36,8 @@ At the end no process, zombie, socket file, shared memory or descriptor may be l
 applications have started (they write them down). SOAK_SECONDS (600), SOAK_SEED (printed), SOAK_ONLY (words that a
 fault's name must contain) or SOAK_WITHOUT (must not) to look at one of them; SOAK_LOAD (words of which a request's
 name has one, such as "ordinary pool") to ask for less; SOAK_OVERLAP ("overlap=Off") for the sites port and lock;
-KEEP=1 leaves the folder; MODULE_SO and LIVE_PYTHON as for the live tests, whose tests/live/httpd.py is used here.
-Exit status 1 if there is anything to complain of. tests/live/test_soak.py runs twenty seconds of it.
+KEEP=1 leaves the folder; MODULE_SO and LIVE_PYTHON as for the live tests, whose tests/harness/httpd.py is used here.
+Exit status 1 if there is anything to complain of. tests/live/failures/test_soak.py runs twenty seconds of it.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "live")]
+sys.path.append(str(Path(__file__).resolve().parents[1] / "harness"))
 
 import raw_http
 from accounts import Hit, Wrong, explains
 from closed_loop import Load
 from harm import Faults
-from httpd import Httpd, free_ports
+from httpd import Httpd
+from machine import free_ports
 from offspring import end, left_behind, real_daemons
 from processes import Process
 from under_load import CHILDREN, CONFIGURATION, GROUPS, PLACES, prepare, read_records, requests

@@ -1,35 +1,16 @@
-"""What becomes of the processes of a site that reaches its limits, which is what the fixture `limited` starts."""
+"""Requests that go on while a test does something else to the server: none may fail."""
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
 
 from httpd import Httpd
-from waiting import wait_for
-
-
-def pid(server: Httpd, path: str = "/") -> int:
-    answer = server.get(path)
-    assert answer.status_code == 200, answer.text
-    return int(answer.text.split()[0])
-
-
-def told(server: Httpd) -> list[str]:
-    file = server.root / "told/told"
-    return file.read_text().splitlines() if file.exists() else []
-
-
-def pids(server: Httpd) -> set[int]:
-    return {process.pid for process in server.daemons("site")}
-
-
-def wait_for_others(server: Httpd, old: set[int], timeout: float = 10) -> set[int]:
-    def others() -> set[int] | None:
-        now = pids(server)
-        return now if now and not now & old else None
-
-    return wait_for(others, f"other processes than {old}", timeout)
 
 
 class Meanwhile:
@@ -61,3 +42,29 @@ class Meanwhile:
             future.result()
         self.pool.shutdown()
         assert not self.failures and self.count > 0
+
+
+@contextmanager
+def requests_of(server: Httpd, path: str = "/") -> Iterator[list[int | str]]:
+    """Requests one after another, by three clients; what they got."""
+    over, statuses = threading.Event(), []
+
+    def work() -> None:
+        while not over.is_set():
+            try:
+                # On a connection of its own: httpd's idle ones end with a restart.
+                statuses.append(server.get(path).status_code)
+            except httpx.HTTPError as error:
+                statuses.append(repr(error))
+                return
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert statuses and set(statuses) == {200}

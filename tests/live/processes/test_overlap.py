@@ -10,15 +10,16 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import httpx
 import pytest
 
 import pythons
-from httpd import LIVE_PYTHON, Httpd, free_ports
+from httpd import LIVE_PYTHON, Httpd
+from machine import free_ports
+from meanwhile import requests_of
 from waiting import wait_for
 
 pytestmark = [pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.waits]
@@ -65,32 +66,6 @@ PACKAGED = {
     "duckdb": "import duckdb\nheld = duckdb.connect('{file}')\n",
 }
 HOLDERS = {**PLAIN, **PACKAGED}
-
-
-@contextmanager
-def requests_of(server: Httpd, path: str = "/") -> Iterator[list[int | str]]:
-    """Requests one after another, by three clients; what they got."""
-    over, statuses = threading.Event(), []
-
-    def work() -> None:
-        while not over.is_set():
-            try:
-                # On a connection of its own: httpd's idle ones end with a restart.
-                statuses.append(server.get(path).status_code)
-            except httpx.HTTPError as error:
-                statuses.append(repr(error))
-                return
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield statuses
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-    assert statuses and set(statuses) == {200}
 
 
 class Site:

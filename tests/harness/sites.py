@@ -12,7 +12,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from httpd import IS_ROOT, Httpd, daemon_account
+from httpd import IS_ROOT, Httpd
+from machine import daemon_account
 from pythons import Python
 
 SETTINGS = """

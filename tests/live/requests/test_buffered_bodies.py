@@ -17,7 +17,8 @@ import pytest
 
 import raw_http
 import sites
-from httpd import IS_ROOT, MPM, Httpd, libexec
+from httpd import IS_ROOT, MPM, Httpd
+from machine import libexec
 from waiting import wait_for
 
 pytestmark = [pytest.mark.both_modes, pytest.mark.ours]

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 import pythons
-from httpd import LIVE_PYTHON, Httpd, daemon_account
-from test_overlap import requests_of
+from httpd import LIVE_PYTHON, Httpd
+from machine import daemon_account
+from meanwhile import requests_of
 from waiting import wait_for
 
 pytestmark = [pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.waits]

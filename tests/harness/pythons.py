@@ -1,6 +1,6 @@
 """The Pythons that sites under test run on: one virtual environment a version, built once and kept.
 
-Used by the fixture `python` in conftest.py. Daemons run as www-data, so everything lies in a
+Used by the fixture `python` in tests/live/conftest.py. Daemons run as www-data, so everything lies in a
 world-readable cache folder (TEST_CACHE, default below /var/tmp); an interpreter which only its owner
 can reach, such as root's pyenv, is copied there first and told to find its libpython beside itself.
 """

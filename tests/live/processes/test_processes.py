@@ -11,7 +11,8 @@ import pytest
 
 import raw_http
 from certificate import secrets_of
-from httpd import IS_ROOT, Httpd, daemon_account
+from httpd import IS_ROOT, Httpd
+from machine import daemon_account
 from waiting import wait_for
 
 CONFIGURATION = """

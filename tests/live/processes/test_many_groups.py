@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from httpd import Httpd, program
+from httpd import Httpd
+from machine import program
 from waiting import wait_for
 
 USUAL = 1024

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 import pytest
 
 from httpd import Httpd
-from limited import Meanwhile, pid, pids, told, wait_for_others
+from limited import pid, pids, told, wait_for_others
+from meanwhile import Meanwhile
 from waiting import wait_for
 
 pytestmark = [pytest.mark.ours, pytest.mark.waits]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from httpd import IS_ROOT, Httpd, daemon_account
+from httpd import IS_ROOT, Httpd
+from machine import daemon_account
 
 pytestmark = [
     pytest.mark.any_mpm,

@@ -1,6 +1,6 @@
 """Every option of WSGIDaemonProcess with values that it refuses: `configtest` says where, what, and what is right.
 
-And a check that every option has a test elsewhere in this folder that shows its effect.
+And a check that every option has a test elsewhere in tests/live that shows its effect.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from httpd import HERE, Httpd
+from httpd import LIVE, Httpd
+from machine import PROJECT
 from test_config_errors import place_of
 
 pytestmark = pytest.mark.ours
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.ours
 
 def documented() -> list[str]:
     """The options of the tables in docs/directives.md."""
-    page = (HERE.parents[1] / "docs/directives.md").read_text()
+    page = (PROJECT / "docs/directives.md").read_text()
     rows = re.findall(r"^\| (`.*?`) \|", page.partition("## WSGIDaemonProcess options")[2], re.MULTILINE)
     return [name for row in rows for name in re.findall(r"`([a-z-]+)`", row)]
 
@@ -155,6 +156,6 @@ def texts(file: Path) -> str:
 
 def test_every_option_has_a_test_that_shows_its_effect():
     about_configuration = {"test_config.py", "test_config_errors.py", Path(__file__).name}
-    everything = "\n".join(texts(file) for file in HERE.glob("test_*.py") if file.name not in about_configuration)
+    everything = "\n".join(texts(file) for file in LIVE.rglob("test_*.py") if file.name not in about_configuration)
     without = {name for name in documented() if not re.search(rf"(?<![\w-]){name}=", everything)}
     assert not without

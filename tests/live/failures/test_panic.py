@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from httpd import Httpd
+from machine import PROJECT
 
-BUILD = Path(__file__).parents[2] / "target/fault-injection/debug/libmod_wsgi_rs.so"
+BUILD = PROJECT / "target/fault-injection/debug/libmod_wsgi_rs.so"
 
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@PYTHON@ threads=2

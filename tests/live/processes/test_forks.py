@@ -9,7 +9,8 @@ import threading
 import pytest
 
 import pythons
-from httpd import Httpd, listening_ports
+from httpd import Httpd
+from machine import listening_ports
 from processes import Process
 from waiting import wait_for
 

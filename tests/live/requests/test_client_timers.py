@@ -20,7 +20,8 @@ import pytest
 
 import raw_http
 import pythons
-from httpd import Httpd, libexec
+from httpd import Httpd
+from machine import libexec
 from waiting import wait_for
 
 pytestmark = [pytest.mark.both_modes, pytest.mark.waits]

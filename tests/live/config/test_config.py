@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import raw_http
-from httpd import HERE, Httpd
+from httpd import LIVE, Httpd
 
 CONFIGURATION = """
 # The groups stand at the end of the file: their order does not matter.
@@ -134,7 +134,7 @@ WSGIDaemonProcess two python-home=@PYTHON@ threads=2
 @pytest.fixture(scope="module")
 def server(serve) -> Httpd:
     server = serve.prepare(CONFIGURATION)
-    script = HERE / "apps" / "environ.wsgi"
+    script = LIVE / "apps" / "environ.wsgi"
     htdocs = server.root / "htdocs"
     folders = [server.root / "folder", server.root / "denied"]
     folders += [htdocs / name for name in ("handler", "noexec", "type", "ht", "ht/forbidden", "ht/ignored", "ht/group")]

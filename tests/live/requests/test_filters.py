@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 import raw_http
-from httpd import Httpd, libexec
+from httpd import Httpd
+from machine import libexec
 
 MODULES = "".join(
     f"<IfModule !{name}_module>\nLoadModule {name}_module {libexec()}/mod_{name}.so\n</IfModule>\n"

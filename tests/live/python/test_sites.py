@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import sites
-from httpd import IS_ROOT, REFERENCE, Httpd, daemon_account
+from httpd import IS_ROOT, REFERENCE, Httpd
+from machine import daemon_account
 
 # The name of each site, its Python, its account and the way in which its environment is written.
 PLAN = [

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from httpd import Httpd, daemon_account
+from httpd import Httpd
+from machine import daemon_account
 from processes import Process
 from waiting import wait_for
 

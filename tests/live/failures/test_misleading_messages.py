@@ -15,7 +15,8 @@ import pytest
 
 import packaged
 import pythons
-from httpd import IS_ROOT, Httpd, daemon_account
+from httpd import IS_ROOT, Httpd
+from machine import daemon_account
 from waiting import wait_for
 
 pytestmark = [pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.waits]

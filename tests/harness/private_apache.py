@@ -1,20 +1,17 @@
 """A private Apache: on loopback, in a folder of its own, unconnected to the machine's own Apache.
 
-The demo and the benchmark start theirs with it. Standard library only, since it runs before anything is installed.
+The demo, the benchmark, `make faults`, `make compat` and the tests of packaging start theirs with it. Standard library
+only, since it runs before anything is installed.
 """
 
 import os
-import pwd
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "live"))
-
+from machine import daemon_user, libexec, program
 from processes import Process, descendants
 
 MODULES = ("mpm_event", "authn_core", "authz_core", "alias", "dir", "env", "mime", "setenvif", "unixd")
@@ -38,62 +35,6 @@ AddType image/svg+xml .svg
 """
 
 
-def apxs(*names):
-    """What Apache's own build says about itself, or None where apxs is not installed."""
-    try:
-        answers = [subprocess.check_output(["apxs", "-q", name], text=True).strip() for name in names]
-    except FileNotFoundError:
-        return None
-    return answers[0] if len(answers) == 1 else answers
-
-
-def httpd_program():
-    found = apxs("SBINDIR", "PROGNAME")
-    if found and os.access(os.path.join(*found), os.X_OK):
-        return os.path.join(*found)
-    program = shutil.which("apache2") or shutil.which("httpd")
-    if not program:
-        raise SystemExit("There is no Apache on this machine: `make setup` installs it.")
-    return program
-
-
-def daemon_user():
-    """Whom Apache's processes run as when it is started by root; None otherwise, as then nothing changes user."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("www-data", "apache", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise SystemExit("There is no user www-data, apache or nobody on this machine.")
-
-
-def free_ports(count, first):
-    """Ports nobody listens on, from `first` upwards so that the addresses are easy to remember."""
-    ports = []
-    for port in range(first, 65535):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise SystemExit("There are no free ports on 127.0.0.1.")
-
-
-def module_so():
-    """The module under test."""
-    default = Path(__file__).resolve().parent.parent / "target/release/libmod_wsgi_rs.so"
-    module = Path(os.environ.get("MODULE_SO") or default)
-    if not module.is_file():
-        raise SystemExit(f"There is no {module}: `make build` makes it.")
-    return module
-
-
 def make_public(folder):
     """Lets the daemons' user read all that is in `folder`."""
     for path in [folder, *folder.rglob("*")]:
@@ -103,9 +44,8 @@ def make_public(folder):
 
 
 def load_lines():
-    folder = apxs("LIBEXECDIR") or "/usr/lib/apache2/modules"
     lines = [
-        f"<IfModule !{name}_module>\n    LoadModule {name}_module {folder}/mod_{name}.so\n</IfModule>\n"
+        f"<IfModule !{name}_module>\n    LoadModule {name}_module {libexec()}/mod_{name}.so\n</IfModule>\n"
         for name in MODULES
     ]
     return "".join(lines)
@@ -117,7 +57,7 @@ class Apache:
         self.log = self.folder / "error.log"
         self.child = None
         self.seen = set()
-        self.program = httpd_program()
+        self.program = str(program())
         user = daemon_user()
         (self.folder / "run").mkdir(parents=True)
         self.folder.chmod(0o755)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from httpd import Httpd
-from limited import Meanwhile
+from meanwhile import Meanwhile
 from processes import Process
 from waiting import wait_for
 

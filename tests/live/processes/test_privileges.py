@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from httpd import IS_ROOT, Httpd, daemon_account, program
+from httpd import IS_ROOT, Httpd
+from machine import daemon_account, program
 
 pytestmark = [
     pytest.mark.ours,

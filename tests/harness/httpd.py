@@ -1,7 +1,7 @@
 """A private Apache for one test or one test file: generated configuration, loopback only, nothing left behind.
 
-Made by the fixtures of conftest.py. The configuration given by a test may use these words:
-@ROOT@ scratch folder, @APPS@ copy of apps/, @PORT@ @PORT2@ @TLS@ ports, @USER@ the account daemons run as,
+Made by the fixtures of tests/live/conftest.py, and by `make soak`. The configuration given by a test may use these words:
+@ROOT@ scratch folder, @APPS@ copy of tests/live/apps, @PORT@ @PORT2@ @TLS@ ports, @USER@ the account daemons run as,
 @PYTHON@ the environment of Python 3.11.
 The environment chooses what is tested: MODULE_SO the module, MPM event, worker or prefork, HTTPD the
 server's program, LIVE_PYTHON another Python for @PYTHON@, QUICK=1 fewer Pythons, REFERENCE=1 the pip-installed
@@ -11,11 +11,7 @@ mod_wsgi 6.1.1 in place of our module, for comparison.
 from __future__ import annotations
 
 import contextlib
-import errno
-import functools
 import os
-import pwd
-import random
 import re
 import shutil
 import signal
@@ -32,11 +28,12 @@ import httpx
 import processes
 import pythons
 from certificate import write_certificate
+from machine import PROJECT, daemon_account, free_ports, libexec, listening_ports, module_so, program
 from processes import Process
 from pythons import REFERENCE
 from waiting import wait_for
 
-HERE = Path(__file__).resolve().parent
+LIVE = PROJECT / "tests/live"
 MPM = os.environ.get("MPM", "event")
 LIVE_PYTHON = os.environ.get("LIVE_PYTHON", "3.11")
 IS_ROOT = os.geteuid() == 0
@@ -61,7 +58,7 @@ class Httpd:
         self._seen: set[Process] = set()
         for name in ("run", "htdocs"):
             (self.root / name).mkdir()
-        shutil.copytree(HERE / "apps", self.root / "apps", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(LIVE / "apps", self.root / "apps", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(_module_under_test(), self.root / "mod_wsgi.so")
         subprocess.run(["chmod", "-R", "a+rX", self.root], check=True)
         write_certificate(self.root)
@@ -303,68 +300,12 @@ def embedded(configuration: str) -> str:
     return directives + (f"WSGIPythonPath {path[1]}\n" if path else "") + configuration
 
 
-@functools.cache
-def daemon_account() -> str:
-    """Apache's own account on Debian or Fedora, or ours when we are not root."""
-    if not IS_ROOT:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in ("www-data", "apache", "nobody") if name in known)
-
-
-def program() -> Path:
-    found = os.environ.get("HTTPD") or shutil.which("apache2", path="/usr/sbin:/usr/bin") or shutil.which("httpd")
-    if not found:
-        raise RuntimeError("no Apache: `apt-get install apache2 apache2-dev` or `dnf install httpd httpd-devel`")
-    return Path(found)
-
-
-@functools.cache
-def libexec() -> Path:
-    return Path(subprocess.run(["apxs", "-q", "LIBEXECDIR"], check=True, capture_output=True, text=True).stdout.strip())
-
-
-_given_out: set[int] = set()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody has and that this run has not given out before.
-
-    None is one that the kernel may give to a client meanwhile.
-    """
-    first_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(10_000, first_of_clients)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-                continue
-        if port not in _given_out:
-            _given_out.add(port)
-            found.append(port)
-    return found
-
-
-def listening_ports() -> set[int]:
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {int(fields[1].partition(":")[2], 16) for fields in lines if fields[3] == "0A"}
-
-
 def _is_supervisor(process: Process) -> bool:
     return process.title.startswith("(wsgi:supervisor)")
 
 
 def _module_under_test() -> Path:
-    if REFERENCE:
-        return pythons.reference_module()[0]
-    path = Path(os.environ.get("MODULE_SO", HERE.parents[1] / "target/release/libmod_wsgi_rs.so"))
-    if not path.exists():
-        raise RuntimeError(f"{path} is missing: run `cargo build --release` or set MODULE_SO")
-    return path
+    return pythons.reference_module()[0] if REFERENCE else module_so()
 
 
 def _trusting(certificate: Path) -> ssl.SSLContext:

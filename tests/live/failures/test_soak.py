@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
 import httpd
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "soak"))
-
 from soak import CONFIGURATION, Soak
 
 pytestmark = [
