@@ -3,12 +3,15 @@
 //! Used in the httpd parent by the messages about unknown options, process groups and `%{...}`
 //! forms; never while a request is served.
 
+use strsim::levenshtein;
+
 /// The candidate closest to `name`, if it is close enough to be worth suggesting.
+/// Letters to insert, remove or replace are counted; case does not matter.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (name.chars().count() / 3).max(1);
     candidates
         .into_iter()
-        .map(|candidate| (distance(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| (levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -20,22 +23,6 @@ pub fn suggestion<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>)
         Some(candidate) => format!(" (did you mean '{candidate}'?)"),
         None => String::new(),
     }
-}
-
-/// Letters to insert, remove or replace (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -55,8 +42,9 @@ mod tests {
 
     #[test]
     fn counts_edits() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("same", "same"), 0);
+        assert_eq!(nearest("abc", [""]), None, "3 of 1");
+        assert_eq!(nearest("kitten", ["sitting"]), None, "3 of 2");
+        assert_eq!(nearest("kitten", ["sitten", "mitting"]), Some("sitten"));
+        assert_eq!(nearest("same", ["some", "same"]), Some("same"));
     }
 }
