@@ -123,7 +123,9 @@ class Httpd:
         if self.parent.poll() is not None:
             raise AssertionError(f"httpd did not start ({self.parent.returncode}):\n{self.output()}{self.error_log()}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ports["PORT"]), 1):
-            return True
+            # It listens before it is ready for signals: SIGTERM would kill it where it stands.
+            parent = Process.of(self.parent.pid)
+            return parent is not None and parent.catches(signal.SIGTERM)
         return False
 
     def graceful(self) -> None:

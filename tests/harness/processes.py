@@ -77,6 +77,10 @@ class Process:
         """The highest resident memory in KiB since `forget_peak`."""
         return int(self._status("VmHWM").split()[0])
 
+    def catches(self, number: int) -> bool:
+        """Whether it has a handler for this signal."""
+        return bool(int(self._status("SigCgt").split()[0], 16) >> (number - 1) & 1)
+
     def forget_peak(self) -> None:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
