@@ -107,7 +107,7 @@ DIFFERENCES = {
     ),
     # The environ and the process
     "server-software": (r"environ SERVER_SOFTWARE: ",),
-    "errors-stream": (r"environ wsgi.errors: ", r"\| errors (encoding|read|buffer|type|name|isatty) \| body: "),
+    "errors-stream": (r"environ wsgi.errors: ", r"\| errors (encoding|read|buffer|type|name|isatty|fileno) \| body: "),
     "callable-missing": (r"^embedded \| error /no_callable.* \| status: 'HTTP/1.1 404 Not Found' → 'HTTP/1.1 500",),
     "process-state": (r"^(daemon|embedded) \| python (cwd|environment|globals) \| ",),
     "two-modes": (r"^modes \| python (cwd|environment) \| ",),
@@ -121,4 +121,5 @@ DIFFERENCES = {
         r"\| (over the limit|expects 100 at /limited|conditional Range: bytes=9-) \| worst level: '-' → 'error'",
         r"\| (transfer-encoding gzip, chunked|file only read.*) \| worst level: 'error' → '-'",
     ),
+    "refused-signals": (r"\| python signal \| worst level: ",),
 }
