@@ -95,34 +95,13 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         Ok((workers, loads, threads))
     });
     let (workers, loads, threads) = started.inspect_err(|message| failed(&control, message))?;
-    py.detached(|| control.send(&Report::Ready(loads))).map_err(system)?;
-    let end = py.detached(|| MainThread::new(&workers, &launch, &control, &signals).wait_for_end());
-    finish(py, &workers, threads, &launch, &end)
-}
-
-/// Ends the process as it was told to.
-fn finish(
-    py: Attached<'_>,
-    workers: &Workers,
-    threads: Vec<thread::JoinHandle<()>>,
-    launch: &Launch,
-    end: &End,
-) -> ! {
-    let ending = py.detached(|| {
-        let left = end.latest.map(|latest| latest.saturating_duration_since(Instant::now()));
-        let stuck = workers.roster.abandoned() > 0 || end.reason == Reason::DeadlockTimeout || left.is_some();
-        let ending = Ending::begin(left.or(time(launch.shutdown_timeout_ms)), stuck);
-        if !stuck {
-            for thread in threads {
-                // A thread that panicked has reported it.
-                let _ = thread.join();
-            }
-        }
-        if !launch.finish {
-            os::exit_now(0);
-        }
-        ending
-    });
+    // All of it detached: where an application never lets go of the GIL, the end begins all the same.
+    let (end, ending) = py.detached(|| {
+        control.send(&Report::Ready(loads)).map_err(system)?;
+        let end = MainThread::new(&workers, &launch, &control, &signals).wait_for_end();
+        let ending = begin_ending(&workers, threads, &launch, &end);
+        Ok((end, ending))
+    })?;
     ending.got_attached();
     workers.interpreters.finish(py, end.reason.name());
     ending.finished();
@@ -130,6 +109,28 @@ fn finish(
         py.detached(|| workers.let_requests_end(latest));
     }
     os::exit_now(0)
+}
+
+/// Sets the bound of the process's end and waits for the threads that can come to one. Detached from Python.
+fn begin_ending(
+    workers: &Workers,
+    threads: Vec<thread::JoinHandle<()>>,
+    launch: &Launch,
+    end: &End,
+) -> Ending {
+    let left = end.latest.map(|latest| latest.saturating_duration_since(Instant::now()));
+    let stuck = workers.roster.abandoned() > 0 || end.reason == Reason::DeadlockTimeout || left.is_some();
+    let ending = Ending::begin(left.or(time(launch.shutdown_timeout_ms)), stuck);
+    if !stuck {
+        for thread in threads {
+            // A thread that panicked has reported it.
+            let _ = thread.join();
+        }
+    }
+    if !launch.finish {
+        os::exit_now(0);
+    }
+    ending
 }
 
 /// What an application's fork is not to have. From here on: a template forks the group's own processes before.
