@@ -1,11 +1,10 @@
 //! System calls as safe functions: descriptors in and out as owned or borrowed, errors as `io::Error`.
 //!
-//! Used in every process of the module that needs the kernel beyond what std offers: the supervisor,
-//! the daemons' workers and the httpd children that talk to them. Each file below wraps one family:
-//! `descriptor` (pipes, memory, poll), `epoll`, `socket`, `shared` (mapped memory), `copies` and
-//! `link` (what a fork copies), `process` (signals, titles,
-//! children) and `identity` (who a process is and what it may use). All `unsafe` of the process side lives here, in
-//! `supervisor::spawn` and in `control::group_page`.
+//! Every process of the module uses it where it needs more of the kernel than std offers. Each file wraps one
+//! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory), `copies` and
+//! `link` (what a fork copies), `process` (signals, children), `signal_event` and `mask`, `title`, `clock`, `build`,
+//! and `identity` (the rights and limits of a process). Outside the three borders, `unsafe` stands only in
+//! `supervisor::spawn`, `control::group_page` and the crate's entry points (`module`).
 
 mod process;
 mod shared;

@@ -1,6 +1,7 @@
 //! Signals, children, parents and last breaths of a process.
 //!
-//! Used by the supervisor (signalfd, reaping, killing) and by the forked child on its way to exec. What changes the whole process is called from single-threaded code only.
+//! The supervisor reads signals, reaps and kills; its forked child resets signals on its way to exec. Functions that
+//! change the whole process are called while it has one thread only.
 
 #![allow(unsafe_code)]
 

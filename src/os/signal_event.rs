@@ -1,9 +1,9 @@
 //! Signals as readable events, by a handler instead of a mask.
 //!
-//! Used by a daemon's main thread (`daemon::main_thread`, `daemon::service`, `daemon::template`). A blocked signal would stay blocked in
-//! whatever the application starts; a handler is gone after an exec. In a process that the application forks, where a
-//! signal means what it means everywhere, the handler is taken away (`os::copies`), and takes itself away
-//! where a copy was made without at-fork functions.
+//! A daemon's main thread waits for them (`daemon::main_thread`, `daemon::service`, `daemon::template`). A blocked
+//! signal would stay blocked in the programs that the application starts; a handler is gone after an exec. In a
+//! process that the application forks, signals have their ordinary meaning: `os::copies` takes the handler away.
+//! Where a copy was made without at-fork functions, the handler takes itself away.
 
 #![allow(unsafe_code)]
 
