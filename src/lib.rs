@@ -25,18 +25,18 @@
 //!    complete, or cut           <-- End -------     the connection waits for its next request
 //! ```
 //!
-//! In embedded mode there is no daemon: `exchange::here` hands the request to `embedded`, which calls the very
-//! same `wsgi::run` on httpd's own thread, in the Python that it has started inside the child.
+//! In embedded mode there is no daemon: `exchange::here` hands the request to `embedded`, which calls the
+//! very same `wsgi::run` on httpd's own thread, in the Python that it has started inside the child.
 //!
 //! Before all that, `hooks::lifecycle` reads the configuration to its end, makes the sockets and forks
 //! the supervisor (`supervisor`), which executes the daemons (`supervisor::spawn`, `bootstrap.py`,
 //! `daemon::serve`). `docs/architecture.md` tells how all these processes end.
 //!
-//! Reading order is module order: a module uses those below it, never one above, and so does a file within each
-//! folder; `tests/order.rs` checks it. From the top: the doors and what httpd calls; where a request goes; Python
-//! inside httpd; the three kinds of processes around daemon mode; what they share, and what the disk says about a
-//! site; the application; the three borders, the only ones to call httpd, the system and CPython; plain values and
-//! vocabulary; messages; the generated tables.
+//! Reading order is module order: a module uses those below it, never one above, and so does a file within
+//! each folder; `tests/order.rs` checks it. From the top: the doors and what httpd calls; where a request
+//! goes; Python inside httpd; the three kinds of processes around daemon mode; what they share, and what the
+//! disk says about a site; the application; the three borders, the only ones to call httpd, the system and
+//! CPython; plain values and vocabulary; messages; the generated tables.
 
 mod module;
 

@@ -1,9 +1,9 @@
 //! The two doors: what httpd finds in this file when it loads it as a module, and what Python finds
 //! when it imports it as an extension.
 //!
-//! httpd's side is the module record `wsgi_module` with its directives and hooks, in the order in
-//! which httpd calls them. Python's is `PyInit_mod_wsgi_rs`, whose module has the functions `serve` for daemons
-//! and `embed` for the Python in an httpd child.
+//! httpd's side is the module record `wsgi_module` with its directives and hooks, in the order in which httpd
+//! calls them. Python's is `PyInit_mod_wsgi_rs`, whose module has the functions `serve` for daemons and
+//! `embed` for the Python in an httpd child.
 
 #![allow(unsafe_code)]
 

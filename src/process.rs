@@ -31,8 +31,8 @@ pub struct Building {
 
 pub static BUILDING: Lazy<Mutex<Building>> = Lazy::new(Mutex::default);
 
-/// What httpd has loaded, opened when the first configuration was complete. The library is never unloaded, so that
-/// this is the file of every generation.
+/// What httpd has loaded, opened when the first configuration was complete. The library is never unloaded, so
+/// that this is the file of every generation.
 pub static MODULE_FILE: OnceCell<ModuleFile> = OnceCell::new();
 
 /// A configuration that was read to its end; nothing in it changes any more.

@@ -35,8 +35,8 @@ pub struct Request<'a> {
     pub active: bool,
     pub body: BodyLength,
     pub environ: Environ<'a>,
-    /// Address of httpd's own record of the request, for `WSGIPassApacheRequest`: only where the application runs
-    /// in the same process, and only handed through.
+    /// Address of httpd's own record of the request, for `WSGIPassApacheRequest`: only where the application
+    /// runs in the same process, and only handed through.
     pub record: Option<NonNull<c_void>>,
 }
 
@@ -129,8 +129,8 @@ impl Head {
     }
 }
 
-/// The page of this server that httpd is to answer with in place of the application: as for a CGI script, where a
-/// `200` has a `Location` that is a path.
+/// The page of this server that httpd is to answer with in place of the application: as for a CGI script,
+/// where a `200` has a `Location` that is a path.
 pub fn local_location<'h>(
     status: &[u8],
     headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,

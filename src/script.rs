@@ -1,7 +1,8 @@
-//! Scripts as every process knows them: what is loaded before a request asks for it, and what keeps a script from
-//! being loaded. The supervisor, which maps no Python, knows no more of them.
+//! Scripts as every process knows them: what is loaded before a request asks for it, and what keeps a script
+//! from being loaded. The supervisor, which maps no Python, knows no more of them.
 //!
-//! Said by the configuration (`hooks::plan`) and by daemons, which report what they have loaded (`control::message`).
+//! Said by the configuration (`hooks::plan`) and by daemons, which report what they have loaded
+//! (`control::message`).
 
 /// A script to load, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -292,8 +292,8 @@ impl<'a, 'r> Output<'a, 'r> {
         self.insert(unsafe { api().apr_bucket_eos_create(self.allocator()) });
     }
 
-    /// Adds a part of a file to what is passed on next, to be sent by sendfile where `sendfile` allows and the
-    /// client's connection can, and read otherwise.
+    /// Adds a part of a file to what is passed on next, to be sent by sendfile where `sendfile` allows and
+    /// the client's connection can, and read otherwise.
     pub fn file(
         &self,
         file: BorrowedFd<'_>,

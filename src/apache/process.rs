@@ -160,9 +160,10 @@ pub fn wait_for_end(pid: i32, most: std::time::Duration) -> bool {
     }
 }
 
-/// Has the parent, which sleeps a second between two looks at its children, wake up as soon as one ends, so that
-/// those which a graceful restart ends are replaced at once and nobody waits for a second. The handler does
-/// nothing; it stays where it is in memory when httpd loads its modules anew, since the library is never unloaded.
+/// Has the parent, which sleeps a second between two looks at its children, wake up as soon as one ends, so
+/// that those which a graceful restart ends are replaced at once and nobody waits for a second. The handler
+/// does nothing; it stays where it is in memory when httpd loads its modules anew, since the library is never
+/// unloaded.
 pub fn wake_when_children_end() {
     // SAFETY: a sigaction of zeros is valid.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };

@@ -322,7 +322,8 @@ impl<'r> Request<'r> {
         !previous.is_null() && unsafe { (*previous).status } >= HTTP_BAD_REQUEST
     }
 
-    /// Whether the answer is a part of another request's, as where mod_include asks for it: the body is the other's.
+    /// Whether the answer is a part of another request's, as where mod_include asks for it: the body is the
+    /// other's.
     pub fn is_part_of_another(&self) -> bool {
         !self.record().main.is_null()
     }
@@ -419,15 +420,15 @@ impl<'r> Request<'r> {
         unsafe { api().ap_set_content_length(self.record, length) }
     }
 
-    /// Answers with another page of this server, subject to all that is configured for it. Its request is a GET
-    /// without a body; this one's has been read. Nothing of the answer may have been sent.
+    /// Answers with another page of this server, subject to all that is configured for it. Its request is a
+    /// GET without a body; this one's has been read. Nothing of the answer may have been sent.
     pub fn redirect_inside(&self, location: &[u8], content_type: Option<&[u8]>) {
         for name in [c"Content-Length", c"Transfer-Encoding"] {
             // SAFETY: the table belongs to the request; the name is a C string.
             unsafe { api().apr_table_unset(self.table(Table::HeadersIn), name.as_ptr()) };
         }
-        // As the record's own it could name a handler: httpd before 2.4.60 takes it for one. Here the page's own
-        // type goes before it.
+        // As the record's own it could name a handler: httpd before 2.4.60 takes it for one. Here the page's
+        // own type goes before it.
         if let Some(content_type) = content_type {
             self.set(Table::ErrHeadersOut, c"Content-Type", content_type);
         }

@@ -1,6 +1,7 @@
 //! httpd's scoreboard, which mod_status shows too: what its children and their threads are doing.
 //!
-//! Read in an httpd child for embedded applications, and in the supervisor, a fork of the parent, for daemons.
+//! Read in an httpd child for embedded applications, and in the supervisor, a fork of the parent, for
+//! daemons.
 
 #![allow(unsafe_code)]
 

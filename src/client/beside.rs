@@ -1,8 +1,8 @@
 //! What an httpd child does beside waiting for a daemon: it takes what its own client sends.
 //!
 //! Part of `client`, in httpd children; `exchange::body` is what is done. A client that has announced a body
-//! is timed by httpd (mod_reqtimeout), also where the daemon is the slow side. So what it sends is taken as it comes,
-//! while the request waits in a queue and while its application computes.
+//! is timed by httpd (mod_reqtimeout), also where the daemon is the slow side. So what it sends is taken as
+//! it comes, while the request waits in a queue and while its application computes.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -23,7 +23,8 @@ pub trait Beside {
 /// How long a descriptor is left alone that was readable and had nothing: a part of a TLS record, say.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Waits until there is something to read from a daemon, and takes what comes beside it. False after `timeout`.
+/// Waits until there is something to read from a daemon, and takes what comes beside it. False after
+/// `timeout`.
 pub(super) fn readable(fd: BorrowedFd<'_>, timeout: Duration, beside: &mut dyn Beside) -> io::Result<bool> {
     let end = Instant::now() + timeout;
     loop {

@@ -189,8 +189,8 @@ impl Client {
         Ok(stream)
     }
 
-    /// Connects to the very file that was made: another may have its name by now, or a directory above it may be
-    /// closed to this user. Only without /proc the name has to do.
+    /// Connects to the very file that was made: another may have its name by now, or a directory above it may
+    /// be closed to this user. Only without /proc the name has to do.
     fn reach(&self, timeout: Duration) -> io::Result<UnixStream> {
         let place = self.place.as_ref().map(|place| os::descriptor_path(place.as_fd()));
         match place.map(|place| os::connect(&place, timeout)) {
@@ -295,8 +295,8 @@ impl Client {
         }
     }
 
-    /// Whether the process that has gone had read the whole request, without which it runs none. What is unread is
-    /// lost when the last descriptor is closed, which then has reset the connection.
+    /// Whether the process that has gone had read the whole request, without which it runs none. What is
+    /// unread is lost when the last descriptor is closed, which then has reset the connection.
     fn ended(&self, channel: &mut Channel) -> Failed {
         let unread = os::is_unread(channel.stream.as_fd()).unwrap_or(false);
         let mut reset = || os::receive_with_fd_now(channel.stream.as_fd(), channel.inbox.space()).is_err();

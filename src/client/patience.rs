@@ -1,9 +1,9 @@
 //! Waiting for a daemon that does not answer at once, and seeing that it has gone.
 //!
 //! Part of `client`, in httpd children. A connection whose process is killed ends with the last copy of that
-//! process's end, and the application may have forked some: nothing would come until socket-timeout. So a child
-//! that has waited for a while looks, less and less often, whether the process has its slot on the group page
-//! still. A request that is answered sooner costs no look and no system call.
+//! process's end, and the application may have forked some: nothing would come until socket-timeout. So a
+//! child that has waited for a while looks, less and less often, whether the process has its slot on the
+//! group page still. A request that is answered sooner costs no look and no system call.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};

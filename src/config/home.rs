@@ -1,7 +1,7 @@
 //! A python-home in which there is no Python: what was meant by it, or what became of it.
 //!
-//! Used by the check of the configuration, in the httpd parent, and by the supervisor and httpd's children when they
-//! look for the interpreter. Nothing is executed.
+//! Used by the check of the configuration, in the httpd parent, and by the supervisor and httpd's children
+//! when they look for the interpreter. Nothing is executed.
 
 use crate::config::process_group::ProcessGroup;
 use std::path::{Path, PathBuf};

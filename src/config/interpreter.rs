@@ -65,7 +65,8 @@ impl Default for InterpreterOptions {
     }
 }
 
-/// The options of a process's interpreters by application group; the first, without a name, is for all others.
+/// The options of a process's interpreters by application group; the first, without a name, is for all
+/// others.
 pub type ByApplicationGroup = Vec<(Option<String>, InterpreterOptions)>;
 
 /// The options of one of them.

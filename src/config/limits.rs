@@ -1,6 +1,7 @@
 //! What a process of a group may take, in time, requests and memory, before it is replaced.
 //!
-//! Part of a `ProcessGroup`; read in the httpd parent, kept to by the supervisor and by the daemons themselves.
+//! Part of a `ProcessGroup`; read in the httpd parent, kept to by the supervisor and by the daemons
+//! themselves.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! What a daemon is doing, written by it and read by its supervisor without its help: a few words of shared
 //! memory for each process.
 //!
-//! A daemon that stands still, in C code or waiting for a lock, cannot tell; so the supervisor looks here. The
-//! site's code could write anything, which would concern its own process only. Times are milliseconds of
+//! A daemon that stands still, in C code or waiting for a lock, cannot tell; so the supervisor looks here.
+//! The site's code could write anything, which would concern its own process only. Times are milliseconds of
 //! `os::milliseconds_now`, 0 stands for never.
 
 use std::io;

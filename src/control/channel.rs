@@ -1,9 +1,10 @@
 //! What a supervisor and one of its daemons tell each other: orders on a socket, reports on a pipe.
 //!
 //! The supervisor's ends are `ControlSupervisor`, the daemon's `ControlDaemon` (its descriptors 3 and 7). The
-//! first message is the `Launch`, sent before the daemon is even forked; what follows is small. When one
-//! side is gone the other sees end-of-file: for a daemon that means to stop. The socket takes nothing from the
-//! daemon, which runs a site's code: with a descriptor that takes hours to close it could keep the supervisor.
+//! first message is the `Launch`, sent before the daemon is even forked; what follows is small. When one side
+//! is gone the other sees end-of-file: for a daemon that means to stop. The socket takes nothing from the
+//! daemon, which runs a site's code: with a descriptor that takes hours to close it could keep the
+//! supervisor.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};

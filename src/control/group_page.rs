@@ -114,8 +114,8 @@ impl GroupPage {
         self.page().slots[slot].loaded.store(scripts, Relaxed);
     }
 
-    /// The most scripts that a process has loaded which accepts requests, of whatever generation. None where there
-    /// is no such process.
+    /// The most scripts that a process has loaded which accepts requests, of whatever generation. None where
+    /// there is no such process.
     pub fn most_loaded(&self) -> Option<u32> {
         self.in_state(State::Ready).map(|slot| slot.loaded.load(Relaxed)).max()
     }
@@ -128,8 +128,8 @@ impl GroupPage {
         slot.pid.store(0, Release);
     }
 
-    /// How many processes have had the slot before the one that has it now. The number changes when that has ended,
-    /// which is how a child sees it where a connection does not tell: others may hold copies of it.
+    /// How many processes have had the slot before the one that has it now. The number changes when that has
+    /// ended, which is how a child sees it where a connection does not tell: others may hold copies of it.
     pub fn times(&self, slot: usize) -> u32 {
         self.page().slots[slot].times.load(Acquire)
     }
@@ -177,7 +177,8 @@ impl GroupPage {
         older.map(|slot| slot.pid.load(Acquire)).filter(|pid| *pid > 0)
     }
 
-    /// It was found that old and new processes of the group cannot be there together; also for later generations.
+    /// It was found that old and new processes of the group cannot be there together; also for later
+    /// generations.
     pub fn set_apart(&self) {
         self.page().apart.store(1, Release);
     }
@@ -252,8 +253,8 @@ impl GroupPage {
     }
 
     fn page(&self) -> &Page {
-        // SAFETY: mapped for as long as `self` lives, of this size (see `from_fd`), aligned and never resized;
-        // atomics have no invalid values, whatever another process writes.
+        // SAFETY: mapped for as long as `self` lives, of this size (see `from_fd`), aligned and never
+        // resized; atomics have no invalid values, whatever another process writes.
         unsafe { self.memory.start().cast::<Page>().as_ref() }
     }
 

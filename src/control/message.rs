@@ -24,8 +24,8 @@ pub enum Order {
     Stop(Reason),
     /// Raise `mod_wsgi.RequestTimeout` in the thread, if it is still at this work.
     Interrupt(Work),
-    /// This work has lasted too long: its client is let go, and the log gets the stacks of all threads. The answer is
-    /// `Report::Heard`.
+    /// This work has lasted too long: its client is let go, and the log gets the stacks of all threads. The
+    /// answer is `Report::Heard`.
     Expire(Work),
     /// The log gets the stacks of all threads; likewise answered.
     ShowStacks,
@@ -60,8 +60,8 @@ pub enum Report {
     /// This script changed on disk and is still served as it was. `modified` is the new modification time
     /// in nanoseconds: the supervisor tries each version once, however often it is told.
     Reload { path: String, modified: i64 },
-    /// The script says itself, by its `reload_required`, that it is to be loaded anew; said with every request
-    /// for it from then on.
+    /// The script says itself, by its `reload_required`, that it is to be loaded anew; said with every
+    /// request for it from then on.
     ReloadRequired { path: String },
     /// It could not start and ends, for this reason: the number and the text of a message.
     Failed { code: u16, text: String },

@@ -1,5 +1,5 @@
-//! What supervisor, daemons and httpd share: what the supervisor starts a daemon with, its orders, their reports,
-//! the pages of shared memory, the listening sockets and the generations of the configuration.
+//! What supervisor, daemons and httpd share: what the supervisor starts a daemon with, its orders, their
+//! reports, the pages of shared memory, the listening sockets and the generations of the configuration.
 
 pub mod generation;
 pub mod listener;

@@ -1,10 +1,10 @@
-//! This module's own file, as httpd has loaded it: open from then on, so that a package upgrade that replaces or
-//! removes it changes nothing for those who run.
+//! This module's own file, as httpd has loaded it: open from then on, so that a package upgrade that replaces
+//! or removes it changes nothing for those who run.
 //!
-//! Opened once by the httpd parent and inherited by everybody. Daemons import the open file (`supervisor::spawn`), so that
-//! they are of the same build as their supervisor and httpd's children, however much later they are started. An open
-//! file rather than a copy in memory: daemons share its pages with httpd, whose own mapping an overwriting in place
-//! would spoil just the same.
+//! Opened once by the httpd parent and inherited by everybody. Daemons import the open file
+//! (`supervisor::spawn`), so that they are of the same build as their supervisor and httpd's children,
+//! however much later they are started. An open file rather than a copy in memory: daemons share its pages
+//! with httpd, whose own mapping an overwriting in place would spoil just the same.
 
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, BorrowedFd};

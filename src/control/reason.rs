@@ -1,7 +1,7 @@
 //! Why a process is to end although nothing has happened to it.
 //!
-//! Named by the supervisor's groups (`supervisor::group`) or by a daemon itself, carried by `control::channel`,
-//! and told to applications as `shutdown_reason` of the event `process_stopping`.
+//! Named by the supervisor's groups (`supervisor::group`) or by a daemon itself, carried by
+//! `control::channel`, and told to applications as `shutdown_reason` of the event `process_stopping`.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {

@@ -1,8 +1,8 @@
-//! httpd's scoreboard as the processes of a group see it that may (`server-metrics=`): memory that the supervisor
-//! writes when one of them asks.
+//! httpd's scoreboard as the processes of a group see it that may (`server-metrics=`): memory that the
+//! supervisor writes when one of them asks.
 //!
-//! Made by the supervisor, one for a group, and found open by its daemons. They could write there too, and would
-//! deceive nobody but themselves; its size is sealed, so they can make it no larger.
+//! Made by the supervisor, one for a group, and found open by its daemons. They could write there too, and
+//! would deceive nobody but themselves; its size is sealed, so they can make it no larger.
 
 use crate::os;
 use crate::wire::scoreboard::Scoreboard;

@@ -1,5 +1,5 @@
-//! A daemon's heartbeat: a thread that attaches to every interpreter now and then, so that the supervisor sees how long
-//! one of them lets no other thread in (`deadlock-timeout`).
+//! A daemon's heartbeat: a thread that attaches to every interpreter now and then, so that the supervisor
+//! sees how long one of them lets no other thread in (`deadlock-timeout`).
 //!
 //! It beats ten times within the timeout while requests come, and rests without them (`heartbeat`).
 

@@ -39,8 +39,8 @@ impl Connection {
         Connection { stream: outgoing.stream(), incoming, outgoing }
     }
 
-    /// Tells the child that its connection was accepted, and by which process: the slot's, that it shares with no
-    /// other as long as so many have had the slot.
+    /// Tells the child that its connection was accepted, and by which process: the slot's, that it shares
+    /// with no other as long as so many have had the slot.
     pub fn hello(&mut self, slot: u32, times: u32) -> io::Result<()> {
         let mut hello = Vec::new();
         frame::append(&mut hello, Kind::Hello, |out| {

@@ -1,5 +1,5 @@
-//! The bound of a daemon's end: threads and exit functions of the application can take any time, and where the GIL is
-//! never given back not even they can begin.
+//! The bound of a daemon's end: threads and exit functions of the application can take any time, and where
+//! the GIL is never given back not even they can begin.
 //!
 //! Runs in daemons, called by `daemon::serve`.
 
@@ -22,7 +22,8 @@ pub struct Ending {
 const GIL_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Ending {
-    /// `stuck` says that threads are left which may never let anybody in. Without `patience` there is no bound here.
+    /// `stuck` says that threads are left which may never let anybody in. Without `patience` there is no
+    /// bound here.
     pub fn begin(patience: Option<Duration>, stuck: bool) -> Ending {
         let (attached, finished): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
         let ending = Ending { attached: Arc::clone(&attached), finished: Arc::clone(&finished) };

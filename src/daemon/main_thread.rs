@@ -1,7 +1,7 @@
 //! What a daemon's main thread does while the workers work: orders of the supervisor, signals, and the end.
 //!
-//! Runs in daemons, called by `daemon::serve`. It never waits for a GIL, so that a process in which nothing moves
-//! any more still does as it is told.
+//! Runs in daemons, called by `daemon::serve`. It never waits for a GIL, so that a process in which nothing
+//! moves any more still does as it is told.
 
 use super::signals::{HANDED_ON, Publisher};
 use super::worker::Workers;
@@ -50,7 +50,8 @@ pub struct End {
 /// The ends of shutdown-timeout.
 #[derive(Clone, Copy)]
 struct Bound {
-    /// From here on the applications are told, and their exit functions run, beside the requests that are left.
+    /// From here on the applications are told, and their exit functions run, beside the requests that are
+    /// left.
     of_requests: Instant,
     of_all: Instant,
 }
@@ -104,8 +105,8 @@ impl<'a> MainThread<'a> {
         }
     }
 
-    /// Does as it is ordered, until after an order to end every thread has ended, or those that have not will end
-    /// with the process.
+    /// Does as it is ordered, until after an order to end every thread has ended, or those that have not will
+    /// end with the process.
     pub fn wait_for_end(mut self) -> End {
         let mut latest = None;
         while !self.workers.have_ended() && latest.is_none() {
@@ -222,7 +223,8 @@ impl<'a> MainThread<'a> {
         self.bound = self.bound.or(bound);
     }
 
-    /// Python's own signal handler writes them, which works whoever holds the GIL. Not every interpreter has one.
+    /// Python's own signal handler writes them, which works whoever holds the GIL. Not every interpreter has
+    /// one.
     fn show_stacks(&mut self) {
         for interpreter in self.workers.interpreters.all() {
             if let Some(signal) = interpreter.world.stacks_signal {

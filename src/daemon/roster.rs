@@ -1,11 +1,11 @@
 //! Which of a daemon's threads is at which request, and what others may do about it.
 //!
-//! Kept by the worker threads (`daemon::worker`), used by the main thread (`daemon::main_thread`), which needs no GIL
-//! for any of it: it gives back what no application has seen yet, and lets go of clients whose requests last too
-//! long. `ActivityPage` is the part of it that the supervisor sees.
+//! Kept by the worker threads (`daemon::worker`), used by the main thread (`daemon::main_thread`), which
+//! needs no GIL for any of it: it gives back what no application has seen yet, and lets go of clients whose
+//! requests last too long. `ActivityPage` is the part of it that the supervisor sees.
 //!
-//! A seat's lock is held for moments. Whoever holds it neither attaches to Python nor waits for anything; it may
-//! be taken while attached.
+//! A seat's lock is held for moments. Whoever holds it neither attaches to Python nor waits for anything; it
+//! may be taken while attached.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -168,8 +168,8 @@ impl Roster {
         Some(format!("'{}' in thread {thread:#018x}", String::from_utf8_lossy(&seat.line)))
     }
 
-    /// Raises `mod_wsgi.RequestTimeout` in the thread if it is still at this request. To be called by a thread of
-    /// its own, detached.
+    /// Raises `mod_wsgi.RequestTimeout` in the thread if it is still at this request. To be called by a
+    /// thread of its own, detached.
     pub fn interrupt(&self, work: Work) {
         let Some(seat) = work.thread.checked_sub(1).and_then(|index| self.seats.get(index as usize)) else {
             return;

@@ -1,9 +1,9 @@
 //! A daemon's main thread: from the import of this library to the end of the process.
 //!
-//! Runs in daemons: the bootstrap calls `serve()` of the extension module, which is `main` here. The main thread
-//! prepares the interpreter, loads the scripts, starts the workers, and then only waits for orders and signals
-//! (`main_thread`). At the end each interpreter is finished here, and the process ends without Python's own
-//! finalization.
+//! Runs in daemons: the bootstrap calls `serve()` of the extension module, which is `main` here. The main
+//! thread prepares the interpreter, loads the scripts, starts the workers, and then only waits for orders and
+//! signals (`main_thread`). At the end each interpreter is finished here, and the process ends without
+//! Python's own finalization.
 
 use super::beat;
 use super::ending::Ending;
@@ -133,7 +133,8 @@ fn begin_ending(
     ending
 }
 
-/// What an application's fork is not to have. From here on: a template forks the group's own processes before.
+/// What an application's fork is not to have. From here on: a template forks the group's own processes
+/// before.
 fn put_away_in_copies(
     listener: &OwnedFd,
     page: &GroupPage,

@@ -1,4 +1,5 @@
-//! A daemon without worker threads (`threads=0`): its main thread executes service scripts, one after another.
+//! A daemon without worker threads (`threads=0`): its main thread executes service scripts, one after
+//! another.
 //!
 //! Runs in daemons, called by `daemon::serve` in the place of the workers. Only the main thread can be asked
 //! by a signal to end what it does, so a thread beside it listens to the supervisor and hands orders on as
@@ -103,8 +104,8 @@ impl Service {
         self.ordered.load(Ordering::SeqCst)
     }
 
-    /// A service is not to run twice, so the processes of older configurations, which are told to end as soon as
-    /// all new ones are ready, are given the time to. The process ends here if it is told to meanwhile.
+    /// A service is not to run twice, so the processes of older configurations, which are told to end as soon
+    /// as all new ones are ready, are given the time to. The process ends here if it is told to meanwhile.
     fn wait_for_older(&self, launch: &Launch, page: &GroupPage) {
         let patience = time(launch.shutdown_timeout_ms).unwrap_or(LONGEST_SHUTDOWN);
         let latest = Instant::now() + patience + GRACE;

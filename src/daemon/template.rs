@@ -1,8 +1,9 @@
-//! A daemon that serves nothing (`preload=On`): it has loaded the group's scripts, and others are forked from it.
+//! A daemon that serves nothing (`preload=On`): it has loaded the group's scripts, and others are forked from
+//! it.
 //!
-//! Runs in daemons, called by `daemon::serve`, which goes on in the forked processes only. It has one thread, so
-//! that a fork leaves nothing behind; scripts of other interpreters than the main one, which cannot be forked with,
-//! are left to the forked processes.
+//! Runs in daemons, called by `daemon::serve`, which goes on in the forked processes only. It has one thread,
+//! so that a fork leaves nothing behind; scripts of other interpreters than the main one, which cannot be
+//! forked with, are left to the forked processes.
 
 use super::loads::Loaded;
 use super::main_thread::{GRACEFUL, watch_while_loading};
@@ -71,8 +72,8 @@ pub fn main(
     }
 }
 
-/// The control socket of the next process. Of the signals, those for subscribers are for the forked processes, and
-/// those that ask for a replacement are an error here.
+/// The control socket of the next process. Of the signals, those for subscribers are for the forked
+/// processes, and those that ask for a replacement are an error here.
 fn wait_for_order(control: &ControlDaemon, signals: &SignalEvent) -> io::Result<ControlDaemon> {
     loop {
         let mut fds = [PollFd::reading(signals.as_fd()), PollFd::reading(control.as_fd())];
@@ -88,7 +89,8 @@ fn wait_for_order(control: &ControlDaemon, signals: &SignalEvent) -> io::Result<
 }
 
 fn take_over(control: ControlDaemon, of_template: SignalEvent, supervisor: i32) -> io::Result<Forked> {
-    // First the new one, so that the handler always has where to write; then what came for the template is forgotten.
+    // First the new one, so that the handler always has where to write; then what came for the template is
+    // forgotten.
     let signals = SignalEvent::new()?;
     of_template.take();
     drop(of_template);

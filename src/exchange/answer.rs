@@ -123,7 +123,8 @@ impl<'a, 'r> Answer<'a, 'r> {
         }
     }
 
-    /// The page is a request of its own without a body: what is left of the client's must not become its next request.
+    /// The page is a request of its own without a body: what is left of the client's must not become its next
+    /// request.
     fn answer_with(mut self, page: &Page) -> Flow {
         if self.request.expects_continue() {
             // It is not asked for any more.

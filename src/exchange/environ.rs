@@ -78,7 +78,8 @@ fn single_slashes(path: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(collapsed)
 }
 
-/// Everything about the request that the application gets to see. `gathered` is the length of a body that was gathered.
+/// Everything about the request that the application gets to see. `gathered` is the length of a body that was
+/// gathered.
 pub fn environ(
     request: &Request<'_>,
     child: &Child,

@@ -1,8 +1,8 @@
 //! How many descriptors the process groups take, and the limit that leaves them room.
 //!
-//! Runs in the httpd parent, before it makes the groups' sockets: its children and the supervisor inherit the limit.
-//! Daemons get the soft limit back that httpd was started with (`supervisor::privileges`), since programs exist that
-//! cannot deal with large numbers.
+//! Runs in the httpd parent, before it makes the groups' sockets: its children and the supervisor inherit the
+//! limit. Daemons get the soft limit back that httpd was started with (`supervisor::privileges`), since
+//! programs exist that cannot deal with large numbers.
 
 use std::fs;
 
@@ -13,7 +13,8 @@ use crate::os::{self, Resource};
 /// Of each group in the parent: its socket, the place of that, its page.
 const OF_GROUP: u64 = 3;
 
-/// Of each process in the supervisor: its control socket, reports and output. A roll-out doubles the processes.
+/// Of each process in the supervisor: its control socket, reports and output. A roll-out doubles the
+/// processes.
 const OF_PROCESS: u64 = 2 * 3;
 
 /// What httpd itself opens later in one of its processes: clients, and files for them.
@@ -48,8 +49,8 @@ impl Need {
     }
 }
 
-/// Makes room for these groups; `kept` have their descriptors already. Returns the soft limit that was in force
-/// before, if it was raised.
+/// Makes room for these groups; `kept` have their descriptors already. Returns the soft limit that was in
+/// force before, if it was raised.
 pub fn make_room<'a>(
     groups: impl Iterator<Item = &'a ProcessGroup>,
     kept: usize,

@@ -1,7 +1,8 @@
 //! From the configuration to running processes, and on to the next configuration or the end.
 //!
-//! `check_config` and `post_config` run in the httpd parent, at every start and restart, `pre_mpm` not at graceful
-//! ones, `monitor` now and then; `child_init` in each httpd child. The supervisor is forked here, and forked again if it is lost.
+//! `check_config` and `post_config` run in the httpd parent, at every start and restart, `pre_mpm` not at
+//! graceful ones, `monitor` now and then; `child_init` in each httpd child. The supervisor is forked here,
+//! and forked again if it is lost.
 
 use super::descriptors;
 use crate::apache::accounts::SystemAccounts;
@@ -64,7 +65,8 @@ fn module_file() -> &'static ModuleFile {
     MODULE_FILE.get_or_init(|| ModuleFile::open(&httpd::module_path()))
 }
 
-/// httpd opens its modules anew at a restart, but of one that stays mapped the loader gives it what is mapped.
+/// httpd opens its modules anew at a restart, but of one that stays mapped the loader gives it what is
+/// mapped.
 fn warn_of_another_module(module: &ModuleFile) {
     if !module.is_still_there() {
         let text = format!(
@@ -88,7 +90,8 @@ fn configured(servers: &[(String, Server)]) -> Vec<ConfiguredServer<'_>> {
         .collect()
 }
 
-/// Makes the listening sockets and starts the supervisor of the new generation, at a first start in `pre_mpm`.
+/// Makes the listening sockets and starts the supervisor of the new generation, at a first start in
+/// `pre_mpm`.
 pub fn post_config(lifetime: Lifetime) -> Result<(), Message> {
     let mut parent = PARENT.lock();
     restore(&mut parent, &httpd::take_retained());

@@ -1,6 +1,7 @@
 //! What the configuration says to a supervisor and to the Python in a child: groups, scripts, interpreters.
 //!
-//! Runs in the httpd parent, in the supervisor that was just forked, and in each child, called by `lifecycle`.
+//! Runs in the httpd parent, in the supervisor that was just forked, and in each child, called by
+//! `lifecycle`.
 
 use crate::apache::accounts::{SystemAccounts, effective_ids};
 use crate::apache::scoreboard;
@@ -51,7 +52,8 @@ pub fn supervision(
     }
 }
 
-/// How the interpreters of a group's processes are made; of the group without a name, those in httpd's children.
+/// How the interpreters of a group's processes are made; of the group without a name, those in httpd's
+/// children.
 pub fn interpreters(configuration: &Configuration, group: &ProcessGroup) -> ByApplicationGroup {
     let text = |path: &PathBuf| path.to_string_lossy().into_owned();
     let base = InterpreterOptions {

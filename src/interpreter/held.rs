@@ -1,7 +1,8 @@
 //! What a script needs that could not be loaded, where another process has it: a port, a lock, a database.
 //!
-//! Runs in daemons, called for a script's exception; the looking is done in Python (`held.py`), with the rights of
-//! the site. The supervisor hears of it and may have the old process of the group end before the new one loads.
+//! Runs in daemons, called for a script's exception; the looking is done in Python (`held.py`), with the
+//! rights of the site. The supervisor hears of it and may have the old process of the group end before the
+//! new one loads.
 
 use crate::python::error::Exception;
 use crate::python::object::Result;

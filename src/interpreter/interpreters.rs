@@ -60,11 +60,11 @@ impl Interpreters {
         std::iter::once(&self.main).chain(others).cloned().collect()
     }
 
-    /// Called once, before the process ends, by Python's main thread. Python cannot be left to finalize itself: up to
-    /// 3.12 it aborts when other interpreters remain, ending those aborts when a daemon thread of theirs still runs,
-    /// and a thread that comes back from our own code would be ended in the middle of it. So each interpreter is
-    /// given what it may expect: who has subscribed to its end is told why (`shutdown_reason`), its threads are
-    /// waited for, its exit functions called.
+    /// Called once, before the process ends, by Python's main thread. Python cannot be left to finalize
+    /// itself: up to 3.12 it aborts when other interpreters remain, ending those aborts when a daemon thread
+    /// of theirs still runs, and a thread that comes back from our own code would be ended in the middle of
+    /// it. So each interpreter is given what it may expect: who has subscribed to its end is told why
+    /// (`shutdown_reason`), its threads are waited for, its exit functions called.
     pub fn finish(&self, py: Attached<'_>, reason: &str) {
         py.detached(|| {
             for interpreter in self.all().into_iter().skip(1) {

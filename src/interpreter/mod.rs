@@ -1,5 +1,6 @@
-//! Python as a process of a site has it, whatever protocol its requests follow: the interpreters of the application
-//! groups, the scripts that are loaded there, one request's two directions, and where its output goes.
+//! Python as a process of a site has it, whatever protocol its requests follow: the interpreters of the
+//! application groups, the scripts that are loaded there, one request's two directions, and where its output
+//! goes.
 //!
 //! Runs in daemons, and in httpd children with embedded mode.
 

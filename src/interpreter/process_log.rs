@@ -34,7 +34,8 @@ pub fn write_process_output(level: Level, lines: &[u8]) {
         Some(sink) => sink(level, lines),
         // When the supervisor is gone no process reads it.
         None if attach::forks() == 0 => drop(io::stderr().write_all(&mark(level, lines))),
-        // At the moment of the fork another thread may have had the lock of `stderr`, which is never given back here.
+        // At the moment of the fork another thread may have had the lock of `stderr`, which is never given
+        // back here.
         None => drop(write_unlocked(&mark(level, lines))),
     }
 }

@@ -1,7 +1,8 @@
-//! Handlers of signals that an application sets in vain (`WSGIRestrictSignal`, which is on by default): said once.
+//! Handlers of signals that an application sets in vain (`WSGIRestrictSignal`, which is on by default): said
+//! once.
 //!
-//! Runs where applications run, called by the function that `support.py` puts in the place of `signal.signal`. A
-//! handler that is never called is found out late, by an alarm that does not come.
+//! Runs where applications run, called by the function that `support.py` puts in the place of
+//! `signal.signal`. A handler that is never called is found out late, by an alarm that does not come.
 
 use super::process_log::write_message;
 use super::transaction;
@@ -15,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Signals of which it was said in this process, whatever interpreter asked: signal n is bit n-1.
 static SAID: AtomicU64 = AtomicU64::new(0);
 
-/// Called with a signal's number and name, says whether a handler is refused: in a process that the application has
-/// forked, signals are its own.
+/// Called with a signal's number and name, says whether a handler is refused: in a process that the
+/// application has forked, signals are its own.
 pub struct Refusal;
 
 pub fn refusal(py: Attached<'_>) -> Result {

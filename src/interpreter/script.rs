@@ -42,8 +42,8 @@ enum State {
         modified: Option<SystemTime>,
         /// `reload_required` of the script, if it has one.
         hook: Option<Object>,
-        /// The hook has said so. It is not asked again: the process is about to be replaced, or the script is being
-        /// loaded, or has failed to be and waits for its file to change.
+        /// The hook has said so. It is not asked again: the process is about to be replaced, or the script is
+        /// being loaded, or has failed to be and waits for its file to change.
         required: bool,
     },
     Failed {

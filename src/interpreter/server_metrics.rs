@@ -1,7 +1,7 @@
 //! What `mod_wsgi.server_metrics()` returns: httpd's scoreboard as a dictionary.
 //!
-//! Runs where applications run, called by the function in `support.py`. It gets what it shows from a `Source`,
-//! which is the scoreboard itself in an httpd child, and the supervisor in a daemon.
+//! Runs where applications run, called by the function in `support.py`. It gets what it shows from a
+//! `Source`, which is the scoreboard itself in an httpd child, and the supervisor in a daemon.
 
 use crate::python::class::{Class, Native};
 use crate::python::object::Result;

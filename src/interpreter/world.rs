@@ -1,7 +1,8 @@
-//! What one interpreter needs to run applications: streams, interned names, the functions of `support.py`, and what
-//! the protocol of its requests adds.
+//! What one interpreter needs to run applications: streams, interned names, the functions of `support.py`,
+//! and what the protocol of its requests adds.
 //!
-//! Runs where applications run; one per interpreter, made by `interpreters` and kept for the life of the process.
+//! Runs where applications run; one per interpreter, made by `interpreters` and kept for the life of the
+//! process.
 
 use super::held;
 use super::log_stream::{self, LogStream};
@@ -108,7 +109,8 @@ const SUPPORT: [&str; 3] = [
 const CHILDREN: &str = concat!(include_str!("children.py"), "\0");
 
 impl Support {
-    /// Executes the sources in the interpreter that the thread is attached to. `in_httpd` is for its own processes.
+    /// Executes the sources in the interpreter that the thread is attached to. `in_httpd` is for its own
+    /// processes.
     fn load(py: Attached<'_>, in_httpd: bool) -> Result<Support> {
         let globals = Object::dict(py)?;
         // What is defined there belongs to the module that applications import.

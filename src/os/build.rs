@@ -1,8 +1,9 @@
-//! Which build of this module a process runs: the version, and the build id that the linker made of its contents.
+//! Which build of this module a process runs: the version, and the build id that the linker made of its
+//! contents.
 //!
 //! Called by the supervisor, whose code is httpd's copy of the file, and by the daemons, which have loaded it
-//! themselves: the two must be one. The id is read from memory, so it is that of the code that runs, whatever has
-//! become of the file.
+//! themselves: the two must be one. The id is read from memory, so it is that of the code that runs, whatever
+//! has become of the file.
 
 #![allow(unsafe_code)]
 
@@ -64,8 +65,8 @@ type Segment = libc::Elf64_Phdr;
 #[cfg(target_pointer_width = "32")]
 type Segment = libc::Elf32_Phdr;
 
-/// The build id among notes: each has the lengths of its two parts and its kind, then the parts, each of which begins at
-/// a multiple of the alignment.
+/// The build id among notes: each has the lengths of its two parts and its kind, then the parts, each of
+/// which begins at a multiple of the alignment.
 fn id_in(mut notes: &[u8], alignment: usize) -> Option<&[u8]> {
     let alignment = alignment.clamp(4, 8);
     loop {

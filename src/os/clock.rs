@@ -1,7 +1,7 @@
 //! A clock that all processes of a machine share and that nobody can set.
 //!
-//! Used for what one process writes down and another compares (`control::activity_page`); within a process `Instant`
-//! is as good.
+//! Used for what one process writes down and another compares (`control::activity_page`); within a process
+//! `Instant` is as good.
 
 #![allow(unsafe_code)]
 

@@ -1,11 +1,12 @@
-//! What a copy of this process must not have: an application's fork copies descriptors and shared memory that mean
-//! something in the original only.
+//! What a copy of this process must not have: an application's fork copies descriptors and shared memory that
+//! mean something in the original only.
 //!
-//! Used by daemons and by httpd children with Python inside. The at-fork function here runs in the copy, before the
-//! application's code does, and may only do what is allowed in a signal handler: no memory, no locks. Each number
-//! stays taken, by an event that nothing waits for: what in the copy still believes that it owns it does no harm by closing
-//! it. A copy that was made without at-fork functions (vfork, a bare system call) keeps everything; for it the two
-//! ends of a connection (`Link`) never rely on the other's last descriptor being closed.
+//! Used by daemons and by httpd children with Python inside. The at-fork function here runs in the copy,
+//! before the application's code does, and may only do what is allowed in a signal handler: no memory, no
+//! locks. Each number stays taken, by an event that nothing waits for: what in the copy still believes that
+//! it owns it does no harm by closing it. A copy that was made without at-fork functions (vfork, a bare
+//! system call) keeps everything; for it the two ends of a connection (`Link`) never rely on the other's last
+//! descriptor being closed.
 
 #![allow(unsafe_code)]
 
@@ -182,8 +183,8 @@ fn put_away() {
         if size > 0 {
             let access = libc::PROT_READ | libc::PROT_WRITE;
             let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-            // SAFETY: a mapping of `SharedMemory` that is never unmapped is replaced by one of the same size, whose
-            // zeros are as good as whatever another process could have written.
+            // SAFETY: a mapping of `SharedMemory` that is never unmapped is replaced by one of the same size,
+            // whose zeros are as good as whatever another process could have written.
             unsafe { libc::mmap(start.cast(), size, access, kind, -1, 0) };
         }
     }

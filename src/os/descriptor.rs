@@ -62,8 +62,8 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader.into(), writer.into()))
 }
 
-/// A pipe that keeps messages of up to PIPE_BUF bytes apart; its reader is non-blocking. Other than on a socket no
-/// descriptors come through it, which the reader would have to close, however long that takes.
+/// A pipe that keeps messages of up to PIPE_BUF bytes apart; its reader is non-blocking. Other than on a
+/// socket no descriptors come through it, which the reader would have to close, however long that takes.
 pub fn message_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
     // SAFETY: there is room for the two descriptors.

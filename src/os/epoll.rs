@@ -1,8 +1,8 @@
 //! An epoll set whose members are known by a number that the caller chose.
 //!
-//! All threads of a daemon (`daemon::worker`) wait in one set, each event wakes one of them; the supervisor has the
-//! sockets of the groups that sleep in another. Events are taken one at a time so that no thread holds back what
-//! another, idle one could serve.
+//! All threads of a daemon (`daemon::worker`) wait in one set, each event wakes one of them; the supervisor
+//! has the sockets of the groups that sleep in another. Events are taken one at a time so that no thread
+//! holds back what another, idle one could serve.
 
 #![allow(unsafe_code)]
 

@@ -1,8 +1,8 @@
 //! One end of a connection between an httpd child and a daemon, which ends when its owner drops it.
 //!
-//! Used by both. Processes that the application has forked may hold copies of it, which keep a closed socket open;
-//! so it is shut down first, which works for all copies. A process that is killed does not do that: the child sees
-//! its end on the group page (`client`).
+//! Used by both. Processes that the application has forked may hold copies of it, which keep a closed socket
+//! open; so it is shut down first, which works for all copies. A process that is killed does not do that: the
+//! child sees its end on the group page (`client`).
 
 use std::net::Shutdown;
 use std::ops::Deref;
@@ -24,8 +24,8 @@ impl Link {
         Link { stream, number: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// No other link of this process has or had it. The number of a descriptor comes again, while an epoll set
-    /// still knows the closed one that a copy holds.
+    /// No other link of this process has or had it. The number of a descriptor comes again, while an epoll
+    /// set still knows the closed one that a copy holds.
     pub fn number(&self) -> u64 {
         self.number
     }

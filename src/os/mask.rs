@@ -1,6 +1,7 @@
 //! Which signals a thread has blocked.
 //!
-//! Used in httpd children with Python inside: httpd leaves signals to one of its threads, and blocks them in all others.
+//! Used in httpd children with Python inside: httpd leaves signals to one of its threads, and blocks them in
+//! all others.
 
 #![allow(unsafe_code)]
 

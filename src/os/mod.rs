@@ -1,10 +1,11 @@
 //! System calls as safe functions: descriptors in and out as owned or borrowed, errors as `io::Error`.
 //!
 //! Every process of the module uses it where it needs more of the kernel than std offers. Each file wraps one
-//! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory), `copies` and
-//! `link` (what a fork copies), `process` (signals, children), `signal_event` and `mask`, `title`, `clock`, `build`,
-//! and `identity` (the rights and limits of a process). Outside the three borders, `unsafe` stands only in
-//! `supervisor::spawn`, `control::group_page` and the crate's entry points (`module`).
+//! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory),
+//! `copies` and `link` (what a fork copies), `process` (signals, children), `signal_event` and `mask`,
+//! `title`, `clock`, `build`, and `identity` (the rights and limits of a process). Outside the three borders,
+//! `unsafe` stands only in `supervisor::spawn`, `control::group_page` and the crate's entry points
+//! (`module`).
 
 mod process;
 mod shared;

@@ -1,7 +1,7 @@
 //! Signals, children, parents and last breaths of a process.
 //!
-//! The supervisor reads signals, reaps and kills; its forked child resets signals on its way to exec. Functions that
-//! change the whole process are called while it has one thread only.
+//! The supervisor reads signals, reaps and kills; its forked child resets signals on its way to exec.
+//! Functions that change the whole process are called while it has one thread only.
 
 #![allow(unsafe_code)]
 
@@ -130,8 +130,8 @@ pub fn reset_signals() -> io::Result<()> {
         // SAFETY: SIG_DFL is no handler of ours; numbers that cannot be changed only fail.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    // glibc keeps the first real-time signals to itself, and so cannot set them right where they came ignored. The
-    // kernel's own sigaction of zeros is SIG_DFL; the last argument is the size of a signal set.
+    // glibc keeps the first real-time signals to itself, and so cannot set them right where they came
+    // ignored. The kernel's own sigaction of zeros is SIG_DFL; the last argument is the size of a signal set.
     let default = [0usize; 4];
     for signal in 32..libc::SIGRTMIN() {
         // SAFETY: the structure is read during the call only; no thread is there that would need the signal.
@@ -235,8 +235,9 @@ pub fn die_with_parent(signal: i32) -> io::Result<()> {
     process_control(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong)
 }
 
-/// The next process that is forked here is ended with this one; but not what it forks itself, for which its own end
-/// is no reason to end. This comes before the at-fork functions of Python, in which a process can get stuck.
+/// The next process that is forked here is ended with this one; but not what it forks itself, for which its
+/// own end is no reason to end. This comes before the at-fork functions of Python, in which a process can get
+/// stuck.
 pub fn die_with_parent_after_next_fork() {
     static REGISTERED: Once = Once::new();
     static NEXT: AtomicBool = AtomicBool::new(false);

@@ -1,6 +1,7 @@
 //! Memory that several processes have mapped, as `control::group_page` and `control::activity_page` use it.
 //!
-//! Its size is sealed when it is made, so that no mapping can be made to fault, whatever another process does.
+//! Its size is sealed when it is made, so that no mapping can be made to fault, whatever another process
+//! does.
 
 #![allow(unsafe_code)]
 
@@ -47,7 +48,8 @@ impl SharedMemory {
         Ok(SharedMemory { start, size })
     }
 
-    /// What the application forks gets memory of its own in its place. For memory that stays until the process ends.
+    /// What the application forks gets memory of its own in its place. For memory that stays until the
+    /// process ends.
     pub fn keep_from_copies(&self) {
         keep_memory_from_copies(self.start.as_ptr(), self.size);
     }
@@ -63,8 +65,8 @@ impl SharedMemory {
 
     pub fn words(&self) -> &[AtomicU64] {
         let count = self.size / size_of::<AtomicU64>();
-        // SAFETY: mapped for as long as `self` lives, aligned, of this size and never resized; atomics have no
-        // invalid values, whatever another process writes.
+        // SAFETY: mapped for as long as `self` lives, aligned, of this size and never resized; atomics have
+        // no invalid values, whatever another process writes.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), count) }
     }
 }

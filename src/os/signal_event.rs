@@ -1,9 +1,9 @@
 //! Signals as readable events, by a handler instead of a mask.
 //!
-//! A daemon's main thread waits for them (`daemon::main_thread`, `daemon::service`, `daemon::template`). A blocked
-//! signal would stay blocked in the programs that the application starts; a handler is gone after an exec. In a
-//! process that the application forks, signals have their ordinary meaning: `os::copies` takes the handler away.
-//! Where a copy was made without at-fork functions, the handler takes itself away.
+//! A daemon's main thread waits for them (`daemon::main_thread`, `daemon::service`, `daemon::template`). A
+//! blocked signal would stay blocked in the programs that the application starts; a handler is gone after an
+//! exec. In a process that the application forks, signals have their ordinary meaning: `os::copies` takes the
+//! handler away. Where a copy was made without at-fork functions, the handler takes itself away.
 
 #![allow(unsafe_code)]
 
@@ -88,7 +88,8 @@ extern "C" fn note(signal: libc::c_int) {
     if here != OWNER.load(Ordering::SeqCst) {
         // SAFETY: SIG_DFL is no handler of ours.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
-        // SAFETY: takes two integers. It comes when this handler has returned, since it is blocked until then.
+        // SAFETY: takes two integers. It comes when this handler has returned, since it is blocked until
+        // then.
         unsafe { libc::kill(here, signal) };
         return;
     }

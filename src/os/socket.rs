@@ -108,8 +108,8 @@ pub fn send_all(socket: BorrowedFd<'_>, mut parts: &mut [IoSlice<'_>]) -> io::Re
     Ok(())
 }
 
-/// The same without the socket's own time-out: when no more has room, `wait` waits until there is, or says that it
-/// has waited in vain.
+/// The same without the socket's own time-out: when no more has room, `wait` waits until there is, or says
+/// that it has waited in vain.
 pub fn send_all_waiting(
     socket: BorrowedFd<'_>,
     mut parts: &mut [IoSlice<'_>],

@@ -24,7 +24,8 @@ pub fn is_attached() -> bool {
 
 static KEPT: AtomicBool = AtomicBool::new(false);
 
-/// The process ends: from now on threads leave their states as they are, since Python may be busy with others.
+/// The process ends: from now on threads leave their states as they are, since Python may be busy with
+/// others.
 pub fn keep_states() {
     KEPT.store(true, Ordering::Relaxed);
 }

@@ -66,8 +66,8 @@ struct Status {
 
 type NewInterpreter = unsafe extern "C" fn(*mut *mut PyThreadState, *const InterpreterConfig) -> Status;
 
-/// Makes an interpreter that has a GIL of its own, and attaches the thread to it. NULL where this Python cannot;
-/// the thread is then attached as before.
+/// Makes an interpreter that has a GIL of its own, and attaches the thread to it. NULL where this Python
+/// cannot; the thread is then attached as before.
 ///
 /// # Safety
 ///

@@ -100,8 +100,8 @@ impl<T: Native> Class<T> {
         Ok(instance)
     }
 
-    /// The class that `derive`, a function in Python, derives from this one; instances are of that from now on.
-    /// What such a class has for itself (a dictionary, weak references) CPython keeps behind the pointer.
+    /// The class that `derive`, a function in Python, derives from this one; instances are of that from now
+    /// on. What such a class has for itself (a dictionary, weak references) CPython keeps behind the pointer.
     pub fn derived(self, py: Attached<'_>, derive: &Object) -> object::Result<Class<T>> {
         let class = derive.call(py, [self.class.clone_ref(py)])?;
         Ok(Class { class, native: PhantomData })

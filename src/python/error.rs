@@ -1,6 +1,7 @@
 //! Python's exceptions as Rust errors.
 //!
-//! Used where applications run. `Raised` says that the error indicator is set; an `Exception` was taken from it.
+//! Used where applications run. `Raised` says that the error indicator is set; an `Exception` was taken from
+//! it.
 
 #![allow(unsafe_code)]
 
@@ -54,8 +55,8 @@ pub fn raise(py: Attached<'_>, kind: Kind, text: &str) -> Raised {
 /// Has the thread raise an exception of this class when it next runs Python code; it must work in the
 /// interpreter that the caller is attached to.
 pub fn raise_in_thread(_py: Attached<'_>, ident: u64, class: &Object) {
-    // SAFETY: attached. The class is a live object, of which CPython takes a reference of its own; a thread that
-    // is not there makes the call do nothing.
+    // SAFETY: attached. The class is a live object, of which CPython takes a reference of its own; a thread
+    // that is not there makes the call do nothing.
     unsafe { api().PyThreadState_SetAsyncExc(ident, class.as_ptr()) };
 }
 

@@ -78,8 +78,8 @@ pub fn keep_signals() {
     *DISPOSITIONS.lock() = current.to_vec();
 }
 
-/// Signals are the host program's: what Python has set is undone. Those of timers that Python code can arm are
-/// without effect where the host has no use for them, since they would end it.
+/// Signals are the host program's: what Python has set is undone. Those of timers that Python code can arm
+/// are without effect where the host has no use for them, since they would end it.
 pub fn restore_signals() {
     for (signal, action) in DISPOSITIONS.lock().iter() {
         // SAFETY: the action is one that was in force before.

@@ -1,7 +1,7 @@
 //! The file system as the checks of the configuration see it.
 //!
-//! Used in the httpd parent for the whole configuration, and by the supervisor and httpd's children when they look
-//! for an interpreter. What this process may not look at counts as there.
+//! Used in the httpd parent for the whole configuration, and by the supervisor and httpd's children when they
+//! look for an interpreter. What this process may not look at counts as there.
 
 use crate::config::home::Files;
 use std::fs::{self, File};
@@ -34,7 +34,8 @@ impl Files for Disk {
     }
 }
 
-/// Looks where Python does: the directory of a zip file is at its end, with a comment of up to 64 KB after it.
+/// Looks where Python does: the directory of a zip file is at its end, with a comment of up to 64 KB after
+/// it.
 fn has_zip_directory(path: &Path) -> io::Result<bool> {
     const MOST: u64 = 22 + 0xffff;
     // Not what may be a device or a pipe, which could keep httpd.

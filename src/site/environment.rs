@@ -1,7 +1,7 @@
 //! The variables that `env-file=` gives a process.
 //!
-//! Called by the supervisor (`supervisor::spawn`) before each start, with its own rights: the files need not be
-//! readable for the group's user, and what is changed in them counts from the next process on.
+//! Called by the supervisor (`supervisor::spawn`) before each start, with its own rights: the files need not
+//! be readable for the group's user, and what is changed in them counts from the next process on.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -32,9 +32,9 @@ pub fn of_files(group: &ProcessGroup) -> Result<Vec<(OsString, OsString)>, Messa
     Ok(variables)
 }
 
-/// Reads a file with root's rights, so it must be one that the group's user could read as well, or that is in nobody's
-/// hands but root's: another might put a link to somebody's secrets in its place. Waits for nobody, as reading a pipe
-/// would.
+/// Reads a file with root's rights, so it must be one that the group's user could read as well, or that is in
+/// nobody's hands but root's: another might put a link to somebody's secrets in its place. Waits for nobody,
+/// as reading a pipe would.
 fn read(path: &Path, group: &ProcessGroup) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let found = file.metadata()?;

@@ -1,7 +1,7 @@
 //! Which Python a process group runs on, and whether it is there.
 //!
-//! Called by the supervisor before each start (`supervisor::spawn`), so that an interpreter which is installed
-//! later is used then. What the configuration check can say before that is in `config::check`.
+//! Called by the supervisor before each start (`supervisor::spawn`), so that an interpreter which is
+//! installed later is used then. What the configuration check can say before that is in `config::check`.
 
 use std::env;
 use std::fs;

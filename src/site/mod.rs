@@ -1,4 +1,5 @@
-//! What the disk says about a site: its interpreter, the owners of its scripts, the files with its environment.
+//! What the disk says about a site: its interpreter, the owners of its scripts, the files with its
+//! environment.
 
 pub mod environment;
 pub mod interpreter;

@@ -231,8 +231,9 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// Whether newer generations need nothing any more of what is here. A group that has no place in the newest
-    /// configuration, or that has not begun to serve while older processes do, leaves it to others at once.
+    /// Whether newer generations need nothing any more of what is here. A group that has no place in the
+    /// newest configuration, or that has not begun to serve while older processes do, leaves it to others at
+    /// once.
     pub fn is_handed_over(&mut self) -> bool {
         for unit in 0..self.units.len() {
             let page = &self.units[unit].plan.listener.page;
@@ -375,8 +376,8 @@ impl<'a> Crew<'a> {
         None
     }
 
-    /// What the next process of a group is told, but for its slot. Scripts that may not run there are left out;
-    /// without its service script a process is not needed.
+    /// What the next process of a group is told, but for its slot. Scripts that may not run there are left
+    /// out; without its service script a process is not needed.
     pub(super) fn launch(&mut self, unit: usize) -> Result<Launch, Message> {
         let Unit { plan, learned, scoreboard_page, .. } = &mut self.units[unit];
         let group = &plan.group;

@@ -1,8 +1,8 @@
-//! How many processes a group needs: more while all threads are busy, fewer after a while with little to do, and
-//! none while nobody asks where that is allowed (`start=on-demand`).
+//! How many processes a group needs: more while all threads are busy, fewer after a while with little to do,
+//! and none while nobody asks where that is allowed (`start=on-demand`).
 //!
-//! Pure: the supervisor says how busy the group is, and gets the number. When to look again is kept here, beside the
-//! state that it follows from: a group that sleeps has no such moment, its caller wakes it.
+//! Pure: the supervisor says how busy the group is, and gets the number. When to look again is kept here,
+//! beside the state that it follows from: a group that sleeps has no such moment, its caller wakes it.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,8 @@ use crate::config::process_group::ProcessGroup;
 const LOOK: Duration = Duration::from_millis(100);
 const BUSY: Duration = Duration::from_millis(200);
 
-/// A look that is due so soon is made now: looks at many groups come together, and the supervisor turns once for them.
+/// A look that is due so soon is made now: looks at many groups come together, and the supervisor turns once
+/// for them.
 pub const TOGETHER: Duration = Duration::from_millis(50);
 
 pub struct Demand {

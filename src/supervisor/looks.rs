@@ -1,4 +1,5 @@
-//! The supervisor's looks at its processes from outside: limits that are reached, and how busy the groups are.
+//! The supervisor's looks at its processes from outside: limits that are reached, and how busy the groups
+//! are.
 //!
 //! Part of `supervisor::crew`; what follows from how things are is decided by `watch` and `demand`.
 

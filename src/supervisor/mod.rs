@@ -209,8 +209,8 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
-    /// The requests of a newer generation's children may be in the daemons: they are not stopped, but end when
-    /// their successors are ready.
+    /// The requests of a newer generation's children may be in the daemons: they are not stopped, but end
+    /// when their successors are ready.
     fn hand_over(&mut self) {
         if !self.newer_is_coming {
             self.end(Ending::NobodyLeft);

@@ -1,7 +1,7 @@
 //! Whether a group whose old and new processes cannot be there together (`overlap=`) is alone.
 //!
-//! Part of `supervisor::crew`. The group page knows the processes and templates of older configurations; those of
-//! older editions are this supervisor's own.
+//! Part of `supervisor::crew`. The group page knows the processes and templates of older configurations;
+//! those of older editions are this supervisor's own.
 
 use super::crew::Crew;
 use super::group::Event;

@@ -1,8 +1,8 @@
 //! How a forked process becomes what its group may be: limits, root directory, groups, user.
 //!
-//! Runs in the forked child of the supervisor, between fork and exec, called by `supervisor::spawn`. The order
-//! matters: what only root may do comes first, the user last, and what a change of the user cancels comes
-//! after it. Each step is looked at again after it was taken; the first that fails ends the child.
+//! Runs in the forked child of the supervisor, between fork and exec, called by `supervisor::spawn`. The
+//! order matters: what only root may do comes first, the user last, and what a change of the user cancels
+//! comes after it. Each step is looked at again after it was taken; the first that fails ends the child.
 
 use std::env;
 use std::io;
@@ -41,8 +41,8 @@ pub fn take_on(group: &ProcessGroup, httpd_uid: u32, supervisor: i32) -> Result<
     working_directory(group, httpd_uid)
 }
 
-/// The soft limit of descriptors that httpd was started with. The last step: the supervisor's copies, which end with
-/// exec, may have higher numbers, and nothing could be opened beside them any more.
+/// The soft limit of descriptors that httpd was started with. The last step: the supervisor's copies, which
+/// end with exec, may have higher numbers, and nothing could be opened beside them any more.
 pub fn limit_descriptors(soft: u64) -> Result<(), Message> {
     let set = os::resource_limit(Resource::Descriptors)
         .and_then(|(_, hard)| limit(Resource::Descriptors, soft.min(hard), hard));
@@ -58,7 +58,8 @@ fn limits(group: &ProcessGroup) -> Result<(), Message> {
         step("virtual-memory-limit=", cure, limit(Resource::AddressSpace, bytes, bytes))?;
     }
     if let Some(time) = group.limits.cpu_time {
-        // After the signal of the first limit the process has the time of a shutdown until the second kills it.
+        // After the signal of the first limit the process has the time of a shutdown until the second kills
+        // it.
         let first = time.as_secs() + u64::from(time.subsec_nanos() > 0);
         let second = first + 1 + group.shutdown_timeout.as_secs();
         step("cpu-time-limit=", cure, limit(Resource::CpuTime, first, second))?;

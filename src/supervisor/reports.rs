@@ -1,7 +1,7 @@
 //! What the processes report.
 //!
-//! Part of `supervisor::crew`: reports become events for the groups, and answers. They come from processes that run
-//! the sites' code, so none is trusted with more than its own group.
+//! Part of `supervisor::crew`: reports become events for the groups, and answers. They come from processes
+//! that run the sites' code, so none is trusted with more than its own group.
 
 use std::io::ErrorKind;
 
@@ -65,8 +65,8 @@ impl Crew<'_> {
         }
     }
 
-    /// Whether the process can do what those that serve now can, in whatever generation. Where none does, errors
-    /// are the answer, if that is all there is.
+    /// Whether the process can do what those that serve now can, in whatever generation. Where none does,
+    /// errors are the answer, if that is all there is.
     fn is_able(&self, index: usize, loads: Loads) -> bool {
         let page = self.page_of(index);
         page.set_loaded(self.processes[index].slot, loads.loaded);

@@ -1,7 +1,7 @@
 //! The sockets of the groups that sleep, in one epoll set: who has a caller.
 //!
-//! Part of `supervisor::crew`. However many groups sleep, the supervisor waits for one descriptor, and does nothing until
-//! the kernel says that a request has come.
+//! Part of `supervisor::crew`. However many groups sleep, the supervisor waits for one descriptor, and does
+//! nothing until the kernel says that a request has come.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

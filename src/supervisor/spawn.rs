@@ -247,8 +247,8 @@ fn become_daemon(
     Message::new(311, text)
 }
 
-/// Standard input is empty, 1 and 2 are the output. Behind them stand the descriptors that `control::launch` numbers;
-/// scoreboard page and module are optional. Exec closes all others.
+/// Standard input is empty, 1 and 2 are the output. Behind them stand the descriptors that `control::launch`
+/// numbers; scoreboard page and module are optional. Exec closes all others.
 fn place_descriptors(ends: &Ends<'_>) -> io::Result<()> {
     let above = |fd: BorrowedFd<'_>| os::duplicate_above(fd, SAFE_NUMBER);
     let nothing = above(File::open("/dev/null")?.as_fd())?;

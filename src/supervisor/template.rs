@@ -1,4 +1,5 @@
-//! A template (`preload=On`): a process that has loaded a group's scripts, and that its others are forked from.
+//! A template (`preload=On`): a process that has loaded a group's scripts, and that its others are forked
+//! from.
 //!
 //! `supervisor::templates` says when there is one.
 

@@ -1,8 +1,8 @@
 //! When templates (`preload=On`) start, fork and end.
 //!
-//! Part of `supervisor::crew`. There is one for each edition of a group that processes are started of, and none
-//! before the first. The group knows nothing of it: what it wants started waits here until the template is ready,
-//! or fails with it.
+//! Part of `supervisor::crew`. There is one for each edition of a group that processes are started of, and
+//! none before the first. The group knows nothing of it: what it wants started waits here until the template
+//! is ready, or fails with it.
 
 use super::crew::{Crew, Process, Reading, Remains, Unit, show};
 use super::group::{Event, ProcessId};
@@ -80,7 +80,8 @@ impl Crew<'_> {
         }
     }
 
-    /// A forked process says who it is. It runs the site's code, so it is believed only if the kernel says the same.
+    /// A forked process says who it is. It runs the site's code, so it is believed only if the kernel says
+    /// the same.
     pub(super) fn born(&mut self, unit: usize, id: ProcessId, pid: i32) {
         let Some(index) = self.find(unit, id).filter(|index| self.processes[*index].pid == 0) else { return };
         let identity = self.units[unit].plan.group.identity.as_ref();
@@ -147,7 +148,8 @@ impl Crew<'_> {
             }
         }
         if !loaded {
-            // Those that come later are to have what can be loaded then. It does what it was asked for, and ends.
+            // Those that come later are to have what can be loaded then. It does what it was asked for, and
+            // ends.
             self.templates[index].control = None;
         }
     }

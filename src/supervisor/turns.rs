@@ -1,7 +1,7 @@
 //! How often the supervisor turns: counted, and bounded, whatever its processes write, report or come to.
 //!
-//! Each turn deals with all that has happened, so fewer turns lose nothing. At rest there are a few a second at most
-//! (docs/architecture.md); a group that floods the supervisor gets a part of one core.
+//! Each turn deals with all that has happened, so fewer turns lose nothing. At rest there are a few a second
+//! at most (docs/architecture.md); a group that floods the supervisor gets a part of one core.
 
 use std::time::{Duration, Instant};
 

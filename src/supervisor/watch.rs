@@ -1,8 +1,8 @@
 //! What the supervisor looks for in its processes: limits that are reached, and things that last too long.
 //!
-//! Pure: `supervisor::crew` says what is the case with a process, and gets what follows from it and when to look
-//! again. Times are milliseconds of `os::milliseconds_now`; nothing can be late before its time has passed, so
-//! there is no need to look more often.
+//! Pure: `supervisor::crew` says what is the case with a process, and gets what follows from it and when to
+//! look again. Times are milliseconds of `os::milliseconds_now`; nothing can be late before its time has
+//! passed, so there is no need to look more often.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,8 @@ use crate::control::activity_page::Running;
 use crate::control::message::Work;
 use crate::control::reason::Reason;
 
-/// How often the memory of a process is looked at, where it has a limit: while it has requests, and otherwise.
+/// How often the memory of a process is looked at, where it has a limit: while it has requests, and
+/// otherwise.
 const LOOK_AT_MEMORY: u64 = 1000;
 const AT_REST: u64 = 10_000;
 

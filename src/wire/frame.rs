@@ -1,10 +1,10 @@
 //! Frames: an eight-byte header (length and kind) and a payload.
 //!
-//! Written and read in httpd children (`client`) and daemons (`daemon::connection`). The
-//! child sends Request and then, when asked by Want, Body, BodyEnd or BodyFailed. The daemon sends
-//! Hello (which process it is) once on a new connection, and for each request Log and Want at any time, Head before the
-//! first Data or File (whose descriptor travels with it), and End as the last: without End an answer is not
-//! complete. In place of all these it may give a request back that no application has seen.
+//! Written and read in httpd children (`client`) and daemons (`daemon::connection`). The child sends Request
+//! and then, when asked by Want, Body, BodyEnd or BodyFailed. The daemon sends Hello (which process it is)
+//! once on a new connection, and for each request Log and Want at any time, Head before the first Data or
+//! File (whose descriptor travels with it), and End as the last: without End an answer is not complete. In
+//! place of all these it may give a request back that no application has seen.
 
 use super::codec::Malformed;
 
@@ -118,7 +118,8 @@ impl Inbox {
         }
     }
 
-    /// Where to receive into: room for the rest of a frame that has begun, as far as what has come warrants it.
+    /// Where to receive into: room for the rest of a frame that has begun, as far as what has come warrants
+    /// it.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);

@@ -1,7 +1,7 @@
 //! httpd's scoreboard as values: which children there are, and what their threads do.
 //!
-//! Read from httpd by `apache::scoreboard`, shown to applications by `interpreter::server_metrics`; to a daemon it goes
-//! from the supervisor as bytes. Times are microseconds since 1970; 0 is never.
+//! Read from httpd by `apache::scoreboard`, shown to applications by `interpreter::server_metrics`; to a
+//! daemon it goes from the supervisor as bytes. Times are microseconds since 1970; 0 is never.
 
 use super::codec::{Decoder, Encoder, Malformed};
 

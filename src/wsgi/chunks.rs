@@ -1,9 +1,9 @@
 //! The body of an answer that came with `Transfer-Encoding: chunked`: the data without its chunks. Pure.
 //!
-//! Runs where applications run, as a part of `response`. A proxy written in Python passes the header on: with data
-//! that its HTTP library has decoded (most do), or with the chunks as they came. The first bytes tell which it is.
-//! Chunks are taken off, strictly, because httpd makes its own: none of what an application calls a chunk reaches
-//! the client as one.
+//! Runs where applications run, as a part of `response`. A proxy written in Python passes the header on: with
+//! data that its HTTP library has decoded (most do), or with the chunks as they came. The first bytes tell
+//! which it is. Chunks are taken off, strictly, because httpd makes its own: none of what an application
+//! calls a chunk reaches the client as one.
 
 /// The line of a first chunk is shorter than this.
 const LONGEST_FIRST_LINE: usize = 256;

@@ -1,7 +1,7 @@
 //! The `environ` dictionary of a request.
 //!
-//! Runs where applications run; called by `run`. The constant part is copied from the prototype of the application group; the
-//! rest comes as bytes from httpd and becomes Latin-1 text, as PEP 3333 has it.
+//! Runs where applications run; called by `run`. The constant part is copied from the prototype of the
+//! application group; the rest comes as bytes from httpd and becomes Latin-1 text, as PEP 3333 has it.
 
 use super::protocol::Wsgi;
 use crate::interpreter::world::World;

@@ -1,7 +1,8 @@
 //! What the application returns: a list, a file, or any other iterable of bytes.
 //!
-//! Runs on the thread that serves the request. A list is sent at once, a file goes to httpd as a descriptor, and each
-//! item of another iterable is on its way before the next is asked for (PEP 3333, "Buffering and Streaming").
+//! Runs on the thread that serves the request. A list is sent at once, a file goes to httpd as a descriptor,
+//! and each item of another iterable is on its way before the next is asked for (PEP 3333, "Buffering and
+//! Streaming").
 
 use super::call::Call;
 use super::protocol::Wsgi;

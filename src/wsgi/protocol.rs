@@ -1,4 +1,5 @@
-//! What WSGI has in each interpreter: the classes of its objects, interned names, and the environ's constant part.
+//! What WSGI has in each interpreter: the classes of its objects, interned names, and the environ's constant
+//! part.
 //!
 //! Runs where applications run; one per interpreter, made with its `World`, which it lives in.
 

@@ -1,8 +1,8 @@
 //! Running the application for one request: PEP 3333's server side, top to bottom.
 //!
-//! Runs in a daemon's worker thread or a thread of an httpd child, attached to the interpreter of the request's
-//! application group. Called by `daemon::worker` or `embedded` with the request and the two directions of its
-//! connection, which it gives back.
+//! Runs in a daemon's worker thread or a thread of an httpd child, attached to the interpreter of the
+//! request's application group. Called by `daemon::worker` or `embedded` with the request and the two
+//! directions of its connection, which it gives back.
 
 use super::call::Call;
 use super::environ;
@@ -67,8 +67,8 @@ pub fn run(
     Ran { body, reply, script_changed }
 }
 
-/// An exception that left the application: its fault, and 500 (504 for `mod_wsgi.RequestTimeout`), unless it is our
-/// own about a body that the client did not send to its end.
+/// An exception that left the application: its fault, and 500 (504 for `mod_wsgi.RequestTimeout`), unless it
+/// is our own about a body that the client did not send to its end.
 fn unhandled(py: Attached<'_>, interpreter: &Interpreter, call: &Call, request: &Request<'_>) -> u16 {
     let (exception, transaction) = (Exception::fetch(py), &call.transaction);
     if exception.is(py, Kind::Os) && call.disconnected.load(Ordering::Relaxed) {

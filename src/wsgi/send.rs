@@ -1,7 +1,7 @@
 //! Data of the application's answer on its way out: from its iterable, or `write()`, to the reply.
 //!
-//! Runs on the thread that serves the request, called by `run` and by the `write` that `start_response` returns.
-//! What can be sent without waiting is; where sending has to wait, it does so detached from Python.
+//! Runs on the thread that serves the request, called by `run` and by the `write` that `start_response`
+//! returns. What can be sent without waiting is; where sending has to wait, it does so detached from Python.
 
 use super::call::Call;
 use crate::log::{Level, Message};

@@ -1,9 +1,9 @@
 //! What the supervisor does about one process group: a state machine without any system call.
 //!
-//! `supervisor` feeds it with what happened and carries out what it answers; time is an argument.
-//! A process goes Starting → Waiting → Ready → Draining → Stopping → gone and may skip any of these. Processes
-//! of one *edition* loaded the same code: a roll-out starts a whole edition beside the old one, which serves
-//! until all of the new one are ready. A renewal replaces one process within an edition in the same way.
+//! `supervisor` feeds it with what happened and carries out what it answers; time is an argument. A process
+//! goes Starting → Waiting → Ready → Draining → Stopping → gone and may skip any of these. Processes of one
+//! *edition* loaded the same code: a roll-out starts a whole edition beside the old one, which serves until
+//! all of the new one are ready. A renewal replaces one process within an edition in the same way.
 
 mod failure;
 mod overlap;

@@ -1,9 +1,9 @@
 //! Replacing processes the other way: the old one ends first, then the new one loads, and requests wait.
 //!
-//! Part of `supervisor::group`, in the supervisor. Applications that hold a port, a lock or a database cannot be there
-//! twice. A group is *apart* where the configuration says so (`overlap=Off`), or from the moment on when its only new
-//! process could not load for what an old one holds (`overlap=Auto`). Processes of older configurations count: they
-//! are told to go, and the supervisor says when they have.
+//! Part of `supervisor::group`, in the supervisor. Applications that hold a port, a lock or a database cannot
+//! be there twice. A group is *apart* where the configuration says so (`overlap=Off`), or from the moment on
+//! when its only new process could not load for what an old one holds (`overlap=Auto`). Processes of older
+//! configurations count: they are told to go, and the supervisor says when they have.
 
 use std::time::{Duration, Instant};
 

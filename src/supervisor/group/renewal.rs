@@ -1,7 +1,7 @@
 //! Renewal: one process of a group makes room for a successor of the same edition; and how many there are.
 //!
-//! Part of `supervisor::group`, in the supervisor. A process that is *leaving* serves on until its successor is
-//! ready. Limits such as maximum-requests wait for one another, and for the machine: starting processes
+//! Part of `supervisor::group`, in the supervisor. A process that is *leaving* serves on until its successor
+//! is ready. Limits such as maximum-requests wait for one another, and for the machine: starting processes
 //! gets a small part of its time, however soon a limit is reached. What has gone wrong does not wait.
 
 use std::time::{Duration, Instant};

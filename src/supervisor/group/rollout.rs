@@ -1,9 +1,9 @@
 //! A roll-out: a whole new edition of a group's processes beside the old one, then instead of it.
 //!
 //! Part of `supervisor::group`, in the supervisor. It begins when a daemon reports that a script changed. If
-//! one process of the new edition cannot be started, or cannot load what the old ones have loaded, the
-//! new edition is taken away again and the old one keeps serving. Each version of a script is tried once. In a group
-//! that is apart (`overlap`) the old edition ends first, and there is none to go back to.
+//! one process of the new edition cannot be started, or cannot load what the old ones have loaded, the new
+//! edition is taken away again and the old one keeps serving. Each version of a script is tried once. In a
+//! group that is apart (`overlap`) the old edition ends first, and there is none to go back to.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! A roll-out that a script itself asks for, by its `reload_required`.
 //!
-//! Part of `supervisor::group`, in the supervisor. Such a wish names no version of a file that could be tried once, and is
-//! repeated with every request until the process that has it is replaced. So one roll-out is made at a time, the
-//! wishes of processes that are being replaced do not count, and there are pauses.
+//! Part of `supervisor::group`, in the supervisor. Such a wish names no version of a file that could be tried
+//! once, and is repeated with every request until the process that has it is replaced. So one roll-out is
+//! made at a time, the wishes of processes that are being replaced do not count, and there are pauses.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,8 @@
 //! So much at once and so much a second: what a site may have read and logged of its output.
 //!
-//! Used by the supervisor, at the reading ends of the daemons' pipes (`supervisor::output`). One that is used up
-//! stays so until it is worth while again, so that a flood is logged in coherent pieces and read without haste.
+//! Used by the supervisor, at the reading ends of the daemons' pipes (`supervisor::output`). One that is used
+//! up stays so until it is worth while again, so that a flood is logged in coherent pieces and read without
+//! haste.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! Bytes of one stream in, lines for the log out, within bounds; what is over them is counted and said.
 //!
-//! Part of `supervisor::output`, in the supervisor. What is dropped costs it next to nothing: such bytes are counted,
-//! and not cut into lines.
+//! Part of `supervisor::output`, in the supervisor. What is dropped costs it next to nothing: such bytes are
+//! counted, and not cut into lines.
 
 use super::budget::{Budget, OF_PROCESS};
 use super::last::Last;
@@ -151,7 +151,8 @@ impl Lines {
         self.dropped.as_ref().map(|dropped| (dropped.last + QUIET).min(dropped.first + OFTEN))
     }
 
-    /// What was dropped, if it is time to say that. No level hides it that shows what else there is of the stream.
+    /// What was dropped, if it is time to say that. No level hides it that shows what else there is of the
+    /// stream.
     pub fn report(&mut self, now: Instant, at_end: bool) -> Option<Line> {
         let is_due = self.due().is_some_and(|due| at_end || due <= now);
         let Dropped { bytes, lines, .. } = self.dropped.take_if(|_| is_due)?;

@@ -1,9 +1,9 @@
 //! What a daemon writes to its standard output and error, as lines for httpd's error log.
 //!
 //! Used by the supervisor, at the reading ends of the two pipes that are a daemon's descriptors 1 and 2, and
-//! those of the processes it starts. However much a site writes, a bounded part of it is read, and a smaller one
-//! logged. The last lines are kept for the message when a daemon cannot start; lines can be held back until it is
-//! known whether they repeat what an earlier attempt wrote.
+//! those of the processes it starts. However much a site writes, a bounded part of it is read, and a smaller
+//! one logged. The last lines are kept for the message when a daemon cannot start; lines can be held back
+//! until it is known whether they repeat what an earlier attempt wrote.
 
 mod lines;
 
@@ -31,7 +31,8 @@ use lines::{Kind, Lines};
 /// Lines held back at most; older ones are then forgotten.
 const HELD_LINES: usize = 1000;
 
-/// Read at one go, so that a daemon which never stops writing does not keep the supervisor. It is what a pipe holds.
+/// Read at one go, so that a daemon which never stops writing does not keep the supervisor. It is what a pipe
+/// holds.
 const AT_ONCE: usize = 64 * 1024;
 
 struct Stream {
