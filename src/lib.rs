@@ -16,7 +16,7 @@
 //!    pooled or new; one frame   -- Request -->      daemon::worker  a waiting thread wakes and
 //!                                                     reads the frame, not attached to Python
 //!                                                   wsgi::run       environ, the application, its
-//!  exchange::answer                                   iterable; attached to Python
+//!  exchange::relay, answer                            iterable; attached to Python
 //!    log lines, status and      <-- Log, Head --    daemon::connection  queues and sends frames
 //!    headers, data to httpd's   <-- Data ------       for wsgi::run, detached
 //!    output filters
@@ -30,7 +30,9 @@
 //!
 //! Before all that, `hooks::lifecycle` reads the configuration to its end, makes the sockets and forks
 //! the supervisor (`supervisor`), which executes the daemons (`supervisor::spawn`, `bootstrap.py`,
-//! `daemon::serve`). `docs/architecture.md` tells how all these processes end.
+//! `daemon::serve`). A daemon that is ready reports it; `supervisor::reports` hears that, `supervisor::group`
+//! decides what follows, and `supervisor::crew` gives the order to serve. `docs/architecture.md` tells how all
+//! these processes end, and `wire::frame` lists all frames.
 //!
 //! Reading order is module order: a module uses those below it, never one above, and so does a file within
 //! each folder; `tests/order.rs` checks it. From the top: the doors and what httpd calls; where a request
