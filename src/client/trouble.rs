@@ -1,7 +1,7 @@
 //! What can go wrong between a request and its process group, in words for the log and as a status.
 //!
-//! Part of `client`, in httpd children. What happened before any process had read a request is no trouble
-//! yet: the request goes elsewhere.
+//! Runs in httpd children. A failure before any process has read the request is not yet trouble: the child
+//! sends the request elsewhere.
 
 use std::fs::File;
 use std::io;

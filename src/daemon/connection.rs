@@ -1,6 +1,6 @@
 //! A daemon's end of a connection from an httpd child: frames in, frames out.
 //!
-//! Runs in daemons. `worker` owns the connections; while a request runs, its transaction holds the two
+//! Runs in daemons. `worker` owns the connections. While a request runs, its transaction holds the two
 //! halves, each behind a lock of its own: one thread of the application may write while another reads.
 
 mod incoming;

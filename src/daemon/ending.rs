@@ -1,7 +1,7 @@
-//! The bound of a daemon's end: threads and exit functions of the application can take any time, and where
-//! the GIL is never given back not even they can begin.
+//! The bound of a daemon's end. Threads and exit functions of the application can take any time; where a
+//! thread never gives the GIL back, exit functions cannot even begin.
 //!
-//! Runs in daemons, called by `daemon::serve`.
+//! Runs in daemons, on a thread beside the main thread.
 
 use super::main_thread::SMALL_STACK;
 use crate::interpreter::process_log::write_message;

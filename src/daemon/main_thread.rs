@@ -1,7 +1,7 @@
-//! What a daemon's main thread does while the workers work: orders of the supervisor, signals, and the end.
+//! A daemon's main thread while the workers work: it handles the supervisor's orders, signals, and the end.
 //!
-//! Runs in daemons, called by `daemon::serve`. It never waits for a GIL, so that a process in which nothing
-//! moves any more still does as it is told.
+//! Runs in daemons. The thread never waits for a GIL, so a process in which everything else is stuck still
+//! obeys.
 
 use super::signals::{HANDED_ON, Publisher};
 use super::worker::Workers;

@@ -1,8 +1,8 @@
-//! SIGHUP and SIGUSR2 to a daemon: for those of the site's code who have subscribed to signals.
+//! SIGHUP and SIGUSR2 to a daemon: they are for the site's code, where it has subscribed to signals.
 //!
-//! Runs in daemons with worker threads. The main thread (`daemon::serve`) says what has come and goes on; a
-//! thread of its own, made for the first signal, tells the subscribers of all interpreters, one signal after
-//! the other.
+//! Runs in daemons with worker threads. The main thread (`daemon::main_thread`) passes the signal on and
+//! does not wait. A thread of its own, made for the first signal, tells the subscribers of all interpreters,
+//! one signal after the other.
 
 use super::worker::Workers;
 use crate::interpreter::interpreters::ThreadStates;

@@ -1,9 +1,9 @@
-//! A daemon that serves nothing (`preload=On`): it has loaded the group's scripts, and others are forked from
-//! it.
+//! A template (`preload=On`): a process that has loaded the group's scripts and serves no requests. Daemons
+//! are forked from it.
 //!
-//! Runs in daemons, called by `daemon::serve`, which goes on in the forked processes only. It has one thread,
-//! so that a fork leaves nothing behind; scripts of other interpreters than the main one, which cannot be
-//! forked with, are left to the forked processes.
+//! Runs in templates; `daemon::serve` goes on in the forked processes only. A template has one thread, so
+//! that a fork leaves nothing behind. An interpreter other than the main one cannot be forked with: the
+//! forked processes load its scripts.
 
 use super::loads::Loaded;
 use super::main_thread::{GRACEFUL, watch_while_loading};

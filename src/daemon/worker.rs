@@ -1,8 +1,8 @@
-//! A daemon's worker threads: they wait together, and whoever wakes serves the request to its end.
+//! A daemon's worker threads: they wait together, and the one that wakes serves the request to its end.
 //!
-//! Runs in daemons, started by `serve`. All threads wait in one epoll set that holds the listening
-//! socket and every idle connection (one-shot), so there is no dispatcher and no hand-over. A
-//! request is received detached, run attached in one piece, and its answer sent detached.
+//! Runs in daemons. All threads wait in one epoll set that holds the listening socket and every idle
+//! connection (one-shot), so there is no dispatcher and no hand-over. A thread receives a request detached,
+//! runs it attached in one piece, and sends its answer detached.
 
 use super::connection::{Connection, Incoming, Outgoing};
 use super::roster::Roster;

@@ -1,8 +1,8 @@
-//! An answer on its way to the client, whoever makes it: head, data and files to httpd's output
-//! filters, lines to its log, the client's body when the application asks for it.
+//! An answer on its way to the client: head, data and files to httpd's output filters, lines to its log, and
+//! the client's body when the application asks for it.
 //!
-//! Runs in httpd children, driven by `exchange::relay` with a daemon's frames and by `exchange::here`
-//! with what an application says in this very process.
+//! Runs in httpd children. `exchange::relay` drives it with a daemon's frames; `exchange::here` drives it
+//! with the answer of an application in this very process.
 
 use super::body::ClientBody;
 use crate::apache::brigade::{Aborted, Output};

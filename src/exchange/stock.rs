@@ -1,7 +1,8 @@
-//! What of a request's body the httpd child holds: in memory, and beyond a bound in a file without a name.
+//! The part of a request's body that the httpd child holds: in memory, and beyond a bound in a file without
+//! a name.
 //!
-//! Runs in httpd children. Part of `exchange`: `gather` fills it before a process is looked for, `body` with
-//! what the client sends before the application asks. It is emptied in the order in which it was filled.
+//! Runs in httpd children. `gather` fills it before the child looks for a process; `body` fills it with what
+//! the client sends before the application asks. It is emptied in the order in which it was filled.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};

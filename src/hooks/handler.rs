@@ -1,8 +1,8 @@
 //! The spine: what happens to a request in an httpd child.
 //!
-//! Called by httpd for every request that reaches its handler phase. Checks that the request is ours
-//! and may run, finds its target, makes a `Request` of it, has that run by the target's process group
-//! or by the Python in this child, and passes the answer on.
+//! httpd calls it for every request that reaches its handler phase. The handler checks that the request is
+//! ours and may run, finds its target and makes a `Request` of it. The target's process group or the Python
+//! in this child runs it, and the handler passes the answer on.
 
 use crate::apache::Request;
 use crate::apache::log;

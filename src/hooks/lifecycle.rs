@@ -1,8 +1,8 @@
 //! From the configuration to running processes, and on to the next configuration or the end.
 //!
-//! `check_config` and `post_config` run in the httpd parent, at every start and restart, `pre_mpm` not at
-//! graceful ones, `monitor` now and then; `child_init` in each httpd child. The supervisor is forked here,
-//! and forked again if it is lost.
+//! In the httpd parent, `check_config` and `post_config` run at every start and restart, `pre_mpm` at all
+//! but graceful ones, and `monitor` now and then. `child_init` runs in each httpd child. The supervisor is
+//! forked here, and forked again if it is lost.
 
 use super::descriptors;
 use crate::apache::accounts::SystemAccounts;

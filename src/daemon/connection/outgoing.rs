@@ -1,6 +1,6 @@
-//! What goes out: the frames of an answer, queued, sent without waiting, or sent to the end.
+//! The outgoing half of a connection: the frames of an answer.
 //!
-//! Part of `daemon::connection`.
+//! Runs in daemons. Frames are queued, sent without waiting, or sent to the end.
 
 use super::MOST_KEPT;
 use crate::log::Level;
