@@ -1,6 +1,7 @@
-//! The system's user database, and who httpd's children run as.
+//! The system's user database, and the user that httpd's children run as.
 //!
-//! Used in the httpd parent while it reads its configuration.
+//! Runs in the httpd parent while it reads its configuration and starts its processes, in its children for
+//! `.htaccess` files, and in the supervisor just after its fork.
 
 #![allow(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! Bucket brigades: the request's body in, the answer out.
 //!
-//! Used in httpd children by `exchange`.
+//! Runs in httpd children, below `exchange`.
 
 #![allow(unsafe_code)]
 

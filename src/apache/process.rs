@@ -1,6 +1,6 @@
 //! The life of a configuration and the processes that belong to it, as httpd sees them.
 //!
-//! Used in the httpd parent by `hooks::lifecycle`.
+//! Runs in the httpd parent, and in its children and the supervisor where they begin.
 
 #![allow(unsafe_code)]
 

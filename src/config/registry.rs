@@ -1,8 +1,8 @@
 //! The process groups of the whole server, by number and by name.
 //!
-//! Filled in the httpd parent while it reads its configuration, completed by `global`, then read
-//! by the supervisor and, for each request, by the children (`target`). Numbers are the order of
-//! definition and the same in every process of a generation.
+//! Filled in the httpd parent while it reads its configuration, and completed at its end. The supervisor
+//! then reads it, and the children do for each request (`target`). A group's number is its place in the
+//! order of definition, the same in every process of a generation.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! The words of a directive's argument text.
 //!
-//! httpd hands the text after the directive's name over unsplit, since its own word rules know
-//! quotes only at the start of a word, while `env="GREETING=hello world"` has them after the `=`.
-//! Used in the httpd parent, and for `.htaccess` files in the children, by `directives`.
+//! Runs in the httpd parent, and in its children for `.htaccess` files. httpd hands the text after the
+//! directive's name over unsplit, since its own word rules know quotes only at the start of a word, while
+//! `env="GREETING=hello world"` has them after the `=`.
 
 use std::iter::Peekable;
 use std::str::Chars;

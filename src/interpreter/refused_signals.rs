@@ -1,8 +1,9 @@
-//! Handlers of signals that an application sets in vain (`WSGIRestrictSignal`, which is on by default): said
-//! once.
+//! Signal handlers that an application sets in vain (`WSGIRestrictSignal`, which is on by default): it is
+//! told once.
 //!
-//! Runs where applications run, called by the function that `support.py` puts in the place of
-//! `signal.signal`. A handler that is never called is found out late, by an alarm that does not come.
+//! Runs in daemons and httpd children, called by the function that `support.py` puts in the place of
+//! `signal.signal`. Without the message, the application would find out late, by an alarm that does not
+//! come.
 
 use super::process_log::write_message;
 use super::transaction;

@@ -1,12 +1,11 @@
 //! One request while its application runs: its body and its reply, shared by the request's Python objects.
 //!
-//! Runs where applications run; made by a protocol for each request, and held by the Python objects of that
-//! request. When the request is over both are taken back, and whatever still holds the transaction finds it
-//! closed.
+//! Runs where applications run. A protocol makes one for each request, and the Python objects of that
+//! request hold it. At the end of the request both directions are taken back; an object that still holds the
+//! transaction finds it closed.
 //!
-//! Each direction has a lock of its own, so that one thread may write while another waits for the body.
-//! Nobody waits for these locks while attached to Python, nobody attaches while holding one, and nobody
-//! holds two.
+//! Each direction has a lock of its own, so that one thread may write while another waits for the body. No
+//! thread waits for these locks while attached to Python, attaches while holding one, or holds both.
 
 use crate::log::{Level, Message};
 use crate::python::{Attached, attach};

@@ -1,7 +1,7 @@
-//! Headers of an answer that belong to a connection: they are httpd's to say, not an application's. Pure.
+//! Headers of an answer that belong to a connection: httpd sets them, not an application. Pure.
 //!
-//! Runs where applications run: `start_response` drops them, since proxies written in Python pass on what
-//! they were given, and `run` says so once for each script and header.
+//! Runs where applications run. `start_response` drops them, since proxies written in Python pass on the
+//! headers that they were given. `run` logs that once for each script and header.
 
 use crate::log::Message;
 use parking_lot::Mutex;

@@ -1,6 +1,6 @@
 //! `wsgi.input`: the request's body as a readable stream of bytes.
 //!
-//! Runs where applications run; one instance a request, made by `run`. Reads wait detached from Python.
+//! Runs where applications run; each request has one instance. Reads wait detached from Python.
 
 use crate::interpreter::transaction::Transaction;
 use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
