@@ -20,7 +20,7 @@ impl Accounts for SystemAccounts {
             return id(number).map(user_by_id);
         }
         let name = CString::new(name).ok()?;
-        // SAFETY: the name is a C string; configuration is read by one thread, so nobody else asks
+        // SAFETY: the name is a C string; configuration is read by one thread, so no other asks
         // the database while the result is copied.
         account(unsafe { libc::getpwnam(name.as_ptr()) })
     }

@@ -26,12 +26,12 @@ impl<T> Clone for Lent<T> {
 }
 
 impl<T> Lent<T> {
-    /// Uses it, after waiting for whoever does so now. None when the request is over.
+    /// Uses it, after waiting for a thread that uses it now. None when the request is over.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.0.lock().as_mut().map(|held| work(&mut held.0))
     }
 
-    /// Uses it if nobody else does. None too when the request is over.
+    /// Uses it if no other thread does. None too when the request is over.
     pub fn try_with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.0.try_lock()?.as_mut().map(|held| work(&mut held.0))
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::{TICK, left_until};
 use crate::os::{self, PollFd};
 
-/// Something that may come while a daemon is waited for.
+/// Input that may come while the child waits for a daemon.
 pub trait Beside {
     /// Where it comes; None when nothing is to be waited for, now or at all.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;

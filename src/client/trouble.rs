@@ -14,7 +14,7 @@ use crate::os;
 /// Why a request got no conversation, or lost it. The text says what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// 503: nobody could take it.
+    /// 503: no process could take it.
     Unavailable(String),
     /// 504: no answer in time.
     TimedOut(String),
@@ -26,7 +26,7 @@ pub enum Trouble {
 
 /// How an attempt ended that has no conversation.
 pub(super) enum Failed {
-    /// Nobody has read the request.
+    /// No process has read the request.
     Unread,
     /// Likewise, on a new connection that no process greeted.
     Refused,

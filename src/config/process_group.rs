@@ -185,7 +185,7 @@ impl ProcessGroup {
         }
     }
 
-    /// Whether there are no processes until somebody asks. Service scripts are not asked for.
+    /// Whether the group has no processes until a request comes. Service scripts get no requests.
     pub fn sleeps(&self) -> bool {
         self.on_demand && self.threads > 0
     }

@@ -57,7 +57,7 @@ impl Registry {
         self.sole_scripts = sole_scripts;
     }
 
-    /// Changes every group, for what is known at the end of the configuration only.
+    /// Changes every group: for facts that are known only at the end of the configuration.
     pub fn for_each(&mut self, change: impl FnMut(&mut ProcessGroup)) {
         self.groups.iter_mut().for_each(change);
     }

@@ -45,7 +45,7 @@ fn bare(chars: &mut Peekable<Chars<'_>>) -> Result<String, String> {
     Ok(word)
 }
 
-/// Appends what is between the quote that comes next and its partner.
+/// Appends the text between the next quote and its partner.
 fn quoted(chars: &mut Peekable<Chars<'_>>, quote: char, word: &mut String) -> Result<(), String> {
     chars.next();
     let start = word.len();

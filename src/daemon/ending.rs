@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// That the end has begun; it ends the process itself where that takes too long.
+/// The begun end of a process. Its thread ends the process where that takes too long.
 pub struct Ending {
     attached: Arc<AtomicBool>,
     finished: Arc<AtomicBool>,
@@ -22,8 +22,8 @@ pub struct Ending {
 const GIL_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Ending {
-    /// `stuck` says that threads are left which may never let anybody in. Without `patience` there is no
-    /// bound here.
+    /// `stuck` says that threads are left which may never let another thread in. Without `patience` there is
+    /// no bound here.
     pub fn begin(patience: Option<Duration>, stuck: bool) -> Ending {
         let (attached, finished): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
         let ending = Ending { attached: Arc::clone(&attached), finished: Arc::clone(&finished) };

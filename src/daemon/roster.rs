@@ -26,7 +26,7 @@ use crate::wire::frame::{self, Kind};
 pub struct Roster {
     pub activity: Arc<ActivityPage>,
     seats: Vec<Mutex<Seat>>,
-    /// Whether what is needed for requests that last too long is to be remembered.
+    /// Whether to remember what is needed to handle requests that last too long.
     times_requests: bool,
     served: AtomicU64,
     pub heartbeat: Heartbeat,
@@ -189,7 +189,7 @@ impl Roster {
         });
     }
 
-    /// Threads with requests that nobody waits for.
+    /// How many threads have requests that no client waits for.
     pub fn abandoned(&self) -> u32 {
         let abandoned = |seat: &&Mutex<Seat>| matches!(seat.lock().phase, Phase::GivenBack | Phase::Expired);
         self.seats.iter().filter(abandoned).count() as u32

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-/// What is handed on. Without subscribers nothing happens.
+/// The signals that are handed on. Without subscribers nothing happens.
 pub const HANDED_ON: [i32; 2] = [libc::SIGHUP, libc::SIGUSR2];
 
 /// Kept by the main thread.
@@ -28,7 +28,7 @@ impl Publisher {
         Publisher { workers: Arc::clone(workers), thread: OnceCell::new() }
     }
 
-    /// Never waits. Other signals than those that are handed on are none of its business.
+    /// Never waits. Ignores signals that are not handed on.
     pub fn publish(&self, signal: i32) {
         if !HANDED_ON.contains(&signal) {
             return;

@@ -201,7 +201,7 @@ impl Embedded {
         self.changed.notify_all();
     }
 
-    /// Loads what is to be there before the first request, without waiting for it.
+    /// Begins to load the scripts that are wanted before the first request; does not wait for them.
     pub fn preload(&'static self) {
         if self.options.preload.is_empty() {
             return;

@@ -45,7 +45,7 @@ impl<'a, 'r> ClientBody<'a, 'r> {
         first
     }
 
-    /// Appends what is here already, up to `most` bytes in all. What came before a break counts.
+    /// Appends what is here already, up to `most` bytes in all. Bytes that came before a break count.
     pub fn read_ready(&mut self, most: usize, into: &mut Vec<u8>) -> Result<(), BodyError> {
         let start = into.len();
         if !self.stock.is_empty() {

@@ -13,7 +13,7 @@ use crate::log::{Level, Message};
 use crate::request::{BodyError, BodyLength};
 use std::io;
 
-/// How much is asked for at a time.
+/// How many bytes are asked for at a time.
 const PIECE: usize = 64 * 1024;
 
 enum Fault {

@@ -126,7 +126,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Hands over what waits here and then does more; once that failed, nothing is tried any more.
+    /// Hands over what waits here and then does more; after a failure it tries nothing any more.
     fn passing(
         &mut self,
         more: impl FnOnce(&mut Answer<'static, 'static>) -> Result<(), Cut>,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-/// What is held in memory for one request.
+/// The most bytes that are held in memory for one request.
 const IN_MEMORY: usize = 256 * 1024;
 
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub struct Stock {
     memory: Vec<u8>,
     /// How much of it was taken.
     start: usize,
-    /// What came after that, and how much of it is left.
+    /// The bytes after those in memory, and how many of them are left.
     file: Option<(File, u64)>,
     /// The length of a body that was gathered to its end.
     whole: Option<u64>,

@@ -175,7 +175,7 @@ fn outside(target: &Target, group: &ProcessGroup) -> Refusal {
     Refusal::new(403, Message::new(216, text))
 }
 
-/// httpd has logged what is wrong with the framing, but not what our directives could change.
+/// httpd has logged the error of the framing, but not which of our directives could help.
 fn body_refused(request: &Request<'_>, status: u16) -> Refusal {
     let text = match status {
         411 => {

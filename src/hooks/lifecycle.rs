@@ -46,7 +46,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long a stop waits beyond the longest shutdown-timeout.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Completes the configuration and says what is wrong with it.
+/// Completes the configuration and logs its mistakes.
 pub fn check_config() -> Result<(), Message> {
     warn_of_another_module(module_file());
     let mut building = BUILDING.lock();
@@ -65,8 +65,8 @@ fn module_file() -> &'static ModuleFile {
     MODULE_FILE.get_or_init(|| ModuleFile::open(&httpd::module_path()))
 }
 
-/// httpd opens its modules anew at a restart, but of one that stays mapped the loader gives it what is
-/// mapped.
+/// httpd opens its modules anew at a restart. For a module that stays mapped, the loader gives httpd the
+/// mapped one.
 fn warn_of_another_module(module: &ModuleFile) {
     if !module.is_still_there() {
         let text = format!(

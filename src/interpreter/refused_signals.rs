@@ -14,7 +14,7 @@ use crate::python::{Attached, Object, attach};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Signals of which it was said in this process, whatever interpreter asked: signal n is bit n-1.
+/// Signals that this process has logged, for any of its interpreters: signal n is bit n-1.
 static SAID: AtomicU64 = AtomicU64::new(0);
 
 /// Called with a signal's number and name, says whether a handler is refused: in a process that the

@@ -104,7 +104,7 @@ impl Scripts {
             let change = changed.map(Change::Modified).or(required.then_some(Change::Required));
             let change = change.filter(|_| seen.is_some());
             if changed.is_some() && self.in_place {
-                // Others go on with what is there.
+                // Other threads go on with the module as it is.
                 *loaded = changed;
                 drop(state);
                 return Ok(load_anew(py, world, path, &script, module));

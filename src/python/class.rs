@@ -227,7 +227,7 @@ unsafe extern "C" fn call<T: Native>(
 
 unsafe extern "C" fn deallocate<T: Native>(this: *mut PyObject) {
     let field = field::<T>(this);
-    // SAFETY: CPython destroys the object now; nobody else can reach the field.
+    // SAFETY: CPython destroys the object now; no other thread can reach the field.
     let boxed = unsafe { *field };
     if !boxed.is_null() {
         // SAFETY: `instance` made the box, and this is the one place that takes it back.

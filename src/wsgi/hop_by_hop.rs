@@ -53,7 +53,7 @@ impl Dropped {
 pub struct Told(Mutex<HashMap<Box<[u8]>, u16>>);
 
 impl Told {
-    /// What is to be said about these now.
+    /// Messages about the dropped headers that this script has not been told of.
     pub fn messages(&self, script: &[u8], dropped: Dropped) -> impl Iterator<Item = Message> {
         let new = {
             let mut told = self.0.lock();

@@ -199,7 +199,7 @@ impl Input {
             Some(Ok(count)) => state.ended = count == 0,
             Some(Err(error)) => {
                 let raised = read_error(py, &error);
-                // From now on every read fails, also one that what is here would have satisfied.
+                // From now on every read fails, even one that the bytes here would have satisfied.
                 state.failed = Some(error);
                 state.buffer.clear();
                 return Err(raised);

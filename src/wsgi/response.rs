@@ -23,7 +23,7 @@ pub struct Response {
     redirected: bool,
 }
 
-/// What is to be done with a piece of data.
+/// What to do with a piece of data.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Send the head first.
