@@ -63,7 +63,7 @@ impl Module for Wsgi {
         let directive =
             directives::find(name).ok_or_else(|| format!("{name} is no directive of mod_wsgi_rs"))?;
         if place.in_htaccess {
-            // Read while requests run: whatever is not about the directory itself is thrown away.
+            // Read while requests run: all but the directory's own settings is thrown away.
             let mut scratch = Building::default();
             return apply(directive, place, settings, server, &mut scratch, arguments, compile);
         }

@@ -1,10 +1,10 @@
-//! The state of a process, all of it: what is set when, and by whom.
+//! The whole state of a process: what is set when, and by which code.
 //!
-//! `MODULE_FILE` is set in the httpd parent at its start, for it and all that are forked from it.
-//! `BUILDING` fills in the httpd parent while the configuration is read (and holds nothing that a
-//! `.htaccess` file may change). `PARENT` is the parent's alone, from one configuration to the next.
-//! `CHILD` is set once in each httpd child by `child_init` and only read by requests. A daemon's state
-//! is not here: it is a value that `daemon::serve` owns.
+//! `MODULE_FILE` is set in the httpd parent at its start, for the parent and all processes forked from it.
+//! `BUILDING` fills in the httpd parent while it reads the configuration, and holds nothing that a
+//! `.htaccess` file may change. `PARENT` is the parent's alone, from one configuration to the next.
+//! `child_init` sets `CHILD` once in each httpd child, and requests only read it. A daemon's state is not
+//! here: it is a value that `daemon::serve` owns.
 
 use crate::apache::Server;
 use crate::apache::regex::Regex;

@@ -1,7 +1,7 @@
-//! Where one request goes: process group, interpreter, script and callable.
+//! The target of one request: process group, interpreter, script and callable.
 //!
-//! Called by the handler in the httpd child, with the merged settings of the request (the options
-//! of its `WSGIScriptAlias` as the last layer) and what is known about the request.
+//! Runs in httpd children. The handler hands in the merged settings of the request (the options of its
+//! `WSGIScriptAlias` as the last layer) and what is known about the request.
 
 use crate::config::global::GlobalConfig;
 use crate::config::group_name::{Facts, GroupName};

@@ -1,6 +1,7 @@
-//! The system's user database, and who httpd's children run as.
+//! The system's user database, and the user that httpd's children run as.
 //!
-//! Used in the httpd parent while it reads its configuration.
+//! Runs in the httpd parent while it reads its configuration and starts its processes, in its children for
+//! `.htaccess` files, and in the supervisor just after its fork.
 
 #![allow(unsafe_code)]
 
@@ -19,7 +20,7 @@ impl Accounts for SystemAccounts {
             return id(number).map(user_by_id);
         }
         let name = CString::new(name).ok()?;
-        // SAFETY: the name is a C string; configuration is read by one thread, so nobody else asks
+        // SAFETY: the name is a C string; configuration is read by one thread, so no other asks
         // the database while the result is copied.
         account(unsafe { libc::getpwnam(name.as_ptr()) })
     }

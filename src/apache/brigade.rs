@@ -1,6 +1,6 @@
 //! Bucket brigades: the request's body in, the answer out.
 //!
-//! Used in httpd children by `exchange`.
+//! Runs in httpd children, below `exchange`.
 
 #![allow(unsafe_code)]
 
@@ -72,7 +72,7 @@ impl<'a, 'r> Input<'a, 'r> {
         Ok(())
     }
 
-    /// Reads what is left of the body and drops it.
+    /// Reads the rest of the body and drops it.
     pub fn discard(&mut self) -> Result<(), BodyError> {
         let mut piece = Vec::new();
         while self.read(READ_AT_ONCE, &mut piece)? > 0 {
@@ -185,7 +185,7 @@ impl Sink {
         record.filter_func.out_func = Some(sink);
         filter.frec = &mut record;
         filter.ctx = (&raw mut *self).cast();
-        // SAFETY: the record is alive; nobody but `read` uses the filters meanwhile.
+        // SAFETY: the record is alive; only `read` uses the filters meanwhile.
         let filters = unsafe { mem::replace(&mut (*request.as_ptr()).output_filters, &mut filter) };
         let status = read();
         // SAFETY: as above; they are put back before anything else is sent.
@@ -346,7 +346,7 @@ impl<'a, 'r> Output<'a, 'r> {
             (*self.request.as_ptr()).no_cache = 1;
             (*self.request.as_ptr()).proto_output_filters
         };
-        // There is nobody left to tell when this fails too.
+        // When this fails too, no receiver is left to tell.
         let _ = self.pass_to(filters);
     }
 

@@ -1,8 +1,8 @@
 //! Lending a request to code that may outlive it.
 //!
-//! Used in httpd children by `exchange::here`: an application that runs in this process may keep its
-//! `wsgi.input` and read it from a thread of its own whenever it likes. What it holds is a key, not the
-//! request; when the handler comes to its end the request is taken back, after whoever is just using it.
+//! Runs in httpd children, for embedded mode. An application that runs in this process may keep its
+//! `wsgi.input` and read it from a thread of its own at any time. The application holds a key, not the
+//! request. When the handler ends it takes the request back, after waiting for the thread that is using it.
 
 #![allow(unsafe_code)]
 
@@ -26,12 +26,12 @@ impl<T> Clone for Lent<T> {
 }
 
 impl<T> Lent<T> {
-    /// Uses it, after waiting for whoever does so now. None when the request is over.
+    /// Uses it, after waiting for a thread that uses it now. None when the request is over.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.0.lock().as_mut().map(|held| work(&mut held.0))
     }
 
-    /// Uses it if nobody else does. None too when the request is over.
+    /// Uses it if no other thread does. None too when the request is over.
     pub fn try_with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.0.try_lock()?.as_mut().map(|held| work(&mut held.0))
     }

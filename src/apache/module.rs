@@ -21,7 +21,7 @@ use std::ptr;
 /// What a request hook tells httpd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// Somebody else's request.
+    /// Another handler's request.
     Declined,
     /// Done with it.
     Done,

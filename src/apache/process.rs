@@ -1,6 +1,6 @@
 //! The life of a configuration and the processes that belong to it, as httpd sees them.
 //!
-//! Used in the httpd parent by `hooks::lifecycle`.
+//! Runs in the httpd parent, and in its children and the supervisor where they begin.
 
 #![allow(unsafe_code)]
 
@@ -97,7 +97,7 @@ pub fn take_retained() -> Vec<u8> {
     let start = memory.cast::<u8>().wrapping_add(mem::size_of::<usize>());
     // SAFETY: so many bytes follow it.
     let bytes = unsafe { std::slice::from_raw_parts(start, length) }.to_vec();
-    // SAFETY: the entry is forgotten, so nobody else finds the memory.
+    // SAFETY: the entry is forgotten, so no other code finds the memory.
     unsafe { api().apr_pool_userdata_set(std::ptr::null(), RETAINED.as_ptr(), None, process_pool()) };
     // SAFETY: it came from malloc.
     unsafe { libc::free(memory) };
@@ -160,16 +160,16 @@ pub fn wait_for_end(pid: i32, most: std::time::Duration) -> bool {
     }
 }
 
-/// Has the parent, which sleeps a second between two looks at its children, wake up as soon as one ends, so
-/// that those which a graceful restart ends are replaced at once and nobody waits for a second. The handler
-/// does nothing; it stays where it is in memory when httpd loads its modules anew, since the library is never
-/// unloaded.
+/// Has the parent, which sleeps a second between two looks at its children, wake up as soon as one ends. So
+/// the children that a graceful restart ends are replaced at once, and no client waits for a second. The
+/// handler does nothing; it stays where it is in memory when httpd loads its modules anew, since the library
+/// is never unloaded.
 pub fn wake_when_children_end() {
     // SAFETY: a sigaction of zeros is valid.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: only asks, and the structure outlives the call.
     unsafe { libc::sigaction(libc::SIGCHLD, std::ptr::null(), &mut action) };
-    // Whoever else has set one has a reason.
+    // Another module that has set one has a reason.
     if action.sa_sigaction == libc::SIG_DFL {
         action.sa_sigaction = wake as extern "C" fn(c_int) as usize;
         action.sa_flags = libc::SA_RESTART | libc::SA_NOCLDSTOP;
@@ -197,8 +197,8 @@ pub fn module_path() -> std::path::PathBuf {
     std::ffi::OsStr::from_bytes(name.unwrap_or_default()).into()
 }
 
-/// Has the kernel end this httpd child when the parent was killed: nobody could stop it any more, it
-/// would hold the ports, and the threaded MPMs' children do not end on SIGTERM.
+/// Has the kernel end this httpd child when the parent was killed. Otherwise no process could stop the child,
+/// it would hold the ports, and the threaded MPMs' children do not end on SIGTERM.
 pub fn end_with_parent() {
     // SAFETY: a number in, nothing out; without it the child only lives on.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };

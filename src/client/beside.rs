@@ -1,8 +1,8 @@
-//! What an httpd child does beside waiting for a daemon: it takes what its own client sends.
+//! What an httpd child does while it waits for a daemon: it takes what its own client sends.
 //!
-//! Part of `client`, in httpd children; `exchange::body` is what is done. A client that has announced a body
-//! is timed by httpd (mod_reqtimeout), also where the daemon is the slow side. So what it sends is taken as
-//! it comes, while the request waits in a queue and while its application computes.
+//! Runs in httpd children; `exchange::body` implements `Beside`. httpd (mod_reqtimeout) times a client that
+//! has announced a body, even where the daemon is the slow side. So the child takes the body as it comes,
+//! while the request waits in a queue and while its application computes.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::{TICK, left_until};
 use crate::os::{self, PollFd};
 
-/// Something that may come while a daemon is waited for.
+/// Input that may come while the child waits for a daemon.
 pub trait Beside {
     /// Where it comes; None when nothing is to be waited for, now or at all.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;

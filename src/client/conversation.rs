@@ -1,6 +1,6 @@
-//! One request and its answer, on a connection to the process that has read it.
+//! One request and its answer, on a connection to the process that has read the request.
 //!
-//! Part of `client`, in httpd children; used by `exchange::relay`.
+//! Runs in httpd children: `Client::open` begins a conversation, `exchange::relay` reads its frames.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};

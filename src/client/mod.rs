@@ -1,8 +1,8 @@
-//! The httpd child's way to a process group: pooled connections, and one conversation a request.
+//! The httpd child's way to a process group: pooled connections, and one conversation for each request.
 //!
-//! Runs in httpd children, called by `hooks::handler`. A request that no process has read is sent
-//! again on another connection; one that was read is never sent twice. The kernel tells them apart:
-//! a unix socket whose peer closed with unread data reports a reset, otherwise end-of-file.
+//! Runs in httpd children. The child sends a request that no process has read again, on another connection.
+//! It never sends one twice that a process has read. The kernel tells the two apart: a unix socket whose
+//! peer closed it with unread data reports a reset, otherwise end-of-file.
 
 mod conversation;
 mod patience;
@@ -42,7 +42,7 @@ const MOST_POOLED: usize = 256;
 pub struct Client {
     pub group: String,
     pub path: PathBuf,
-    /// The socket's file, whatever becomes of its name.
+    /// The socket's file, even when its name is gone or another's.
     pub place: Option<OwnedFd>,
     pub page: Arc<GroupPage>,
     pub processes: u32,
@@ -155,8 +155,8 @@ impl Client {
         free.map(|index| pool.swap_remove(index))
     }
 
-    /// Puts a connection back. With several processes no more are of use than there are threads, and
-    /// the oldest may be of a process that has ended.
+    /// Puts a connection back. With several processes, a child can use no more connections than the group has
+    /// threads, and the process of the oldest connection may have ended.
     fn keep(&self, channel: Channel) {
         let most = if self.processes == 1 { MOST_POOLED } else { self.threads };
         let mut pool = self.pool.lock();
@@ -274,7 +274,7 @@ impl Client {
     }
 
     fn send(&self, channel: &Channel, parts: [&[u8]; 3], queue_end: Option<Instant>) -> Result<(), Failed> {
-        // What is larger than the socket's buffer is not sent before a thread reads it.
+        // A request larger than the socket's buffer is sent only as a thread reads it.
         match self.send_all(channel, &mut parts.map(IoSlice::new), queue_end) {
             Ok(()) => Ok(()),
             Err(error) if queue_end.is_some() && error.kind() == io::ErrorKind::WouldBlock => {
@@ -295,8 +295,8 @@ impl Client {
         }
     }
 
-    /// Whether the process that has gone had read the whole request, without which it runs none. What is
-    /// unread is lost when the last descriptor is closed, which then has reset the connection.
+    /// Whether the process that is gone had read the whole request; it runs no request before that. Closing
+    /// the last descriptor loses unread data, and then resets the connection.
     fn ended(&self, channel: &mut Channel) -> Failed {
         let unread = os::is_unread(channel.stream.as_fd()).unwrap_or(false);
         let mut reset = || os::receive_with_fd_now(channel.stream.as_fd(), channel.inbox.space()).is_err();

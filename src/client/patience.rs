@@ -1,9 +1,9 @@
-//! Waiting for a daemon that does not answer at once, and seeing that it has gone.
+//! Waiting for a daemon that does not answer at once, and noticing when it is gone.
 //!
-//! Part of `client`, in httpd children. A connection whose process is killed ends with the last copy of that
-//! process's end, and the application may have forked some: nothing would come until socket-timeout. So a
-//! child that has waited for a while looks, less and less often, whether the process has its slot on the
-//! group page still. A request that is answered sooner costs no look and no system call.
+//! Runs in httpd children. When a process is killed, its connection stays open as long as any copy of the
+//! process's end does, and the application may have forked some: the child would hear nothing until
+//! socket-timeout. So a child that has waited for a while looks, less and less often, whether the process
+//! still has its slot on the group page. A request that is answered sooner costs no look and no system call.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,7 +1,7 @@
 //! What can go wrong between a request and its process group, in words for the log and as a status.
 //!
-//! Part of `client`, in httpd children. What happened before any process had read a request is no trouble
-//! yet: the request goes elsewhere.
+//! Runs in httpd children. A failure before any process has read the request is not yet trouble: the child
+//! sends the request elsewhere.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +14,7 @@ use crate::os;
 /// Why a request got no conversation, or lost it. The text says what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// 503: nobody could take it.
+    /// 503: no process could take it.
     Unavailable(String),
     /// 504: no answer in time.
     TimedOut(String),
@@ -26,7 +26,7 @@ pub enum Trouble {
 
 /// How an attempt ended that has no conversation.
 pub(super) enum Failed {
-    /// Nobody has read the request.
+    /// No process has read the request.
     Unread,
     /// Likewise, on a new connection that no process greeted.
     Refused,

@@ -1,7 +1,8 @@
-//! What each directive does, in the order of the table in `directives`, which calls these.
+//! The effect of each directive, in the order of the table in `directives`, which calls these functions.
 //!
-//! An action checks its words and stores values; it never asks the file system and never knows
-//! what other directives said, since their order does not matter.
+//! Runs in the httpd parent, and in its children for `.htaccess` files. An action checks its words and
+//! stores values. It never asks the file system, and it never knows other directives' values, since the
+//! order of directives does not matter.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! `WSGIScriptAlias` and `WSGIScriptAliasMatch`: from a URL to the file of a script.
 //!
-//! Made in the httpd parent (`actions`); matched in the httpd child for each request by the
-//! translate hook, in the order of the configuration. URLs are bytes, as a client can send any.
+//! Made in the httpd parent (`actions`). In httpd children the translate hook matches each request against
+//! them, in the order of the configuration. URLs are bytes, since a client can send any.
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
-//! What a configuration asks for that is not there: the check of every start and of configtest.
+//! The things that a configuration asks for and that are not there: the check of every start and of
+//! configtest.
 //!
-//! Called by the border in the httpd parent after `GlobalConfig::complete`. Everything found here
-//! may come right while httpd runs, or concerns one site only, and is therefore a warning that
-//! names the line and the cure; the request that meets it gets an error answer.
+//! Runs in the httpd parent, after `GlobalConfig::complete`. Everything that it finds may come right while
+//! httpd runs, or concerns one site only. So each finding is a warning that names the line and the cure; the
+//! request that meets it gets an error answer.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

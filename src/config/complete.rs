@@ -1,6 +1,6 @@
-//! What follows from the configuration once all of it has been read.
+//! The values that follow from the configuration once all of it has been read.
 //!
-//! Worked out in the httpd parent at the end of each reading.
+//! Runs in the httpd parent at the end of each reading.
 
 use crate::config::global::{GlobalConfig, Server};
 use crate::config::options::Accounts;

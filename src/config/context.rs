@@ -1,6 +1,6 @@
-//! What a directive finds where it stands: the configuration so far, and the server around it.
+//! What an action of a directive gets to see: the configuration so far, and the server around the directive.
 //!
-//! Made by the border in the httpd parent, and in a child for `.htaccess` files.
+//! Made in the httpd parent, and in its children for `.htaccess` files.
 
 use crate::config::global::{GlobalConfig, Note, ServerConfig};
 use crate::config::options::Accounts;

@@ -1,8 +1,8 @@
 //! The table of directives, and the way from httpd's argument text into a row's action.
 //!
-//! The border makes httpd's command table from `TABLE` and calls `apply` for each directive: in
-//! the httpd parent for the configuration files, in a child for `.htaccess` files (with a scratch
-//! `ServerConfig` and `GlobalConfig`, which the directives allowed there do not touch).
+//! `module` makes httpd's command table from `TABLE` and applies each directive: in the httpd parent for the
+//! configuration files, in a child for `.htaccess` files (with a scratch `ServerConfig` and `GlobalConfig`,
+//! which the directives allowed there do not touch).
 
 use std::ffi::CStr;
 

@@ -1,7 +1,7 @@
 //! The file of `env-file=`: one `NAME=value` a line, as variables.
 //!
-//! Pure: called by the supervisor (`supervisor::spawn`) with what it has read. A mistake says in which line
-//! it is and what is wrong, never what the value is, since such files hold secrets.
+//! Pure: the supervisor reads the file (`site::environment`) and hands its text in. An error names the line
+//! and the mistake, but never the value, since such files hold secrets.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

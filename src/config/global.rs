@@ -1,6 +1,6 @@
-//! What belongs to the whole server, and what belongs to one (virtual) host.
+//! The configuration of the whole server, and that of one (virtual) host.
 //!
-//! Filled by `actions` in the httpd parent. When everything was read, the border calls
+//! `actions` fill it in the httpd parent. At the end of the reading `hooks::lifecycle` calls
 //! `GlobalConfig::complete` once; from then on nothing changes in this generation.
 
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
-//! Names of process groups, application groups and callables as they are written: fixed, or to be
-//! worked out for each request (`%{SERVER}`, `%{ENV:NAME}` …).
+//! Names of process groups, application groups and callables as they are written: fixed, or to be worked out
+//! for each request (`%{SERVER}`, `%{ENV:NAME}` …).
 //!
-//! Parsed while a configuration is read; expanded in the httpd child for each request (`target`)
-//! from what it knows about the request, which the border provides as `Facts`.
+//! Parsed while httpd reads its configuration. The httpd child expands them for each request (`target`) from
+//! what it knows about the request (`Facts`, which `exchange::environ` implements).
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! A python-home in which there is no Python: what was meant by it, or what became of it.
+//! A python-home in which there is no Python: which directory was meant, or what became of it.
 //!
-//! Used by the check of the configuration, in the httpd parent, and by the supervisor and httpd's children
+//! Runs in the httpd parent, in the check of the configuration, and in the supervisor and httpd's children
 //! when they look for the interpreter. Nothing is executed.
 
 use crate::config::process_group::ProcessGroup;

@@ -1,6 +1,6 @@
-//! What may differ from one interpreter to the next: `<WSGIInterpreterOptions>` and its directives.
+//! Options that may differ from one interpreter to the next: `<WSGIInterpreterOptions>` and its directives.
 //!
-//! Collected in the httpd parent by `actions`; resolved for each process group when its processes are
+//! Collected in the httpd parent by `actions`. Resolved for each process group when its processes are
 //! planned, and for embedded mode when a child starts.
 
 /// The groups that a `<WSGIInterpreterOptions>` section is about; None where it does not say.

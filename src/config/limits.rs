@@ -1,7 +1,7 @@
-//! What a process of a group may take, in time, requests and memory, before it is replaced.
+//! The limits of a group's process, in time, requests and memory: beyond them the process is replaced.
 //!
-//! Part of a `ProcessGroup`; read in the httpd parent, kept to by the supervisor and by the daemons
-//! themselves.
+//! A part of each `ProcessGroup`. Filled in the httpd parent; the supervisor and the daemons themselves
+//! enforce them.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The name a typing mistake was probably meant to be.
+//! The name that a mistyped name was probably meant to be.
 //!
-//! Used in the httpd parent by the messages about unknown options, process groups and `%{...}`
-//! forms; never while a request is served.
+//! Runs in the httpd parent, for messages about unknown options, process groups and `%{...}` forms, and
+//! never while a request is served.
 
 use strsim::levenshtein;
 

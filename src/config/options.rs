@@ -1,7 +1,7 @@
 //! The options of `WSGIDaemonProcess`, one table row each: from words to a `ProcessGroup`.
 //!
-//! Used in the httpd parent while it reads its configuration (`actions`). Nothing here asks the
-//! system: names of users come from `Accounts`, and whether files exist is left to `check`.
+//! Runs in the httpd parent while it reads its configuration. Nothing here asks the system: `Accounts`
+//! resolves the names of users, and `check` looks whether files exist.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! What can be known about scripts before the first request: which group serves exactly one, and
-//! what a daemon loads before it reports ready.
+//! Facts about scripts that are known before the first request: which groups serve exactly one script, and
+//! which scripts a daemon loads before it reports ready.
 //!
-//! Worked out in the httpd parent at the end of the configuration (`global`, and the border when it
-//! starts the supervisor). Where a section might send a URL elsewhere, nothing is assumed.
+//! Runs in the httpd parent at the end of the configuration, and when it plans its processes. Where a
+//! section might send a URL elsewhere, nothing is assumed.
 
 use std::collections::HashSet;
 

@@ -1,7 +1,7 @@
 //! A process group: one `WSGIDaemonProcess` line as a value, with every default filled in.
 //!
-//! Made in the httpd parent while it reads its configuration (`config::options`), read by the
-//! supervisor that starts the group's processes and by the children that send them requests.
+//! Made in the httpd parent while it reads its configuration (`config::options`). The supervisor that starts
+//! the group's processes and the children that send them requests read it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -185,7 +185,7 @@ impl ProcessGroup {
         }
     }
 
-    /// Whether there are no processes until somebody asks. Service scripts are not asked for.
+    /// Whether the group has no processes until a request comes. Service scripts get no requests.
     pub fn sleeps(&self) -> bool {
         self.on_demand && self.threads > 0
     }

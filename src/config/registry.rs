@@ -1,8 +1,8 @@
 //! The process groups of the whole server, by number and by name.
 //!
-//! Filled in the httpd parent while it reads its configuration, completed by `global`, then read
-//! by the supervisor and, for each request, by the children (`target`). Numbers are the order of
-//! definition and the same in every process of a generation.
+//! Filled in the httpd parent while it reads its configuration, and completed at its end. The supervisor
+//! then reads it, and the children do for each request (`target`). A group's number is its place in the
+//! order of definition, the same in every process of a generation.
 
 use std::collections::HashMap;
 
@@ -57,7 +57,7 @@ impl Registry {
         self.sole_scripts = sole_scripts;
     }
 
-    /// Changes every group, for what is known at the end of the configuration only.
+    /// Changes every group: for facts that are known only at the end of the configuration.
     pub fn for_each(&mut self, change: impl FnMut(&mut ProcessGroup)) {
         self.groups.iter_mut().for_each(change);
     }

@@ -1,7 +1,7 @@
-//! What may differ from one directory, location or `.htaccess` file to the next.
+//! Settings that may differ from one directory, location or `.htaccess` file to the next.
 //!
-//! One `Settings` for each section of the configuration; httpd merges those that apply to a
-//! request from the outside in (`merge`), and the handler reads the result through the accessors,
+//! There is one `Settings` for each section of the configuration. httpd merges those that apply to a request
+//! from the outside in (`merge`). The handler, in an httpd child, reads the result through the accessors,
 //! which know the defaults. The options of a `WSGIScriptAlias` are `Settings` too: the last layer.
 
 use std::sync::Arc;

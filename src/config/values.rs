@@ -1,7 +1,7 @@
 //! Values of directives and options as Rust values; every error says what was expected.
 //!
-//! Used while a configuration is read, by `actions` and `options`, which put the name of the
-//! directive or option in front. Nothing after the value is ever ignored: `5m` is five minutes and
+//! Runs while httpd reads a configuration. The callers, `actions` and `options`, put the name of the
+//! directive or option in front of an error. Text after a value is never ignored: `5m` is five minutes and
 //! `5x` is an error.
 
 use std::fmt::Display;

@@ -1,8 +1,8 @@
 //! The words of a directive's argument text.
 //!
-//! httpd hands the text after the directive's name over unsplit, since its own word rules know
-//! quotes only at the start of a word, while `env="GREETING=hello world"` has them after the `=`.
-//! Used in the httpd parent, and for `.htaccess` files in the children, by `directives`.
+//! Runs in the httpd parent, and in its children for `.htaccess` files. httpd hands the text after the
+//! directive's name over unsplit, since its own word rules know quotes only at the start of a word, while
+//! `env="GREETING=hello world"` has them after the `=`.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -45,7 +45,7 @@ fn bare(chars: &mut Peekable<Chars<'_>>) -> Result<String, String> {
     Ok(word)
 }
 
-/// Appends what is between the quote that comes next and its partner.
+/// Appends the text between the next quote and its partner.
 fn quoted(chars: &mut Peekable<Chars<'_>>, quote: char, word: &mut String) -> Result<(), String> {
     chars.next();
     let start = word.len();

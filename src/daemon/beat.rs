@@ -1,7 +1,8 @@
-//! A daemon's heartbeat: a thread that attaches to every interpreter now and then, so that the supervisor
-//! sees how long one of them lets no other thread in (`deadlock-timeout`).
+//! A daemon's heartbeat: a thread that attaches to every interpreter now and then. The supervisor sees from
+//! it for how long an interpreter has let no other thread in (`deadlock-timeout`).
 //!
-//! It beats ten times within the timeout while requests come, and rests without them (`heartbeat`).
+//! Runs in daemons. The thread beats ten times within the timeout while requests come, and rests without
+//! them (`heartbeat`).
 
 use std::thread;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! A daemon's end of a connection from an httpd child: frames in, frames out.
 //!
-//! Runs in daemons. `worker` owns the connections; while a request runs, its transaction holds the two
+//! Runs in daemons. `worker` owns the connections. While a request runs, its transaction holds the two
 //! halves, each behind a lock of its own: one thread of the application may write while another reads.
 
 mod incoming;
@@ -50,12 +50,12 @@ impl Connection {
         os::send_all(self.stream.as_fd(), &mut [io::IoSlice::new(&hello)])
     }
 
-    /// For whoever may have to give the request back.
+    /// For the thread that may have to give the request back.
     pub fn stream(&self) -> &Arc<Link> {
         &self.stream
     }
 
-    /// Sends what is left of an answer. An error says that the child did not take it.
+    /// Sends the rest of an answer. An error says that the child did not take it.
     pub fn flush(&mut self) -> io::Result<()> {
         self.outgoing.flush(&[])
     }

@@ -1,7 +1,7 @@
-//! The bound of a daemon's end: threads and exit functions of the application can take any time, and where
-//! the GIL is never given back not even they can begin.
+//! The bound of a daemon's end. Threads and exit functions of the application can take any time; where a
+//! thread never gives the GIL back, exit functions cannot even begin.
 //!
-//! Runs in daemons, called by `daemon::serve`.
+//! Runs in daemons, on a thread beside the main thread.
 
 use super::main_thread::SMALL_STACK;
 use crate::interpreter::process_log::write_message;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// That the end has begun; it ends the process itself where that takes too long.
+/// The begun end of a process. Its thread ends the process where that takes too long.
 pub struct Ending {
     attached: Arc<AtomicBool>,
     finished: Arc<AtomicBool>,
@@ -22,8 +22,8 @@ pub struct Ending {
 const GIL_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Ending {
-    /// `stuck` says that threads are left which may never let anybody in. Without `patience` there is no
-    /// bound here.
+    /// `stuck` says that threads are left which may never let another thread in. Without `patience` there is
+    /// no bound here.
     pub fn begin(patience: Option<Duration>, stuck: bool) -> Ending {
         let (attached, finished): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
         let ending = Ending { attached: Arc::clone(&attached), finished: Arc::clone(&finished) };

@@ -1,7 +1,7 @@
 //! When a daemon's heartbeat rests.
 //!
-//! A process at rest costs next to nothing: the thread of `beat` waits for the next request then, and beats
-//! every half minute for the sake of threads that the site has started.
+//! Runs in daemons. A process at rest costs next to nothing: the thread of `beat` waits for the next
+//! request, and beats every half minute for the sake of threads that the site has started.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering, fence};

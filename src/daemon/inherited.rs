@@ -1,6 +1,8 @@
-//! What the supervisor left open for its daemon, by the numbers that `control::launch` gives.
+//! The descriptors that the supervisor left open for its daemon, by the numbers that `control::launch`
+//! gives.
 //!
-//! Each is taken once, and kept from the processes that the site's code starts.
+//! Runs in daemons. A daemon takes each descriptor once, and keeps it from the processes that the site's
+//! code starts.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,7 +1,7 @@
-//! What a process has loaded: what its launch named, and what it has come across since.
+//! The scripts that a process has loaded: those that its launch names, and those that requests have added.
 //!
-//! Runs in daemons, used by `daemon::serve`. The supervisor hears of it, so that a successor loads the same
-//! before it serves, and one that cannot does not take the place of one that has.
+//! Runs in daemons and templates. The process reports each added script to the supervisor. A successor then
+//! loads the same scripts before it serves; if it cannot, it does not replace a process that could.
 
 use crate::control::message::{Loads, Report};
 use crate::interpreter::interpreters::Interpreters;

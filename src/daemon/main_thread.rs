@@ -1,7 +1,7 @@
-//! What a daemon's main thread does while the workers work: orders of the supervisor, signals, and the end.
+//! A daemon's main thread while the workers work: it handles the supervisor's orders, signals, and the end.
 //!
-//! Runs in daemons, called by `daemon::serve`. It never waits for a GIL, so that a process in which nothing
-//! moves any more still does as it is told.
+//! Runs in daemons. The thread never waits for a GIL, so a process in which everything else is stuck still
+//! obeys.
 
 use super::signals::{HANDED_ON, Publisher};
 use super::worker::Workers;
@@ -43,7 +43,7 @@ const STACKS_PATIENCE: Duration = Duration::from_millis(500);
 /// Why the process ends.
 pub struct End {
     pub reason: Reason,
-    /// Requests still run, and it ends at this moment, whatever they do.
+    /// Requests still run; the process ends at this moment, even if they have not.
     pub latest: Option<Instant>,
 }
 
@@ -105,8 +105,8 @@ impl<'a> MainThread<'a> {
         }
     }
 
-    /// Does as it is ordered, until after an order to end every thread has ended, or those that have not will
-    /// end with the process.
+    /// Obeys orders until the end: until, after an order to end, every thread has ended, or the rest will end
+    /// with the process.
     pub fn wait_for_end(mut self) -> End {
         let mut latest = None;
         while !self.workers.have_ended() && latest.is_none() {
@@ -235,7 +235,7 @@ impl<'a> MainThread<'a> {
             let show = move || {
                 ThreadState::new(interpreter.state).attached(|py| interpreter.world.show_stacks(py));
             };
-            // What is missing without memory for a thread is no more than this.
+            // Without memory for a thread only the stacks are missing.
             self.showing.extend(thread::Builder::new().name("wsgi-stacks".into()).spawn(show));
         }
     }
@@ -249,7 +249,7 @@ impl<'a> MainThread<'a> {
     }
 
     fn report(&self, report: &Report) {
-        // Without a supervisor there is nobody to tell.
+        // Without a supervisor the report has no receiver.
         let _ = self.control.send(report);
     }
 }

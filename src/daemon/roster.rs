@@ -1,11 +1,12 @@
-//! Which of a daemon's threads is at which request, and what others may do about it.
+//! Which of a daemon's threads is at which request, and what other threads may do about it.
 //!
-//! Kept by the worker threads (`daemon::worker`), used by the main thread (`daemon::main_thread`), which
-//! needs no GIL for any of it: it gives back what no application has seen yet, and lets go of clients whose
-//! requests last too long. `ActivityPage` is the part of it that the supervisor sees.
+//! Runs in daemons. The worker threads (`daemon::worker`) keep the roster; the main thread
+//! (`daemon::main_thread`) uses it and needs no GIL for that. The main thread gives back requests that no
+//! application has seen yet, and lets go of clients whose requests last too long. The supervisor sees a part
+//! of the roster: the `ActivityPage`.
 //!
-//! A seat's lock is held for moments. Whoever holds it neither attaches to Python nor waits for anything; it
-//! may be taken while attached.
+//! A thread holds a seat's lock for moments only. While it does, it neither attaches to Python nor waits for
+//! anything; it may take the lock while attached.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::wire::frame::{self, Kind};
 pub struct Roster {
     pub activity: Arc<ActivityPage>,
     seats: Vec<Mutex<Seat>>,
-    /// Whether what is needed for requests that last too long is to be remembered.
+    /// Whether to remember what is needed to handle requests that last too long.
     times_requests: bool,
     served: AtomicU64,
     pub heartbeat: Heartbeat,
@@ -188,7 +189,7 @@ impl Roster {
         });
     }
 
-    /// Threads with requests that nobody waits for.
+    /// How many threads have requests that no client waits for.
     pub fn abandoned(&self) -> u32 {
         let abandoned = |seat: &&Mutex<Seat>| matches!(seat.lock().phase, Phase::GivenBack | Phase::Expired);
         self.seats.iter().filter(abandoned).count() as u32

@@ -151,7 +151,7 @@ fn put_away_in_copies(
 }
 
 fn failed(control: &ControlDaemon, message: &Message) {
-    // If the supervisor is gone, the message still reaches whoever reads the output.
+    // If the supervisor is gone, the message still reaches the reader of the output.
     let _ = control.send(&Report::Failed { code: message.code, text: message.text.clone() });
 }
 

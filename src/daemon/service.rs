@@ -1,10 +1,10 @@
 //! A daemon without worker threads (`threads=0`): its main thread executes service scripts, one after
 //! another.
 //!
-//! Runs in daemons, called by `daemon::serve` in the place of the workers. Only the main thread can be asked
-//! by a signal to end what it does, so a thread beside it listens to the supervisor and hands orders on as
-//! SIGTERM. What that means, SystemExit in the script, `service.py` says for the main interpreter; Python
-//! has no handlers in others, and there the thread sets the exception itself.
+//! Runs in daemons, in the place of the workers. A signal can ask only the main thread to end what it does.
+//! So a thread beside it listens to the supervisor and hands orders on as SIGTERM. In the main interpreter
+//! `service.py` turns that into SystemExit in the script. Other interpreters have no signal handlers; there
+//! the thread sets the exception itself.
 
 use super::main_thread::{ENDING, GRACEFUL};
 use crate::control::channel::ControlDaemon;

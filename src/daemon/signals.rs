@@ -1,8 +1,8 @@
-//! SIGHUP and SIGUSR2 to a daemon: for those of the site's code who have subscribed to signals.
+//! SIGHUP and SIGUSR2 to a daemon: they are for the site's code, where it has subscribed to signals.
 //!
-//! Runs in daemons with worker threads. The main thread (`daemon::serve`) says what has come and goes on; a
-//! thread of its own, made for the first signal, tells the subscribers of all interpreters, one signal after
-//! the other.
+//! Runs in daemons with worker threads. The main thread (`daemon::main_thread`) passes the signal on and
+//! does not wait. A thread of its own, made for the first signal, tells the subscribers of all interpreters,
+//! one signal after the other.
 
 use super::worker::Workers;
 use crate::interpreter::interpreters::ThreadStates;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-/// What is handed on. Without subscribers nothing happens.
+/// The signals that are handed on. Without subscribers nothing happens.
 pub const HANDED_ON: [i32; 2] = [libc::SIGHUP, libc::SIGUSR2];
 
 /// Kept by the main thread.
@@ -28,7 +28,7 @@ impl Publisher {
         Publisher { workers: Arc::clone(workers), thread: OnceCell::new() }
     }
 
-    /// Never waits. Other signals than those that are handed on are none of its business.
+    /// Never waits. Ignores signals that are not handed on.
     pub fn publish(&self, signal: i32) {
         if !HANDED_ON.contains(&signal) {
             return;

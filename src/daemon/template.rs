@@ -1,9 +1,9 @@
-//! A daemon that serves nothing (`preload=On`): it has loaded the group's scripts, and others are forked from
-//! it.
+//! A template (`preload=On`): a process that has loaded the group's scripts and serves no requests. Daemons
+//! are forked from it.
 //!
-//! Runs in daemons, called by `daemon::serve`, which goes on in the forked processes only. It has one thread,
-//! so that a fork leaves nothing behind; scripts of other interpreters than the main one, which cannot be
-//! forked with, are left to the forked processes.
+//! Runs in templates; `daemon::serve` goes on in the forked processes only. A template has one thread, so
+//! that a fork leaves nothing behind. An interpreter other than the main one cannot be forked with: the
+//! forked processes load its scripts.
 
 use super::loads::Loaded;
 use super::main_thread::{GRACEFUL, watch_while_loading};
@@ -60,13 +60,13 @@ pub fn main(
             Some(0) => {
                 drop(control);
                 let forked = py.detached(|| take_over(its_control, signals, supervisor));
-                // Nobody is there to tell.
+                // No process is there to tell.
                 let forked = forked.unwrap_or_else(|_error| os::exit_now(1));
                 return Ok(forked);
             }
             // It says so itself, unless an at-fork function keeps it; then it can at least be ended.
             Some(pid) => drop(py.detached(|| its_control.send(&Report::Born(pid)))),
-            // The supervisor sees that nobody is left who could report.
+            // The supervisor sees that no process is left that could report.
             None => {}
         }
     }
@@ -102,7 +102,7 @@ fn take_over(control: ControlDaemon, of_template: SignalEvent, supervisor: i32) 
     }
     let latest = Instant::now() + ADOPTION;
     while os::parent_pid() != supervisor {
-        // A supervisor that has ended does not adopt anybody.
+        // A supervisor that has ended adopts no process.
         if Instant::now() > latest || os::has_hung_up(control.as_fd()) {
             return Err(io::ErrorKind::TimedOut.into());
         }

@@ -1,8 +1,8 @@
-//! A daemon's worker threads: they wait together, and whoever wakes serves the request to its end.
+//! A daemon's worker threads: they wait together, and the one that wakes serves the request to its end.
 //!
-//! Runs in daemons, started by `serve`. All threads wait in one epoll set that holds the listening
-//! socket and every idle connection (one-shot), so there is no dispatcher and no hand-over. A
-//! request is received detached, run attached in one piece, and its answer sent detached.
+//! Runs in daemons. All threads wait in one epoll set that holds the listening socket and every idle
+//! connection (one-shot), so there is no dispatcher and no hand-over. A thread receives a request detached,
+//! runs it attached in one piece, and sends its answer detached.
 
 use super::connection::{Connection, Incoming, Outgoing};
 use super::roster::Roster;
@@ -140,8 +140,8 @@ impl Workers {
         let _ = os::event(self.wake.as_fd());
     }
 
-    /// Whether all threads have ended, which they do after `drain` when they have nothing to serve; those
-    /// whose requests nobody waits for do not matter.
+    /// Whether all threads have ended, which they do after `drain` when they have nothing to serve. Threads
+    /// whose requests no client waits for do not count.
     pub fn have_ended(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
             && self.ended.load(Ordering::SeqCst) + self.roster.abandoned() >= self.threads
@@ -234,7 +234,7 @@ impl Workers {
         self.threads == 1 && self.maximum_requests == Some(1)
     }
 
-    /// What is the case for many threads and many times is said every few seconds only.
+    /// A trouble that many threads have many times is said every few seconds only.
     fn may_complain(&self) -> bool {
         let now = os::milliseconds_now();
         let last = self.complained.load(Ordering::Relaxed);
@@ -243,7 +243,7 @@ impl Workers {
     }
 
     fn ask_for_renewal(&self) {
-        // Without a supervisor there is nobody who could replace this process.
+        // Without a supervisor no other process can replace this one.
         let _ = self.control.send(&Report::Renew(Reason::MaximumRequests));
         if self.runs_once() {
             self.drain();
@@ -262,7 +262,7 @@ impl Workers {
             true => self.epoll.modify(fd, token, ONCE),
             false => self.epoll.add(fd, token, ONCE),
         };
-        // Inserted under the lock, so whoever the event wakes finds it.
+        // Inserted under the lock, so the thread that the event wakes finds it.
         if armed.is_ok() {
             idle.insert(token, connection);
         }
@@ -431,7 +431,7 @@ impl Worker<'_> {
         let mut outgoing = ran.reply.into_any().downcast::<Outgoing>().ok()?;
         let incoming = ran.body.and_then(|body| body.into_any().downcast::<Incoming>().ok());
         let Some(incoming) = incoming else {
-            // Whether the answer was taken is the child's to notice: nobody could use the connection.
+            // The child notices whether it got the answer: the connection is not used again.
             let _ = outgoing.flush(&[]);
             outgoing.shut_down();
             return None;
@@ -448,7 +448,7 @@ impl Worker<'_> {
             }
             Change::Required => Report::ReloadRequired { path },
         };
-        // Without a supervisor there is nobody who could replace this process.
+        // Without a supervisor no other process can replace this one.
         let _ = self.workers.control.send(&report);
     }
 }

@@ -1,9 +1,9 @@
 //! Embedded mode: Python inside this httpd child.
 //!
-//! Runs in httpd children that serve embedded locations; `exchange::here` hands the requests in. libpython
-//! is loaded by the first of them, or at the child's start for a `WSGIImportScript`. One thread of the
-//! child is Python's main thread (`main`): it makes the main interpreter, waits for the child's end and
-//! then finishes all interpreters. Requests run on httpd's own threads.
+//! Runs in httpd children that serve embedded locations; `exchange::here` hands the requests in. The first
+//! request loads libpython, or the child's start does for a `WSGIImportScript`. One thread of the child is
+//! Python's main thread (`main`): it makes the main interpreter, waits for the child's end and then finishes
+//! all interpreters. Requests run on httpd's own threads.
 
 mod probe;
 
@@ -201,7 +201,7 @@ impl Embedded {
         self.changed.notify_all();
     }
 
-    /// Loads what is to be there before the first request, without waiting for it.
+    /// Begins to load the scripts that are wanted before the first request; does not wait for them.
     pub fn preload(&'static self) {
         if self.options.preload.is_empty() {
             return;

@@ -1,6 +1,6 @@
-//! What the Python inside an httpd child is started with.
+//! The options with which the Python inside an httpd child is started.
 //!
-//! Made by the httpd parent (`hooks::lifecycle`), used in its children.
+//! Made (`hooks::lifecycle`) and used in httpd children.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
-//! An answer on its way to the client, whoever makes it: head, data and files to httpd's output
-//! filters, lines to its log, the client's body when the application asks for it.
+//! An answer on its way to the client: head, data and files to httpd's output filters, lines to its log, and
+//! the client's body when the application asks for it.
 //!
-//! Runs in httpd children, driven by `exchange::relay` with a daemon's frames and by `exchange::here`
-//! with what an application says in this very process.
+//! Runs in httpd children. `exchange::relay` drives it with a daemon's frames; `exchange::here` drives it
+//! with the answer of an application in this very process.
 
 use super::body::ClientBody;
 use crate::apache::brigade::{Aborted, Output};
@@ -40,7 +40,7 @@ pub struct Answer<'a, 'r> {
     gathered: Vec<u8>,
     /// The most of it where the client asks for ranges.
     most_for_ranges: usize,
-    /// Of an answer with Content-Length: the data that has not come yet.
+    /// Of an answer with Content-Length: how many bytes of data have not come yet.
     missing: Option<u64>,
     /// The file that was sent last, and where its part ends.
     sent_file: Option<(File, u64)>,
@@ -48,7 +48,7 @@ pub struct Answer<'a, 'r> {
     begun: bool,
     /// With the output filters, but not flushed to the client.
     waiting: bool,
-    /// When what is not flushed was first seen to be so.
+    /// When data that is not flushed was first seen.
     waiting_since: Option<Instant>,
     /// The end was passed on: all data had come.
     ended: bool,
@@ -123,8 +123,8 @@ impl<'a, 'r> Answer<'a, 'r> {
         }
     }
 
-    /// The page is a request of its own without a body: what is left of the client's must not become its next
-    /// request.
+    /// The page is a request of its own without a body: the rest of the client's body must not become the
+    /// client's next request.
     fn answer_with(mut self, page: &Page) -> Flow {
         if self.request.expects_continue() {
             // It is not asked for any more.
@@ -290,7 +290,7 @@ impl<'a, 'r> Answer<'a, 'r> {
         Ok(())
     }
 
-    /// Whether the client gets something else in place of the application's data.
+    /// Whether the client gets another body in place of the application's data.
     fn is_replaced(&self) -> bool {
         self.overridden.is_some() || self.page.is_some()
     }
@@ -348,7 +348,7 @@ impl<'a, 'r> Answer<'a, 'r> {
         if self.missing == Some(0) { now } else { *self.waiting_since.get_or_insert(now) + delay }
     }
 
-    /// The application pauses: what is there goes to the client. An answer that has all its data
+    /// The application pauses: the data so far goes to the client. An answer that has all its data
     /// ends here: the client need not wait for the application to close it.
     pub fn flush(&mut self) -> Result<(), Cut> {
         if !self.is_waiting() {
@@ -366,7 +366,7 @@ impl<'a, 'r> Answer<'a, 'r> {
         Ok(())
     }
 
-    /// The next part of the client's body, at most so much of it; empty at its end.
+    /// The next part of the client's body, `most` bytes at most; empty at its end.
     pub fn body(&mut self, most: usize) -> Result<Result<Vec<u8>, BodyError>, Cut> {
         let (mut piece, most) = (Vec::new(), most.min(LARGEST_PIECE));
         let ready = self.input.read_ready(most, &mut piece);
@@ -381,7 +381,7 @@ impl<'a, 'r> Answer<'a, 'r> {
         Ok(read.inspect_err(|error| self.log_body_error(error)).map(|()| piece))
     }
 
-    /// The client's body, to be taken as it comes while something else is waited for.
+    /// The client's body, to be taken as it comes while the child waits for a daemon.
     pub fn incoming(&mut self) -> &mut ClientBody<'a, 'r> {
         &mut self.input
     }

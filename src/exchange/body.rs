@@ -1,8 +1,9 @@
-//! The client's body on its way to the application: what the child holds of it, and then what still comes.
+//! The client's body on its way to the application: first the part that the child holds, then the rest as it
+//! comes.
 //!
-//! Runs in httpd children. Part of `exchange`, read by `answer` when the application asks. While the child
-//! waits for a daemon it takes what the client sends as it comes, up to a bound: mod_reqtimeout times the
-//! client from the first look at its body on, also while nothing but the application takes its time.
+//! Runs in httpd children; `answer` reads it when the application asks. While the child waits for a daemon
+//! it takes what the client sends as it comes, up to a bound. mod_reqtimeout times the client from the first
+//! look at its body on, even while only the application takes its time.
 
 use super::stock::Stock;
 use crate::apache::Request;
@@ -44,7 +45,7 @@ impl<'a, 'r> ClientBody<'a, 'r> {
         first
     }
 
-    /// Appends what is here already, up to `most` bytes in all. What came before a break counts.
+    /// Appends what is here already, up to `most` bytes in all. Bytes that came before a break count.
     pub fn read_ready(&mut self, most: usize, into: &mut Vec<u8>) -> Result<(), BodyError> {
         let start = into.len();
         if !self.stock.is_empty() {

@@ -1,7 +1,6 @@
-//! The environ of a request, as far as httpd knows it, and what group names may be made of.
+//! The environ of a request, as far as httpd knows it, and the facts that group names may be made of.
 //!
-//! Runs in httpd children, called by `hooks::handler`. Part of `exchange`. What belongs to the process
-//! that runs the application is added there (`wsgi::environ`).
+//! Runs in httpd children. The process that runs the application adds its own variables (`wsgi::environ`).
 
 use crate::apache::request::{Request, Table};
 use crate::apache::server;

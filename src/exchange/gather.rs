@@ -1,8 +1,8 @@
-//! Gathering a body in the httpd child before a process is looked for (`WSGIBufferedRequest`,
+//! Gathering a body in the httpd child before it looks for a process (`WSGIBufferedRequest`,
 //! `WSGIChunkedRequest Buffered`).
 //!
-//! Runs in httpd children, called by `hooks::handler`. A client that sends slowly then holds no thread of a
-//! process group; and a chunked body gets a length, which many frameworks need.
+//! Runs in httpd children. A client that sends slowly then holds no thread of a process group, and a chunked
+//! body gets a length, which many frameworks need.
 
 use super::stock::Stock;
 use crate::apache::brigade::Input;
@@ -13,7 +13,7 @@ use crate::log::{Level, Message};
 use crate::request::{BodyError, BodyLength};
 use std::io;
 
-/// How much is asked for at a time.
+/// How many bytes are asked for at a time.
 const PIECE: usize = 64 * 1024;
 
 enum Fault {

@@ -1,7 +1,7 @@
 //! Embedded mode: a request whose application runs in this very process.
 //!
-//! Runs in httpd children, called by `exchange::run_here`. `Incoming` and `Outgoing` are the two directions
-//! as `wsgi::run` sees them, on top of the same `Answer` that passes a daemon's frames on.
+//! Runs in httpd children. `Incoming` and `Outgoing` are the two directions as `wsgi::run` sees them, on top
+//! of the same `Answer` that passes a daemon's frames on.
 
 use super::answer::{Answer, Cut};
 use super::body::ClientBody;
@@ -126,7 +126,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Hands over what waits here and then does more; once that failed, nothing is tried any more.
+    /// Hands over what waits here and then does more; after a failure it tries nothing any more.
     fn passing(
         &mut self,
         more: impl FnOnce(&mut Answer<'static, 'static>) -> Result<(), Cut>,

@@ -1,8 +1,8 @@
-//! Between httpd's request record and whoever runs the application: the environ out, the answer in.
+//! Between httpd's request record and the process that runs the application: the environ out, the answer in.
 //!
-//! Runs in httpd children, called by `hooks::handler`: `environ` says what the application gets to see,
-//! `gather` may take its body beforehand, `run` sends the request to its process group and has `relay` pass
-//! the answer on, `run_here` runs it in this process. Both drive an `answer`, which reads the `body`.
+//! Runs in httpd children. `environ` makes what the application gets to see; `gather` may take the body
+//! beforehand. `run` sends the request to its process group and has `relay` pass the answer on; `run_here`
+//! runs it in this process. Both drive an `answer`, which reads the `body`.
 
 mod here;
 mod relay;

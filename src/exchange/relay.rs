@@ -1,6 +1,6 @@
-//! A daemon's answer, frame by frame.
+//! A daemon's answer, frame by frame, on its way to the client.
 //!
-//! Runs in httpd children, called by `exchange::run`. Part of `exchange`.
+//! Runs in httpd children: it reads a `Conversation` and drives an `Answer`.
 
 use super::answer::{Answer, Cut};
 use crate::apache::module::Flow;

@@ -1,7 +1,8 @@
-//! What of a request's body the httpd child holds: in memory, and beyond a bound in a file without a name.
+//! The part of a request's body that the httpd child holds: in memory, and beyond a bound in a file without
+//! a name.
 //!
-//! Runs in httpd children. Part of `exchange`: `gather` fills it before a process is looked for, `body` with
-//! what the client sends before the application asks. It is emptied in the order in which it was filled.
+//! Runs in httpd children. `gather` fills it before the child looks for a process; `body` fills it with what
+//! the client sends before the application asks. It is emptied in the order in which it was filled.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-/// What is held in memory for one request.
+/// The most bytes that are held in memory for one request.
 const IN_MEMORY: usize = 256 * 1024;
 
 #[derive(Default)]
@@ -18,7 +19,7 @@ pub struct Stock {
     memory: Vec<u8>,
     /// How much of it was taken.
     start: usize,
-    /// What came after that, and how much of it is left.
+    /// The bytes after those in memory, and how many of them are left.
     file: Option<(File, u64)>,
     /// The length of a body that was gathered to its end.
     whole: Option<u64>,

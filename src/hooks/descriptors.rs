@@ -1,8 +1,8 @@
 //! How many descriptors the process groups take, and the limit that leaves them room.
 //!
-//! Runs in the httpd parent, before it makes the groups' sockets: its children and the supervisor inherit the
-//! limit. Daemons get the soft limit back that httpd was started with (`supervisor::privileges`), since
-//! programs exist that cannot deal with large numbers.
+//! Runs in the httpd parent, before it makes the groups' sockets; its children and the supervisor inherit
+//! the limit. Daemons get back the soft limit that httpd was started with (`supervisor::privileges`), since
+//! some programs cannot deal with large numbers.
 
 use std::fs;
 

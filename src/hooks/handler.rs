@@ -1,8 +1,8 @@
 //! The spine: what happens to a request in an httpd child.
 //!
-//! Called by httpd for every request that reaches its handler phase. Checks that the request is ours
-//! and may run, finds its target, makes a `Request` of it, has that run by the target's process group
-//! or by the Python in this child, and passes the answer on.
+//! httpd calls it for every request that reaches its handler phase. The handler checks that the request is
+//! ours and may run, finds its target and makes a `Request` of it. The target's process group or the Python
+//! in this child runs it, and the handler passes the answer on.
 
 use crate::apache::Request;
 use crate::apache::log;
@@ -175,7 +175,7 @@ fn outside(target: &Target, group: &ProcessGroup) -> Refusal {
     Refusal::new(403, Message::new(216, text))
 }
 
-/// httpd has logged what is wrong with the framing, but not what our directives could change.
+/// httpd has logged the error of the framing, but not which of our directives could help.
 fn body_refused(request: &Request<'_>, status: u16) -> Refusal {
     let text = match status {
         411 => {

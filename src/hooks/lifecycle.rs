@@ -1,8 +1,8 @@
 //! From the configuration to running processes, and on to the next configuration or the end.
 //!
-//! `check_config` and `post_config` run in the httpd parent, at every start and restart, `pre_mpm` not at
-//! graceful ones, `monitor` now and then; `child_init` in each httpd child. The supervisor is forked here,
-//! and forked again if it is lost.
+//! In the httpd parent, `check_config` and `post_config` run at every start and restart, `pre_mpm` at all
+//! but graceful ones, and `monitor` now and then. `child_init` runs in each httpd child. The supervisor is
+//! forked here, and forked again if it is lost.
 
 use super::descriptors;
 use crate::apache::accounts::SystemAccounts;
@@ -46,7 +46,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long a stop waits beyond the longest shutdown-timeout.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Completes the configuration and says what is wrong with it.
+/// Completes the configuration and logs its mistakes.
 pub fn check_config() -> Result<(), Message> {
     warn_of_another_module(module_file());
     let mut building = BUILDING.lock();
@@ -65,8 +65,8 @@ fn module_file() -> &'static ModuleFile {
     MODULE_FILE.get_or_init(|| ModuleFile::open(&httpd::module_path()))
 }
 
-/// httpd opens its modules anew at a restart, but of one that stays mapped the loader gives it what is
-/// mapped.
+/// httpd opens its modules anew at a restart. For a module that stays mapped, the loader gives httpd the
+/// mapped one.
 fn warn_of_another_module(module: &ModuleFile) {
     if !module.is_still_there() {
         let text = format!(

@@ -1,7 +1,6 @@
-//! What the configuration says to a supervisor and to the Python in a child: groups, scripts, interpreters.
+//! What the supervisor and the Python in a child need of the configuration: groups, scripts, interpreters.
 //!
-//! Runs in the httpd parent, in the supervisor that was just forked, and in each child, called by
-//! `lifecycle`.
+//! Runs in the httpd parent, in the supervisor just after its fork, and in each child.
 
 use crate::apache::accounts::{SystemAccounts, effective_ids};
 use crate::apache::scoreboard;

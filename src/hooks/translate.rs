@@ -1,7 +1,7 @@
 //! `WSGIScriptAlias`: from a URL to a script.
 //!
-//! Runs in httpd children, called by httpd for each request after mod_alias, so that an `Alias` for
-//! static files wins wherever it stands.
+//! Runs in httpd children. httpd calls it for each request after mod_alias, so an `Alias` for static files
+//! wins wherever it stands.
 
 use crate::apache::Request;
 use crate::apache::module::Flow;

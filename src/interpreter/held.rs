@@ -1,8 +1,9 @@
-//! What a script needs that could not be loaded, where another process has it: a port, a lock, a database.
+//! A port, a lock or a database that a script needs and another process holds, so that the script could not
+//! be loaded.
 //!
-//! Runs in daemons, called for a script's exception; the looking is done in Python (`held.py`), with the
-//! rights of the site. The supervisor hears of it and may have the old process of the group end before the
-//! new one loads.
+//! Runs in daemons, after a script's exception. `held.py` does the looking, in Python and with the rights of
+//! the site. The daemon tells the supervisor, which may have the old process of the group end before the new
+//! one loads.
 
 use crate::python::error::Exception;
 use crate::python::object::Result;

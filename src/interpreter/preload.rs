@@ -1,6 +1,6 @@
-//! Scripts that are loaded before the first request asks for them.
+//! Loading scripts before the first request asks for them.
 //!
-//! Runs in daemons and in httpd children with embedded mode, on Python's main thread at its start.
+//! Runs in daemons, templates and httpd children with embedded mode, on Python's main thread at its start.
 
 use super::interpreters::{Interpreter, Interpreters, callable};
 use super::process_log::{write_message, write_process_output};

@@ -1,7 +1,7 @@
 //! A process's own way to the error log, for lines that belong to no request.
 //!
-//! In a daemon the supervisor reads them at the other end of standard error; in an httpd child they go where
-//! `send_to` says.
+//! A daemon writes them to its standard error, and the supervisor reads them at the other end. In an httpd
+//! child they go where `send_to` says.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,8 +1,9 @@
-//! Handlers of signals that an application sets in vain (`WSGIRestrictSignal`, which is on by default): said
-//! once.
+//! Signal handlers that an application sets in vain (`WSGIRestrictSignal`, which is on by default): it is
+//! told once.
 //!
-//! Runs where applications run, called by the function that `support.py` puts in the place of
-//! `signal.signal`. A handler that is never called is found out late, by an alarm that does not come.
+//! Runs in daemons and httpd children, called by the function that `support.py` puts in the place of
+//! `signal.signal`. Without the message, the application would find out late, by an alarm that does not
+//! come.
 
 use super::process_log::write_message;
 use super::transaction;
@@ -13,7 +14,7 @@ use crate::python::{Attached, Object, attach};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Signals of which it was said in this process, whatever interpreter asked: signal n is bit n-1.
+/// Signals that this process has logged, for any of its interpreters: signal n is bit n-1.
 static SAID: AtomicU64 = AtomicU64::new(0);
 
 /// Called with a signal's number and name, says whether a handler is refused: in a process that the

@@ -1,9 +1,9 @@
-//! WSGI scripts: loading them once per interpreter, noticing that they changed, remembering that
-//! they failed.
+//! WSGI scripts: loading them once per interpreter, noticing that they changed, remembering that they
+//! failed.
 //!
-//! Called by `run` and for what is loaded before the first request. There
-//! is a lock for each script, so a slow import keeps nobody else waiting. Whoever waits for it is
-//! detached from Python.
+//! Runs where applications run, for requests and for what is loaded before the first one. Each script has a
+//! lock, so a slow import makes requests for other scripts wait for nothing. A thread that waits for the
+//! lock is detached from Python.
 
 use super::world::{Loading, Watcher, World};
 use crate::log::Message;
@@ -104,7 +104,7 @@ impl Scripts {
             let change = changed.map(Change::Modified).or(required.then_some(Change::Required));
             let change = change.filter(|_| seen.is_some());
             if changed.is_some() && self.in_place {
-                // Others go on with what is there.
+                // Other threads go on with the module as it is.
                 *loaded = changed;
                 drop(state);
                 return Ok(load_anew(py, world, path, &script, module));

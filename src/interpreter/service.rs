@@ -1,7 +1,7 @@
 //! Executing a service script (`WSGIImportScript` of a group with `threads=0`) to its end.
 //!
-//! Runs in daemons without worker threads, on Python's main thread; called by `daemon::service`. Unlike other
-//! scripts it is not kept as a module for requests: its execution is all that there is.
+//! Runs in daemons without worker threads, on Python's main thread. Unlike other scripts, a service script
+//! is not kept as a module for requests: its execution is all that there is.
 
 use super::process_log::write_process_output;
 use super::world::World;

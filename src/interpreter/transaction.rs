@@ -1,12 +1,11 @@
 //! One request while its application runs: its body and its reply, shared by the request's Python objects.
 //!
-//! Runs where applications run; made by a protocol for each request, and held by the Python objects of that
-//! request. When the request is over both are taken back, and whatever still holds the transaction finds it
-//! closed.
+//! Runs where applications run. A protocol makes one for each request, and the Python objects of that
+//! request hold it. At the end of the request both directions are taken back; an object that still holds the
+//! transaction finds it closed.
 //!
-//! Each direction has a lock of its own, so that one thread may write while another waits for the body.
-//! Nobody waits for these locks while attached to Python, nobody attaches while holding one, and nobody
-//! holds two.
+//! Each direction has a lock of its own, so that one thread may write while another waits for the body. No
+//! thread waits for these locks while attached to Python, attaches while holding one, or holds both.
 
 use crate::log::{Level, Message};
 use crate::python::{Attached, attach};
@@ -99,7 +98,7 @@ impl Transaction {
         self.body_error.lock().clone()
     }
 
-    /// Sends what is queued without waiting; waits only when too much has piled up.
+    /// Sends the queue without waiting; waits only when too much has piled up.
     pub fn push(&self, py: Attached<'_>) -> io::Result<()> {
         match self.with(py, |reply| reply.push()) {
             Some(Ok(false)) => self.with_detached(py, |reply| reply.flush(&[])).unwrap_or(Ok(())),
@@ -141,18 +140,18 @@ impl Transaction {
                 carrier.log(level, line);
             }
         });
-        // A peer that is gone is noticed by whoever sends data next.
+        // The next sender of data notices a peer that is gone.
         let _ = self.push(py);
     }
 
-    /// Queues a message of our own for the log; it leaves with what is sent next.
+    /// Queues a message of our own for the log; it leaves with the next data.
     pub fn log_message(&self, py: Attached<'_>, level: Level, message: &Message) {
         self.with(py, |reply| reply.log(level, message.to_string().as_bytes()));
     }
 
-    /// Ends the request: what is left of unfinished lines is logged, and both directions come back. From
-    /// its first step on, whoever still holds the transaction finds it closed. The body does not come
-    /// back while a thread of the application still waits for it.
+    /// Ends the request: unfinished lines are logged, and both directions come back. From the first step on,
+    /// an object that still holds the transaction finds it closed. The body does not come back while a thread
+    /// of the application still waits for it.
     pub fn finish(&self, py: Attached<'_>, outcome: Outcome) -> (Option<Box<dyn Body>>, Box<dyn Reply>) {
         if self.is_copy() {
             attach::leave_forked_process();

@@ -71,7 +71,7 @@ pub trait Protocol: Any + Send + Sync {
     fn types(&self, py: Attached<'_>) -> Vec<Object>;
 }
 
-/// Makes it for the interpreter that the thread is attached to, of this application group.
+/// Makes a `Protocol` for the interpreter that the thread is attached to, of this application group.
 pub type Prepare = fn(Attached<'_>, &Facts, &str, &Support) -> Result<Box<dyn Protocol>>;
 
 /// What `support.py` and its companions define.
@@ -113,7 +113,7 @@ impl Support {
     /// processes.
     fn load(py: Attached<'_>, in_httpd: bool) -> Result<Support> {
         let globals = Object::dict(py)?;
-        // What is defined there belongs to the module that applications import.
+        // These definitions belong to the module that applications import.
         globals.dict_set(py, &Object::text(py, "__name__")?, &Object::text(py, "mod_wsgi")?)?;
         for source in SUPPORT.into_iter().chain(in_httpd.then_some(CHILDREN)) {
             let source = CStr::from_bytes_with_nul(source.as_bytes()).expect("one NUL, at the end");

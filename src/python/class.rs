@@ -1,9 +1,9 @@
 //! Our own Python types: a heap type per `Native`, and the one door through which CPython calls us.
 //!
-//! Used where applications run, by `wsgi`. An instance is CPython's object header followed by one pointer to
-//! the boxed Rust value. The header's size is asked for at run time (`object.__basicsize__`): it is
-//! larger on free-threaded builds. Every call from C goes through a trampoline below: it finds the
-//! value, catches panics, and turns `Raised` into NULL.
+//! Runs where applications run, for the types of `wsgi` and `interpreter`. An instance is CPython's object
+//! header followed by one pointer to the boxed Rust value. The header's size is asked for at run time
+//! (`object.__basicsize__`): it is larger on free-threaded builds. Every call from C goes through a
+//! trampoline below: it finds the value, catches panics, and turns `Raised` into NULL.
 
 #![allow(unsafe_code)]
 
@@ -227,7 +227,7 @@ unsafe extern "C" fn call<T: Native>(
 
 unsafe extern "C" fn deallocate<T: Native>(this: *mut PyObject) {
     let field = field::<T>(this);
-    // SAFETY: CPython destroys the object now; nobody else can reach the field.
+    // SAFETY: CPython destroys the object now; no other thread can reach the field.
     let boxed = unsafe { *field };
     if !boxed.is_null() {
         // SAFETY: `instance` made the box, and this is the one place that takes it back.

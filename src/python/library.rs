@@ -16,7 +16,7 @@ use std::{mem, ptr, thread};
 /// `Py_BytesMain` (part of the stable ABI since 3.8).
 type Main = unsafe extern "C" fn(argc: i32, argv: *mut *mut c_char) -> i32;
 
-/// Whether this process holds a Python that somebody else has brought.
+/// Whether this process holds a Python that another module has loaded.
 pub fn is_occupied() -> bool {
     // SAFETY: only an address is looked up; nothing is called.
     unsafe { Library::this().get::<*const ()>(b"Py_IsInitialized\0") }.is_ok()

@@ -1,8 +1,8 @@
-//! Values to bytes and back: the primitives every message between processes is made of.
+//! Values to bytes and back: the primitives of every message between processes.
 //!
-//! Used in all processes; called by `wire::frame`, `control::launch` and `control::channel`. Integers
-//! are little-endian, byte strings carry their length in four bytes in front. Both ends are always
-//! the same build (the listening socket's key holds the version), so there is no negotiation.
+//! Runs in all processes. Integers are little-endian; byte strings carry their length in four bytes in
+//! front. Both ends are always the same build (the listening socket's key holds the version), so there is no
+//! negotiation.
 
 use std::fmt;
 

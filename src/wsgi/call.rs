@@ -1,7 +1,7 @@
 //! One call of a WSGI application: the request's transaction, and how far its answer has got.
 //!
-//! Runs where applications run; made by `run`, held by `start_response` and `write`, which an application may
-//! keep beyond the request.
+//! Runs where applications run. `start_response` and `write` hold it, and an application may keep those
+//! beyond the request.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -125,7 +125,7 @@ impl Chunks {
         Ok(data)
     }
 
-    /// The state behind a byte that is not data; None where there may be no such byte.
+    /// The state behind a byte that is not data; None where the byte is not allowed.
     fn after(&mut self, byte: u8) -> Option<State> {
         let text = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
         Some(match (self.state, byte) {

@@ -1,7 +1,7 @@
-//! Headers of an answer that belong to a connection: they are httpd's to say, not an application's. Pure.
+//! Headers of an answer that belong to a connection: httpd sets them, not an application. Pure.
 //!
-//! Runs where applications run: `start_response` drops them, since proxies written in Python pass on what
-//! they were given, and `run` says so once for each script and header.
+//! Runs where applications run. `start_response` drops them, since proxies written in Python pass on the
+//! headers that they were given. `run` logs that once for each script and header.
 
 use crate::log::Message;
 use parking_lot::Mutex;
@@ -53,7 +53,7 @@ impl Dropped {
 pub struct Told(Mutex<HashMap<Box<[u8]>, u16>>);
 
 impl Told {
-    /// What is to be said about these now.
+    /// Messages about the dropped headers that this script has not been told of.
     pub fn messages(&self, script: &[u8], dropped: Dropped) -> impl Iterator<Item = Message> {
         let new = {
             let mut told = self.0.lock();

@@ -1,6 +1,6 @@
 //! `wsgi.input`: the request's body as a readable stream of bytes.
 //!
-//! Runs where applications run; one instance a request, made by `run`. Reads wait detached from Python.
+//! Runs where applications run; each request has one instance. Reads wait detached from Python.
 
 use crate::interpreter::transaction::Transaction;
 use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
@@ -199,7 +199,7 @@ impl Input {
             Some(Ok(count)) => state.ended = count == 0,
             Some(Err(error)) => {
                 let raised = read_error(py, &error);
-                // From now on every read fails, also one that what is here would have satisfied.
+                // From now on every read fails, even one that the bytes here would have satisfied.
                 state.failed = Some(error);
                 state.buffer.clear();
                 return Err(raised);

@@ -1,8 +1,7 @@
-//! PEP 3333: running an application for a request, whoever carries it.
+//! PEP 3333: running an application for a request, in any process.
 //!
-//! Runs in daemons, called by `daemon::worker`, and in httpd children, called by `embedded`. Nothing in
-//! here knows where the process stands: a request comes as a `Request`, body and answer go through `Body`
-//! and `Reply`.
+//! Runs in daemons and in httpd children with embedded mode. Nothing in here knows which of the two it is: a
+//! request comes as a `Request`, body and answer go through `Body` and `Reply`.
 
 pub mod run;
 

@@ -1,7 +1,7 @@
-//! What an application may answer, and how far the answer has got. Pure.
+//! The answers that an application may give, and how far an answer has got. Pure.
 //!
-//! Runs where applications run; `start_response` checks with it what the application gives, `run` asks it
-//! what of the data may go out. The rules are PEP 3333's and RFC 9110's.
+//! Runs where applications run. `start_response` checks the application's status and headers with it; the
+//! senders ask it how much of the data may go out. The rules are PEP 3333's and RFC 9110's.
 
 use super::chunks::Announced;
 use super::hop_by_hop::Dropped;
@@ -23,7 +23,7 @@ pub struct Response {
     redirected: bool,
 }
 
-/// What is to be done with a piece of data.
+/// What to do with a piece of data.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Send the head first.

@@ -72,7 +72,7 @@ pub fn run(
 fn unhandled(py: Attached<'_>, interpreter: &Interpreter, call: &Call, request: &Request<'_>) -> u16 {
     let (exception, transaction) = (Exception::fetch(py), &call.transaction);
     if exception.is(py, Kind::Os) && call.disconnected.load(Ordering::Relaxed) {
-        // The child has logged that the client is gone; there is nobody to answer.
+        // The child has logged that the client is gone; the answer has no receiver.
         return 500;
     }
     let broken = transaction.body_error().filter(|_| exception.is(py, Kind::Os));
@@ -180,7 +180,7 @@ fn application(
     })
 }
 
-/// `close()` of the iterable, if it has one: PEP 3333 wants it called whatever happened.
+/// `close()` of the iterable, if it has one: PEP 3333 wants it called even after an error.
 fn close(py: Attached<'_>, wsgi: &Wsgi, iterable: &Object) -> Result<()> {
     match iterable.optional_attribute(py, &wsgi.name_close) {
         Some(close) => close.call(py, []).map(drop),

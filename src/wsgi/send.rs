@@ -20,7 +20,7 @@ pub enum Failed {
     Raised(Raised),
     /// Logged already; the status is for a client that has not got a head yet.
     Logged(u16),
-    /// The client is gone: nobody to answer.
+    /// The client is gone: the answer has no receiver.
     Disconnected,
 }
 

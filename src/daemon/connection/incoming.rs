@@ -1,7 +1,6 @@
-//! What comes in: request frames, and the body of the request that runs.
+//! The incoming half of a connection: request frames, and the body of the request that runs.
 //!
-//! Part of `daemon::connection`. The body is asked for through the other half (`Reply::ask`) and
-//! received here.
+//! Runs in daemons. The daemon asks for the body through the other half (`Reply::ask`) and receives it here.
 
 use super::MOST_KEPT;
 use crate::os::{self, Link};

@@ -1,6 +1,6 @@
-//! What goes out: the frames of an answer, queued, sent without waiting, or sent to the end.
+//! The outgoing half of a connection: the frames of an answer.
 //!
-//! Part of `daemon::connection`.
+//! Runs in daemons. Frames are queued, sent without waiting, or sent to the end.
 
 use super::MOST_KEPT;
 use crate::log::Level;
@@ -14,7 +14,7 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-/// Above this, what is queued is sent before more is queued.
+/// Above this many bytes, the queue is sent before more is queued.
 const MOST_QUEUED: usize = 256 * 1024;
 
 pub struct Outgoing {
@@ -35,7 +35,7 @@ impl Outgoing {
         Arc::clone(&self.stream)
     }
 
-    /// Ends both directions, for whoever still waits in the other half.
+    /// Ends both directions, for a thread that still waits in the other half.
     pub fn shut_down(&self) {
         // Closed already is as good.
         let _ = self.stream.shutdown(Shutdown::Both);
