@@ -47,11 +47,15 @@ USUAL_MODULES = (
 class Httpd:
     """One Apache parent with all that belongs to it."""
 
-    def __init__(self, configuration: str, *, mpm: str = MPM, mode: str = "daemon", environment: dict[str, str] | None = None):
+    def __init__(
+        self, configuration: str, *, mpm: str = MPM, mode: str = "daemon", without: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+    ):  # fmt: skip
         self.root = Path(tempfile.mkdtemp(prefix="live-", dir="/tmp"))
         self.root.chmod(0o755)
         self.mpm = mpm
         self.mode = mode
+        self.without = without
         self.ports = dict(zip(("PORT", "PORT2", "TLS"), free_ports(3)))
         self.environment = environment or {}
         self.parent: subprocess.Popen | None = None
@@ -102,9 +106,7 @@ class Httpd:
 
     def _modules(self) -> list[str]:
         built_in = subprocess.run([program(), "-l"], capture_output=True, text=True).stdout
-        wanted = {f"mpm_{self.mpm}", *USUAL_MODULES}
-        if self.mpm == "prefork":
-            wanted.remove("http2")  # does nothing there, and a copy of mpm_itk's hangs in its clean-up
+        wanted = {f"mpm_{self.mpm}", *USUAL_MODULES}.difference(self.without)
         return [name for name in sorted(wanted) if f"mod_{name}.c" not in built_in and (libexec() / f"mod_{name}.so").exists()]
 
     # Life

@@ -179,7 +179,10 @@ def test_requests_of_another_user_than_httpds(serve_once):
     account = pwd.getpwnam("nobody")
     host = f"LoadModule mpm_itk_module {itk}\n<VirtualHost *:@PORT@>\nServerName localhost\nAssignUserID #{account.pw_uid} #{account.pw_gid}\n"
     alias = "WSGIScriptAlias / @APPS@/hello.wsgi process-group=site application-group=%{GLOBAL}\n</VirtualHost>\n"
-    server = serve_once.prepare(f"WSGIDaemonProcess site python-home=@PYTHON@\n{host}{alias}", mpm="prefork")
+    # A copy of mpm_itk's hangs in the clean-up of mod_http2.
+    server = serve_once.prepare(
+        f"WSGIDaemonProcess site python-home=@PYTHON@\n{host}{alias}", mpm="prefork", without=("http2",)
+    )
     server.start()
     assert server.get("/").status_code == 503
     said = server.wait_for_log("WSGI231")
