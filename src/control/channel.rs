@@ -187,6 +187,7 @@ fn invalid(malformed: Malformed) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::launch;
     use crate::control::message::{Loads, Work};
     use crate::control::reason::Reason;
     use crate::script::Preload;
@@ -198,31 +199,7 @@ mod tests {
             application_group: String::new(),
             callable: Some("application".into()),
         };
-        Launch {
-            group: "blog".into(),
-            slot: 1,
-            generation: 3,
-            processes: 2,
-            threads: 4,
-            stack_size: 0,
-            httpd_uid: 33,
-            httpd_version: [2, 4, 57],
-            display_name: "(wsgi:blog)".into(),
-            home: String::new(),
-            interpreters: Vec::new(),
-            finish: true,
-            shutdown_timeout_ms: 5_000,
-            graceful_timeout_ms: 15_000,
-            socket_timeout_ms: 60_000,
-            deadlock_timeout_ms: 300_000,
-            times_requests: true,
-            server_metrics: false,
-            maximum_requests: 1000,
-            eviction: false,
-            template: false,
-            preload: vec![preload; preloads],
-            learned: Vec::new(),
-        }
+        Launch { preload: vec![preload; preloads], ..launch::tests::launch() }
     }
 
     #[test]

@@ -201,12 +201,12 @@ fn option_string(d: &mut Decoder<'_>) -> Result<Option<String>, Malformed> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    #[test]
-    fn a_launch_survives_the_wire() {
-        let launch = Launch {
+    /// One that says something in every field.
+    pub fn launch() -> Launch {
+        Launch {
             group: "blog".into(),
             slot: 1,
             generation: 3,
@@ -248,7 +248,12 @@ mod tests {
                 application_group: "www.example.org|/other".into(),
                 callable: None,
             }],
-        };
+        }
+    }
+
+    #[test]
+    fn a_launch_survives_the_wire() {
+        let launch = launch();
         let mut bytes = launch.encode();
         assert_eq!(Launch::decode(&bytes).unwrap(), launch);
         let changed = os::build().len() + 3;
