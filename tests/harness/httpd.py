@@ -201,7 +201,10 @@ class Httpd:
         return [p for p in self.note_processes() if p.title.startswith(wanted) and not _is_supervisor(p)]
 
     def supervisors(self) -> list[Process]:
-        return [process for process in self.note_processes() if _is_supervisor(process)]
+        """A daemon has its supervisor's title until it gives itself its own: a supervisor is no child of one."""
+        named = [process for process in self.note_processes() if _is_supervisor(process)]
+        pids = {process.pid for process in named}
+        return [process for process in named if process.parent not in pids]
 
     def children(self) -> list[Process]:
         """The processes that speak HTTP."""

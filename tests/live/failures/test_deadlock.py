@@ -55,4 +55,4 @@ def test_stacks_of_an_interpreter_with_a_gil_of_its_own(serve_once, python):
     (server.root / "stands.wsgi").chmod(0o644)
     server.start()
     assert server.get("/other?stand-still").status_code == 504
-    server.wait_for_log(r"stands.wsgi\", line 4, in application")
+    server.wait_for_log(r"stands.wsgi\", line 4 in application")
