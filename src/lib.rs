@@ -31,7 +31,7 @@
 //! Before all that, `hooks::lifecycle` reads the configuration to its end, makes the sockets and forks
 //! the supervisor (`supervisor`), which executes the daemons (`supervisor::spawn`, `bootstrap.py`,
 //! `daemon::serve`). A daemon that is ready reports it; `supervisor::reports` hears that, `supervisor::group`
-//! decides what follows, and `supervisor::crew` gives the order to serve. `docs/architecture.md` tells how all
+//! decides what follows, and `supervisor::supervised` gives the order to serve. `docs/architecture.md` tells how all
 //! these processes end, and `wire::frame` lists all frames.
 //!
 //! Reading order is module order: a module uses those below it, never one above, and so does a file within

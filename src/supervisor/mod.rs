@@ -2,25 +2,19 @@
 //!
 //! A small process with one thread, forked from the httpd parent before its children; `run` is all that it
 //! does. It executes no site's code and maps no Python. What is to be done about a group is decided by
-//! `supervisor::group`; this file waits for what happens, and `supervisor::crew` does what was decided.
+//! `supervisor::group`; this file waits for what happens, and `supervisor::supervised` does what was decided.
 //!
 //! It ends, and with it every daemon, when nobody is left who could send a request (`control::generation`),
 //! on SIGTERM, or when the httpd parent has gone in whatever way. Where a newer generation is coming its
 //! daemons serve that one's children too, until it has daemons of its own.
 
-mod looks;
-mod overlap;
-mod reports;
-mod templates;
+mod groups;
 mod turns;
 
-mod crew;
-
-mod demand;
-mod plan;
 mod sleepers;
-mod template;
-mod watch;
+mod supervised;
+
+mod plan;
 
 pub mod spawn;
 
@@ -44,9 +38,9 @@ use std::time::{Duration, Instant};
 use crate::control::generation::{GenerationWatch, Tidings};
 use crate::log::{Journal, Level, Message};
 use crate::os::{self, PollFd, SignalFd};
-use crew::{Crew, Source};
-use group::Event;
+use groups::{Groups, Source};
 pub use plan::{GroupPlan, Plan, Start, longest_shutdown};
+use supervised::Shared;
 use turns::Turns;
 
 /// How often an older generation looks whether a newer one has taken over, once one is coming.
@@ -68,7 +62,8 @@ enum Ending {
 }
 
 struct Supervisor<'a> {
-    crew: Crew<'a>,
+    shared: &'a Shared<'a>,
+    groups: Groups<'a>,
     watch: GenerationWatch,
     signals: SignalFd,
     parent: i32,
@@ -86,7 +81,9 @@ struct Supervisor<'a> {
 /// To be called in the forked process, after its copies of httpd's listening sockets and of the parent's
 /// end of the generation pipe were closed: else ports stay in use, and the generation never ends.
 pub fn run(plan: Plan, journal: &dyn Journal) {
-    match Supervisor::new(plan, journal) {
+    let Plan { groups, generation, watch, start, parent } = plan;
+    let shared = Shared { generation, start, journal };
+    match Supervisor::new(groups, &shared, watch, parent) {
         Ok(mut supervisor) => supervisor.work(),
         Err(error) => {
             let text = format!(
@@ -99,7 +96,12 @@ pub fn run(plan: Plan, journal: &dyn Journal) {
 }
 
 impl<'a> Supervisor<'a> {
-    fn new(plan: Plan, journal: &'a dyn Journal) -> io::Result<Self> {
+    fn new(
+        groups: Vec<GroupPlan>,
+        shared: &'a Shared<'a>,
+        watch: GenerationWatch,
+        parent: i32,
+    ) -> io::Result<Self> {
         os::reset_signals()?;
         // What an administrator's `kill` or a terminal sends to all of httpd's processes is for httpd.
         for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGWINCH, libc::SIGPIPE] {
@@ -108,12 +110,12 @@ impl<'a> Supervisor<'a> {
         // Neither is worth ending for: a leader of a session stays where it is, a title is a nicety.
         let _ = os::new_session();
         let _ = os::set_title("(wsgi:supervisor)");
-        let Plan { groups, generation, watch, start, parent } = plan;
         if groups.iter().any(GroupPlan::has_template) {
             os::adopt_orphans()?;
         }
         Ok(Supervisor {
-            crew: Crew::new(groups, generation, start, journal)?,
+            groups: Groups::new(groups, shared)?,
+            shared,
             watch,
             signals: SignalFd::new(&[libc::SIGCHLD, libc::SIGTERM])?,
             parent,
@@ -126,16 +128,16 @@ impl<'a> Supervisor<'a> {
     }
 
     fn work(&mut self) {
-        self.crew.begin();
-        while self.ending.is_none() || !self.crew.is_empty() {
+        self.groups.begin();
+        while self.ending.is_none() || !self.groups.is_empty() {
             if let Err(error) = self.turn() {
                 let text = format!("the supervisor cannot wait for its processes and stops them: {error}");
-                self.crew.journal.record(None, Level::Critical, &Message::new(340, text));
+                self.shared.journal.record(None, Level::Critical, &Message::new(340, text));
                 self.end(Ending::Told);
                 // Whatever it is, it is not to be asked for without a pause.
                 thread::sleep(LOOK_FOR_SUCCESSORS);
-                self.crew.tick(Instant::now());
-                self.crew.reap();
+                self.groups.tick(Instant::now());
+                self.groups.reap();
             }
         }
         self.clean_up();
@@ -143,7 +145,7 @@ impl<'a> Supervisor<'a> {
 
     /// Waits for something to happen, and deals with all that has.
     fn turn(&mut self) -> io::Result<()> {
-        self.crew.watch_sleepers()?;
+        self.groups.watch_sleepers()?;
         let mut fds = vec![PollFd::reading(self.signals.as_fd())];
         if !self.nobody_left {
             fds.push(PollFd::reading(self.watch.as_fd()));
@@ -151,15 +153,15 @@ impl<'a> Supervisor<'a> {
         if self.ending.is_none() {
             fds.extend(self.parent_watch.as_ref().map(|parent| PollFd::reading(parent.as_fd())));
         }
-        let (own, sources) = (fds.len(), self.crew.descriptors());
+        let (own, sources) = (fds.len(), self.groups.descriptors());
         fds.extend(sources.iter().map(|(_, fd)| PollFd::reading(*fd)));
         os::poll(&mut fds, self.patience(Instant::now()))?;
         let ready = sources.iter().zip(&fds[own..]).filter(|(_, fd)| fd.is_ready());
         let mut heard: Vec<Source> = ready.map(|((source, _), _)| *source).collect();
-        heard.extend(self.crew.due(Instant::now()));
+        heard.extend(self.groups.due(Instant::now()));
         heard.dedup();
         for source in heard {
-            self.crew.hear(source)?;
+            self.groups.hear(source)?;
         }
         self.look_at_signals()?;
         if !self.nobody_left {
@@ -168,14 +170,11 @@ impl<'a> Supervisor<'a> {
         if self.ending.is_none() {
             self.look_at_parent();
         }
-        self.crew.look_for_successors();
+        self.groups.look_for_successors();
         if self.nobody_left && self.ending.is_none() {
             self.hand_over();
         }
-        self.crew.look_at_processes();
-        self.crew.look_at_demand();
-        self.crew.tick(Instant::now());
-        self.crew.end_old_templates();
+        self.groups.look();
         if let Some(pause) = self.turns.count(Instant::now()) {
             thread::sleep(pause);
         }
@@ -183,8 +182,8 @@ impl<'a> Supervisor<'a> {
     }
 
     fn patience(&self, now: Instant) -> Option<Duration> {
-        let deadline = self.crew.deadline().map(|deadline| deadline.saturating_duration_since(now));
-        let successors = self.newer_is_coming && self.ending.is_none() && !self.crew.is_superseded();
+        let deadline = self.groups.deadline().map(|deadline| deadline.saturating_duration_since(now));
+        let successors = self.newer_is_coming && self.ending.is_none() && !self.groups.is_superseded();
         let successors = successors.then_some(LOOK_FOR_SUCCESSORS);
         let parent = (self.parent_watch.is_none() && self.ending.is_none()).then_some(LOOK_FOR_PARENT);
         [deadline, successors, parent].into_iter().flatten().min()
@@ -196,7 +195,7 @@ impl<'a> Supervisor<'a> {
                 self.end(Ending::Told);
             }
         }
-        self.crew.reap();
+        self.groups.reap();
         Ok(())
     }
 
@@ -214,7 +213,7 @@ impl<'a> Supervisor<'a> {
     fn hand_over(&mut self) {
         if !self.newer_is_coming {
             self.end(Ending::NobodyLeft);
-        } else if self.crew.is_handed_over() {
+        } else if self.groups.is_handed_over() {
             self.ending = Some(Ending::NobodyLeft);
         }
     }
@@ -222,7 +221,7 @@ impl<'a> Supervisor<'a> {
     fn look_at_parent(&mut self) {
         if self.parent_is_gone() {
             let text = "the parent process of httpd has gone without stopping its daemon processes; they are stopped";
-            self.crew.journal.record(None, Level::Notice, &Message::new(341, text));
+            self.shared.journal.record(None, Level::Notice, &Message::new(341, text));
             self.end(Ending::ParentGone);
         }
     }
@@ -234,7 +233,7 @@ impl<'a> Supervisor<'a> {
     fn end(&mut self, why: Ending) {
         if self.ending.is_none() {
             self.ending = Some(why);
-            self.crew.tell_all(&Event::Stop);
+            self.groups.stop();
         }
     }
 
@@ -246,14 +245,14 @@ impl<'a> Supervisor<'a> {
             let _ = os::readable(parent.as_fd(), Some(PARENT_MAY_BE_ENDING));
         }
         let all = self.parent_is_gone();
-        for listener in self.crew.listeners() {
+        for listener in self.groups.listeners() {
             let page = &listener.page;
-            if all || (page.is_retired() && !page.is_used_by_others(self.crew.generation)) {
+            if all || (page.is_retired() && !page.is_used_by_others(self.shared.generation)) {
                 // Gone already is as good.
                 let _ = fs::remove_file(&listener.path);
             }
         }
-        let text = format!("generation {} of the configuration has ended", self.crew.generation);
-        self.crew.journal.record(None, Level::Info, &Message::new(342, text));
+        let text = format!("generation {} of the configuration has ended", self.shared.generation);
+        self.shared.journal.record(None, Level::Info, &Message::new(342, text));
     }
 }

@@ -1,6 +1,6 @@
 //! The sockets of the groups that sleep, in one epoll set: who has a caller.
 //!
-//! Part of `supervisor::crew`. However many groups sleep, the supervisor waits for one descriptor, and does
+//! Runs in the supervisor. However many groups sleep, the supervisor waits for one descriptor, and does
 //! nothing until the kernel says that a request has come.
 
 use std::io;

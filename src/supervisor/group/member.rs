@@ -1,6 +1,6 @@
 //! One process of a group, as `supervisor::group` in the supervisor knows it.
 //!
-//! A plain value: the group decides, `supervisor::crew` holds what belongs to the system (pid, control
+//! A plain value: the group decides, `supervisor::supervised` holds what belongs to the system (pid, control
 //! socket, output). The states are in the order in which a process goes through them.
 
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! What the supervisor looks for in its processes: limits that are reached, and things that last too long.
 //!
-//! Pure: `supervisor::crew` says what is the case with a process, and gets what follows from it and when to
+//! Pure: `looks` says what is the case with a process, and gets what follows from it and when to
 //! look again. Times are milliseconds of `os::milliseconds_now`; nothing can be late before its time has
 //! passed, so there is no need to look more often.
 

@@ -1,21 +1,20 @@
-//! A template (`preload=On`): a process that has loaded a group's scripts, and that its others are forked
-//! from.
+//! A template (`preload=On`): a process that has loaded a group's scripts, and forks its others.
 //!
-//! `supervisor::templates` says when there is one.
+//! Runs in the supervisor. `templates` says when there is one.
 
-use super::group::ProcessId;
-use super::output::Output;
-use super::spawn::Spawned;
+use super::handle::{Heard, Slot, hear};
 use crate::control::channel::ControlSupervisor;
 use crate::log::Message;
 use crate::os;
+use crate::supervisor::group::ProcessId;
+use crate::supervisor::output::Output;
+use crate::supervisor::spawn::Spawned;
 
 pub struct Template {
-    pub unit: usize,
     pub edition: u32,
     pub pid: i32,
-    /// Newer configurations see there what an old template may still hold.
-    pub slot: usize,
+    /// Newer configurations see there what an old template may still hold. None once it has ended.
+    pub slot: Option<Slot>,
     /// None once it is to fork no more, or its end is closed: it ends then.
     pub control: Option<ControlSupervisor>,
     pub output: Output,
@@ -29,13 +28,12 @@ pub struct Template {
 
 impl Template {
     /// One that has been started for a process.
-    pub fn new(unit: usize, edition: u32, slot: usize, spawned: Spawned, first: ProcessId) -> Template {
+    pub fn new(edition: u32, slot: Slot, spawned: Spawned, first: ProcessId) -> Template {
         let Spawned { pid, control, output, .. } = spawned;
         Template {
-            unit,
             edition,
             pid,
-            slot,
+            slot: Some(slot),
             control: Some(control),
             output: Output::new(output),
             waiting: vec![first],
@@ -47,6 +45,16 @@ impl Template {
 
     pub fn is_usable(&self) -> bool {
         self.control.is_some() && !self.told_to_end
+    }
+
+    /// The next report, once.
+    pub fn hear(&mut self) -> Heard {
+        let Some(control) = &self.control else { return Heard::Nothing };
+        let heard = hear(control);
+        if let Heard::Closed = heard {
+            self.control = None;
+        }
+        heard
     }
 
     pub fn end(&mut self) {

@@ -1,0 +1,198 @@
+//! One process as the supervisor holds it: its pid, its slot, its control socket, its output.
+//!
+//! Runs in the supervisor. `supervisor::group` knows the same process as a member, by its id.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::watch::{Finding, Now, Watch};
+use crate::config::limits::Limits;
+use crate::control::activity_page::{ActivityPage, Running};
+use crate::control::channel::ControlSupervisor;
+use crate::control::group_page::{GroupPage, State};
+use crate::control::message::{Order, Report};
+use crate::log::Message;
+use crate::os;
+use crate::supervisor::group::ProcessId;
+use crate::supervisor::output::Output;
+use crate::supervisor::spawn::Spawned;
+
+/// A process's place on the group page. It is free again when the value is dropped.
+pub struct Slot {
+    page: Arc<GroupPage>,
+    number: usize,
+}
+
+impl Slot {
+    /// An error where the group has as many processes as a page has slots.
+    pub fn claim(page: &Arc<GroupPage>, generation: u64) -> Result<Slot, Message> {
+        let number = page.claim_slot(generation).ok_or_else(|| {
+            let text = "the group has too many processes, those of older configurations included; wait until their \
+                        requests have ended, or lower processes=";
+            Message::new(314, text)
+        })?;
+        Ok(Slot { page: Arc::clone(page), number })
+    }
+
+    pub fn number(&self) -> u32 {
+        self.number as u32
+    }
+
+    pub fn set_pid(&self, pid: i32) {
+        self.page.set_pid(self.number, pid);
+    }
+
+    fn set_loaded(&self, scripts: u32) {
+        self.page.set_loaded(self.number, scripts);
+    }
+
+    fn set_state(&self, state: State) {
+        self.page.set_state(self.number, state);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.page.release_slot(self.number);
+    }
+}
+
+/// What a control socket had.
+pub enum Heard {
+    Report(Report),
+    Nothing,
+    /// Not a report. The process runs a site's code, so that is no reason to stop.
+    Nonsense,
+    /// The other end is closed.
+    Closed,
+}
+
+pub fn hear(control: &ControlSupervisor) -> Heard {
+    match control.receive() {
+        Ok(Some(report)) => Heard::Report(report),
+        Ok(None) => Heard::Nothing,
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Heard::Nonsense,
+        Err(_) => Heard::Closed,
+    }
+}
+
+pub struct Handle {
+    pub id: ProcessId,
+    /// 0 until a process that is forked from a template has said who it is.
+    pid: i32,
+    /// None once the process has ended.
+    slot: Option<Slot>,
+    /// None once the daemon's end is closed.
+    control: Option<ControlSupervisor>,
+    pub output: Output,
+    activity: ActivityPage,
+    /// Between the orders to serve and to end.
+    serves: bool,
+    /// Once it has served, with the moment of the next look.
+    watch: Option<(Watch, Option<Instant>)>,
+}
+
+impl Handle {
+    pub fn new(id: ProcessId, slot: Slot, spawned: Spawned) -> Handle {
+        let Spawned { pid, control, output, activity } = spawned;
+        let (slot, control, output) = (Some(slot), Some(control), Output::new(output));
+        Handle { id, pid, slot, control, output, activity, serves: false, watch: None }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub fn is_born(&self) -> bool {
+        self.pid != 0
+    }
+
+    pub fn born(&mut self, pid: i32) {
+        self.pid = pid;
+        self.slot.iter().for_each(|slot| slot.set_pid(pid));
+    }
+
+    /// What a process that is forked from a template writes before it has said who it is waits in the pipe.
+    pub fn is_known(&self) -> bool {
+        self.is_born() || self.control.is_none()
+    }
+
+    /// What to poll.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let output = self.output.fds().filter(|_| self.is_known());
+        self.control.as_ref().map(AsFd::as_fd).into_iter().chain(output)
+    }
+
+    /// Another process may have the slot from now on.
+    pub fn leave_slot(&mut self) {
+        self.slot = None;
+    }
+
+    pub fn set_loaded(&self, scripts: u32) {
+        self.slot.iter().for_each(|slot| slot.set_loaded(scripts));
+    }
+
+    /// False where the process cannot be told.
+    pub fn order(&self, order: Order) -> bool {
+        self.control.as_ref().is_some_and(|control| control.send(order).is_ok())
+    }
+
+    /// The same for an order that others see the effect of, on the group page.
+    pub fn order_into(&mut self, state: State, order: Order) -> bool {
+        self.slot.iter().for_each(|slot| slot.set_state(state));
+        self.serves = state == State::Ready;
+        self.order(order)
+    }
+
+    /// The next report, once.
+    pub fn hear(&mut self) -> Heard {
+        let Some(control) = &self.control else { return Heard::Nothing };
+        let heard = hear(control);
+        if let Heard::Closed = heard {
+            self.control = None;
+        }
+        heard
+    }
+
+    /// The process has carried out an order that it answers.
+    pub fn heard(&mut self) {
+        if let Some((watch, _)) = &mut self.watch {
+            watch.heard();
+        }
+    }
+
+    pub fn begin_watch(&mut self, limits: &Limits) {
+        let watch = Watch::new(limits, self.pid, os::milliseconds_now());
+        self.watch = Some((watch, Some(Instant::now())));
+    }
+
+    /// When to look at it again.
+    pub fn next_look(&self) -> Option<Instant> {
+        self.watch.as_ref()?.1
+    }
+
+    /// Finds what lasts too long in it, and limits that it has reached.
+    pub fn look(&mut self, limits: &Limits, now: Instant, time: u64) -> Vec<Finding> {
+        let Some((watch, next_look)) = self.watch.as_mut() else { return Vec::new() };
+        let running: Vec<Running> = self.activity.running().collect();
+        let last = self.activity.last();
+        let asks = watch.asks_for_memory(limits, time, last, !running.is_empty());
+        let state = Now {
+            time,
+            running: &running,
+            last,
+            attaching_since: self.activity.attaching_since(),
+            loading_since: self.activity.loading_since(),
+            memory: if asks { os::resident_memory(self.pid) } else { None },
+        };
+        let (findings, next) = watch.look(limits, &state);
+        *next_look = next.map(|next| now + Duration::from_millis(next.saturating_sub(time)));
+        findings
+    }
+
+    /// How many requests it has and when it last began or ended one; None while it is not in service.
+    pub fn load(&self) -> Option<(usize, u64)> {
+        self.serves.then(|| (self.activity.running().count(), self.activity.last()))
+    }
+}
