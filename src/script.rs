@@ -4,8 +4,10 @@
 //! Said by the configuration (`hooks::plan`) and by daemons, which report what they have loaded
 //! (`control::message`).
 
+use serde::{Deserialize, Serialize};
+
 /// A script to load, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preload {
     pub script: String,
     /// Empty for the main interpreter.
@@ -15,7 +17,7 @@ pub struct Preload {
 }
 
 /// What a script needs that could not be loaded, where another process has it: a port, a lock, a database.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
     /// In words.
     pub what: String,
@@ -23,7 +25,7 @@ pub struct Holding {
 }
 
 /// Who has it; a process of the group may be a child of one, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Holder {
     Unknown,
     /// The very process that asks for it.

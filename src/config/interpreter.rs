@@ -3,6 +3,8 @@
 //! Collected in the httpd parent by `actions`. Resolved for each process group when its processes are
 //! planned, and for embedded mode when a child starts.
 
+use serde::{Deserialize, Serialize};
+
 /// The groups that a `<WSGIInterpreterOptions>` section is about; None where it does not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Section {
@@ -36,7 +38,7 @@ pub enum Setting {
 }
 
 /// How an interpreter is made and prepared.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InterpreterOptions {
     /// Site directories, `.pth` files processed, moved to the front of `sys.path`.
     pub python_path: Vec<String>,

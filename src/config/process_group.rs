@@ -8,10 +8,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::limits::Limits;
 
 /// The place of a directive, for messages: `/etc/apache2/sites-enabled/blog.conf:12`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Origin {
     pub file: String,
     pub line: u32,
@@ -24,7 +26,7 @@ impl fmt::Display for Origin {
 }
 
 /// `overlap=`: whether old and new processes of a group are there together when one replaces the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Overlap {
     /// As long as nothing is found held that the new one needs.
     #[default]
@@ -46,7 +48,8 @@ pub struct Identity {
     pub supplementary_groups: Option<Vec<u32>>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// The supervisor sends it to the group's daemons, without what is done before Python starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessGroup {
     pub name: String,
     pub origin: Origin,
@@ -65,6 +68,7 @@ pub struct ProcessGroup {
     pub idle_timeout: Duration,
     pub threads: u32,
     /// `user=` and `group=`, or httpd's `User` and `Group`; None when httpd does not run as root.
+    #[serde(skip)]
     pub identity: Option<Identity>,
     pub umask: Option<u32>,
     pub chroot: Option<PathBuf>,
@@ -73,8 +77,10 @@ pub struct ProcessGroup {
     pub lang: Option<String>,
     pub locale: Option<String>,
     /// `env=NAME=VALUE`, in order.
+    #[serde(skip)]
     pub env: Vec<(String, String)>,
     /// `env-file=`, in order, as httpd sees them; `env=` wins over what is in them.
+    #[serde(skip)]
     pub env_files: Vec<PathBuf>,
     /// `python-home=`: a virtual environment or an installation prefix.
     pub python_home: Option<PathBuf>,
@@ -114,7 +120,7 @@ pub struct ProcessGroup {
 }
 
 /// How answers are passed on to the client.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResponseOptions {
     /// The longest silence of a client that does not read; None means httpd's `Timeout`.
     pub socket_timeout: Option<Duration>,
@@ -188,6 +194,11 @@ impl ProcessGroup {
     /// Whether the group has no processes until a request comes. Service scripts get no requests.
     pub fn sleeps(&self) -> bool {
         self.on_demand && self.threads > 0
+    }
+
+    /// Whether each process serves one request and ends (`wsgi.run_once`).
+    pub fn runs_once(&self) -> bool {
+        self.threads == 1 && self.limits.maximum_requests == Some(1)
     }
 
     /// The interpreters to try, in order, as the daemon sees them (inside `chroot=`); empty when

@@ -11,10 +11,11 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::launch::{Launch, NoLaunch};
 use super::message::{LONGEST_REPORT, Order, Report};
 use crate::os;
-use crate::wire::codec::Malformed;
 
 /// Longest message that is sent as such; a longer launch travels in a memfd.
 const LONGEST: usize = 64 * 1024;
@@ -51,7 +52,7 @@ pub fn pair() -> io::Result<(ControlSupervisor, ControlDaemon)> {
 impl ControlSupervisor {
     /// Never waits: the socket is empty when the launch is sent.
     pub fn send_launch(&self, launch: &Launch) -> io::Result<()> {
-        let bytes = launch.encode();
+        let bytes = launch.encode()?;
         if bytes.len() < LONGEST {
             let mut message = vec![b'L'];
             message.extend_from_slice(&bytes);
@@ -79,7 +80,7 @@ impl ControlSupervisor {
 
     /// A daemon that reads no orders is not waited for; the supervisor's timers deal with it.
     pub fn send(&self, order: Order) -> io::Result<()> {
-        os::send_now(self.orders.as_fd(), &order.encode()).map(drop)
+        os::send_now(self.orders.as_fd(), &encoded(&order)?).map(drop)
     }
 
     /// The next report, None when there is none yet; `UnexpectedEof` when the daemon's end is gone.
@@ -87,7 +88,7 @@ impl ControlSupervisor {
         let mut buffer = [0; LONGEST_REPORT];
         match (&self.reports).read(&mut buffer) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(size) => Report::decode(&buffer[..size]).map(Some).map_err(invalid),
+            Ok(size) => postcard::from_bytes(&buffer[..size]).map(Some).map_err(|_| invalid()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
@@ -124,7 +125,7 @@ impl ControlDaemon {
                 bytes
             }
             (None, _) => return Err(NoLaunch::Lost(io::ErrorKind::UnexpectedEof.into())),
-            _ => return Err(Malformed.into()),
+            _ => return Err(invalid().into()),
         };
         Launch::decode(&bytes)
     }
@@ -149,14 +150,14 @@ impl ControlDaemon {
         let mut buffer = [0; 16];
         match os::receive(self.orders.as_fd(), &mut buffer) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(size) => Order::decode(&buffer[..size]).map(Some).map_err(invalid),
+            Ok(size) => postcard::from_bytes(&buffer[..size]).map(Some).map_err(|_| invalid()),
             Err(error) => Err(error),
         }
     }
 
     /// Of several threads each one's report arrives whole.
     pub fn send(&self, report: &Report) -> io::Result<()> {
-        (&self.reports).write_all(&report.encode())
+        (&self.reports).write_all(&encoded(report)?)
     }
 
     pub fn reports(&self) -> BorrowedFd<'_> {
@@ -176,12 +177,16 @@ fn receive_descriptor(socket: BorrowedFd<'_>, letter: &[u8]) -> io::Result<Owned
     match os::receive_with_fd(socket, &mut buffer)? {
         (size, Some(descriptor)) if &buffer[..size] == letter => Ok(descriptor),
         (0, _) => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Err(invalid(Malformed)),
+        _ => Err(invalid()),
     }
 }
 
-fn invalid(malformed: Malformed) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, malformed)
+fn encoded(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    postcard::to_allocvec(message).map_err(|_| invalid())
+}
+
+fn invalid() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "not a message of this build")
 }
 
 #[cfg(test)]

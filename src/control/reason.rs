@@ -3,7 +3,9 @@
 //! Named by the supervisor's groups (`supervisor::group`) or by a daemon itself, carried by
 //! `control::channel`, and told to applications as `shutdown_reason` of the event `process_stopping`.
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// httpd stops, restarts, or reads a new configuration; or the process was sent SIGTERM.
     Shutdown,
@@ -24,22 +26,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Reason; 13] = [
-        Reason::Shutdown,
-        Reason::ScriptReload,
-        Reason::GracefulSignal,
-        Reason::EvictionSignal,
-        Reason::MaximumRequests,
-        Reason::MaximumMemory,
-        Reason::RestartInterval,
-        Reason::Inactivity,
-        Reason::CpuTimeLimit,
-        Reason::StartupTimeout,
-        Reason::RequestTimeout,
-        Reason::DeadlockTimeout,
-        Reason::Idle,
-    ];
-
     /// As applications know it.
     pub fn name(self) -> &'static str {
         match self {
@@ -89,28 +75,5 @@ impl Reason {
                 | Reason::RequestTimeout
                 | Reason::DeadlockTimeout
         )
-    }
-
-    /// In an order or a report.
-    pub fn to_byte(self) -> u8 {
-        self as u8
-    }
-
-    pub fn from_byte(byte: u8) -> Option<Reason> {
-        Reason::ALL.get(usize::from(byte)).copied()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_reason_survives_the_control_socket_and_has_a_name_of_its_own() {
-        for reason in Reason::ALL {
-            assert_eq!(Reason::from_byte(reason.to_byte()), Some(reason));
-            assert_eq!(Reason::ALL.iter().filter(|other| other.name() == reason.name()).count(), 1);
-        }
-        assert_eq!(Reason::from_byte(Reason::ALL.len() as u8), None);
     }
 }

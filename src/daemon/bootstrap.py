@@ -8,14 +8,22 @@ if sys.path and sys.path[0] == "":
     del sys.path[0]
 
 
+# The number of `Report::Failed` (control/message.rs).
+REPORT_FAILED = b"\x05"
+
+
+def varint(number):
+    """An integer as postcard writes it: seven bits a byte, the last ones first."""
+    return bytes([number & 127 | 128]) + varint(number >> 7) if number > 127 else bytes([number])
+
+
 def refuse(code, text):
     """Tells the supervisor why there is nothing to serve with; 78 is EX_CONFIG of sysexits.h."""
     import os
-    import struct
 
-    data = text.encode("utf-8", "replace")[:2000]
+    data = text.encode("utf-8", "replace")[:2000].decode("utf-8", "ignore").encode("utf-8")
     try:
-        os.write(7, struct.pack("<cII", b"F", code, len(data)) + data)
+        os.write(7, REPORT_FAILED + varint(code) + varint(len(data)) + data)
     except OSError:
         sys.stderr.write("mod_wsgi_rs: WSGI%d: %s\n" % (code, text))
     sys.exit(78)

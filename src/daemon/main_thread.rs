@@ -6,7 +6,7 @@
 use super::signals::{HANDED_ON, Publisher};
 use super::worker::Workers;
 use crate::control::channel::ControlDaemon;
-use crate::control::launch::{Launch, time};
+use crate::control::launch::bound;
 use crate::control::message::{Order, Report};
 use crate::control::reason::Reason;
 use crate::interpreter::process_log::write_message;
@@ -68,7 +68,6 @@ impl Bound {
 /// What the main thread has in view while the workers work; it holds no GIL.
 pub struct MainThread<'a> {
     workers: &'a Arc<Workers>,
-    launch: &'a Launch,
     control: &'a ControlDaemon,
     signals: &'a SignalEvent,
     publisher: Publisher,
@@ -84,16 +83,10 @@ pub struct MainThread<'a> {
 }
 
 impl<'a> MainThread<'a> {
-    pub fn new(
-        workers: &'a Arc<Workers>,
-        launch: &'a Launch,
-        control: &'a ControlDaemon,
-        signals: &'a SignalEvent,
-    ) -> Self {
+    pub fn new(workers: &'a Arc<Workers>, control: &'a ControlDaemon, signals: &'a SignalEvent) -> Self {
         let publisher = Publisher::new(workers);
         MainThread {
             workers,
-            launch,
             control,
             signals,
             publisher,
@@ -156,7 +149,9 @@ impl<'a> MainThread<'a> {
                 self.report(&Report::Renew(Reason::Shutdown));
                 self.stop(Reason::Shutdown);
             }
-            libc::SIGUSR1 if self.launch.eviction => self.report(&Report::Renew(Reason::EvictionSignal)),
+            libc::SIGUSR1 if self.workers.launch.group.limits.eviction.is_some() => {
+                self.report(&Report::Renew(Reason::EvictionSignal))
+            }
             libc::SIGUSR1 => self.report(&Report::Renew(Reason::GracefulSignal)),
             libc::SIGXCPU => self.report(&Report::Renew(Reason::CpuTimeLimit)),
             timer if TIMERS.contains(&timer) => self.leave_timer(timer),
@@ -218,8 +213,8 @@ impl<'a> MainThread<'a> {
         self.reason.get_or_insert(reason);
         self.workers.drain();
         // Without a shutdown-timeout the supervisor's own patience is the bound.
-        let bound =
-            time(self.launch.shutdown_timeout_ms).map(|patience| Bound::new(patience, self.launch.finish));
+        let launch = &self.workers.launch;
+        let bound = bound(launch.group.shutdown_timeout).map(|patience| Bound::new(patience, launch.finish));
         self.bound = self.bound.or(bound);
     }
 

@@ -17,7 +17,7 @@ use super::worker::{Equipment, Workers};
 use crate::control::activity_page::ActivityPage;
 use crate::control::channel::ControlDaemon;
 use crate::control::group_page::GroupPage;
-use crate::control::launch::{Launch, NoLaunch, time};
+use crate::control::launch::{Launch, NoLaunch, bound};
 use crate::control::message::Report;
 use crate::control::reason::Reason;
 use crate::control::scoreboard_page::ScoreboardPage;
@@ -55,18 +55,18 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     });
     let launch = launch.inspect_err(|message| failed(&control, message))?;
     // Without /proc, as in a chroot, ps goes on to show the interpreter.
-    let _ = os::set_title(&launch.display_name);
+    let _ = os::set_title(&launch.group.display_name);
 
     attach::count_forks();
     let (control, activity) = (Arc::new(control), Arc::new(activity));
     let ties = Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity }));
     let scripts = Arc::new(Loaded::default());
-    let scoreboard_page = if launch.server_metrics { inherited_scoreboard().ok() } else { None };
+    let scoreboard_page = if launch.group.server_metrics { inherited_scoreboard().ok() } else { None };
     let page = Arc::new(page);
     let interpreters =
         Interpreters::new(py, facts(&launch, &ties, &scripts, scoreboard_page, companions(&page)));
     let interpreters = interpreters.inspect_err(|message| failed(&control, message))?;
-    if launch.threads == 0 {
+    if launch.group.threads == 0 {
         let signals = SignalEvent::new().map_err(system)?;
         put_away_in_copies(&listener, &page, &ties.lock().activity, &control, &signals);
         return service::main(py, &interpreters, &launch, control, signals, &page).map_err(system);
@@ -83,23 +83,25 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     };
     let Ties { control, activity } = ties.lock().clone();
     put_away_in_copies(&listener, &page, &activity, &control, &signals);
-    let roster = Roster::new(launch.threads, activity, launch.times_requests);
-    let prepared = prepare(interpreters, &launch, listener, page, roster, &control);
+    let roster = Roster::new(launch.group.threads, activity, launch.group.limits.request.is_some());
+    let equipment = Equipment { listener, control: Arc::clone(&control), page, roster, launch };
+    let prepared = Workers::new(interpreters, equipment).map(Arc::new);
     let started = prepared.map_err(system).and_then(|workers| {
+        let launch = &workers.launch;
         watch_while_loading(&signals).map_err(system)?;
         let loads = scripts.load(py, &workers.interpreters, &launch.preload, &launch.learned);
         // After the scripts, which may have set handlers that Python could never run: see `main`.
         signals.watch(&ENDING).map_err(system)?;
         watch_while_loading(&signals).map_err(system)?;
-        let threads = py.detached(|| start(&workers, &launch)).map_err(system)?;
+        let threads = py.detached(|| start(&workers)).map_err(system)?;
         Ok((workers, loads, threads))
     });
     let (workers, loads, threads) = started.inspect_err(|message| failed(&control, message))?;
     // All of it detached: where an application never lets go of the GIL, the end begins all the same.
     let (end, ending) = py.detached(|| {
         control.send(&Report::Ready(loads)).map_err(system)?;
-        let end = MainThread::new(&workers, &launch, &control, &signals).wait_for_end();
-        let ending = begin_ending(&workers, threads, &launch, &end);
+        let end = MainThread::new(&workers, &control, &signals).wait_for_end();
+        let ending = begin_ending(&workers, threads, &end);
         Ok((end, ending))
     })?;
     ending.got_attached();
@@ -112,15 +114,11 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
 }
 
 /// Sets the bound of the process's end and waits for the threads that can come to one. Detached from Python.
-fn begin_ending(
-    workers: &Workers,
-    threads: Vec<thread::JoinHandle<()>>,
-    launch: &Launch,
-    end: &End,
-) -> Ending {
+fn begin_ending(workers: &Workers, threads: Vec<thread::JoinHandle<()>>, end: &End) -> Ending {
+    let launch = &workers.launch;
     let left = end.latest.map(|latest| latest.saturating_duration_since(Instant::now()));
     let stuck = workers.roster.abandoned() > 0 || end.reason == Reason::DeadlockTimeout || left.is_some();
-    let ending = Ending::begin(left.or(time(launch.shutdown_timeout_ms)), stuck);
+    let ending = Ending::begin(left.or(bound(launch.group.shutdown_timeout)), stuck);
     if !stuck {
         for thread in threads {
             // A thread that panicked has reported it.
@@ -185,12 +183,12 @@ fn facts(
         page.see(|| control.send(&Report::AskScoreboard), SCOREBOARD_PATIENCE).ok()
     };
     Facts {
-        process_group: launch.group.clone(),
-        processes: launch.processes,
-        threads: launch.threads,
-        run_once: launch.threads == 1 && launch.maximum_requests == 1,
+        process_group: launch.group.name.clone(),
+        processes: launch.group.maximum_processes,
+        threads: launch.group.threads,
+        run_once: launch.group.runs_once(),
         httpd_version: launch.httpd_version,
-        home: launch.home.clone(),
+        home: launch.group.home.as_ref().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
         interpreters: launch.interpreters.clone(),
         reload_in_place: false,
         watcher: Some(Arc::new(move |loading| {
@@ -215,43 +213,17 @@ fn facts(
     }
 }
 
-fn prepare(
-    interpreters: Interpreters,
-    launch: &Launch,
-    listener: OwnedFd,
-    page: Arc<GroupPage>,
-    roster: Roster,
-    control: &Arc<ControlDaemon>,
-) -> io::Result<Arc<Workers>> {
-    let equipment = Equipment {
-        listener,
-        control: Arc::clone(control),
-        page,
-        roster,
-        slot: launch.slot as usize,
-        threads: launch.threads,
-        processes: launch.processes,
-        httpd_uid: launch.httpd_uid,
-        socket_timeout: time(launch.socket_timeout_ms),
-        maximum_requests: Some(launch.maximum_requests).filter(|most| *most > 0),
-    };
-    Workers::new(interpreters, equipment).map(Arc::new)
-}
-
-fn start(workers: &Arc<Workers>, launch: &Launch) -> io::Result<Vec<thread::JoinHandle<()>>> {
-    if let Some(timeout) = time(launch.deadlock_timeout_ms) {
+fn start(workers: &Arc<Workers>) -> io::Result<Vec<thread::JoinHandle<()>>> {
+    let launch = &workers.launch;
+    if let Some(timeout) = launch.group.limits.deadlock {
         let workers = Arc::clone(workers);
         let builder = thread::Builder::new().name("wsgi-heartbeat".into()).stack_size(SMALL_STACK);
         builder.spawn(move || beat::beat(&workers, timeout))?;
     }
-    (1..=launch.threads)
+    (1..=launch.group.threads)
         .map(|thread_id| {
             let mut builder = thread::Builder::new().name(format!("wsgi-{thread_id}"));
-            if launch.stack_size > 0 {
-                builder = builder.stack_size(launch.stack_size as usize);
-            } else {
-                builder = builder.stack_size(DEFAULT_STACK);
-            }
+            builder = builder.stack_size(launch.group.stack_size.unwrap_or(DEFAULT_STACK));
             let workers = Arc::clone(workers);
             builder.spawn(move || workers.work(thread_id))
         })

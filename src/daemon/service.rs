@@ -9,7 +9,7 @@
 use super::main_thread::{ENDING, GRACEFUL};
 use crate::control::channel::ControlDaemon;
 use crate::control::group_page::GroupPage;
-use crate::control::launch::{LONGEST_SHUTDOWN, Launch, time};
+use crate::control::launch::{LONGEST_SHUTDOWN, Launch, bound};
 use crate::control::message::{Loads, Order, Report};
 use crate::control::reason::Reason;
 use crate::interpreter::interpreters::Interpreters;
@@ -107,7 +107,7 @@ impl Service {
     /// A service is not to run twice, so the processes of older configurations, which are told to end as soon
     /// as all new ones are ready, are given the time to. The process ends here if it is told to meanwhile.
     fn wait_for_older(&self, launch: &Launch, page: &GroupPage) {
-        let patience = time(launch.shutdown_timeout_ms).unwrap_or(LONGEST_SHUTDOWN);
+        let patience = bound(launch.group.shutdown_timeout).unwrap_or(LONGEST_SHUTDOWN);
         let latest = Instant::now() + patience + GRACE;
         let mut may_run = false;
         while !may_run || (page.is_used_by_older(launch.generation) && Instant::now() < latest) {

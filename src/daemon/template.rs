@@ -112,7 +112,7 @@ fn take_over(control: ControlDaemon, of_template: SignalEvent, supervisor: i32) 
     if os::parent_pid() != supervisor {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let _ = os::set_title(&launch.display_name);
+    let _ = os::set_title(&launch.group.display_name);
     control.send(&Report::Born(std::process::id() as i32))?;
     Ok(Forked { control, launch, activity: ActivityPage::from_fd(activity.as_fd())?, signals })
 }

@@ -8,6 +8,7 @@ use super::connection::{Connection, Incoming, Outgoing};
 use super::roster::Roster;
 use crate::control::channel::ControlDaemon;
 use crate::control::group_page::GroupPage;
+use crate::control::launch::{Launch, bound};
 use crate::control::message::Report;
 use crate::control::reason::Reason;
 use crate::interpreter::interpreters::{Interpreters, ThreadStates};
@@ -49,13 +50,7 @@ pub struct Workers {
     control: Arc<ControlDaemon>,
     pub roster: Roster,
     page: Arc<GroupPage>,
-    slot: usize,
-    threads: u32,
-    processes: u32,
-    httpd_uid: u32,
-    socket_timeout: Option<Duration>,
-    /// After so many requests the process asks to be replaced.
-    maximum_requests: Option<u64>,
+    pub launch: Launch,
     /// Threads that wait for a request.
     waiting: AtomicU32,
     /// Idle connections by their links' numbers. A thread takes its connection out while it serves it.
@@ -71,18 +66,13 @@ pub struct Workers {
     complained: AtomicU64,
 }
 
-/// The sockets and numbers a daemon was started with.
+/// What a daemon was started with.
 pub struct Equipment {
     pub listener: OwnedFd,
     pub control: Arc<ControlDaemon>,
     pub page: Arc<GroupPage>,
     pub roster: Roster,
-    pub slot: usize,
-    pub threads: u32,
-    pub processes: u32,
-    pub httpd_uid: u32,
-    pub socket_timeout: Option<Duration>,
-    pub maximum_requests: Option<u64>,
+    pub launch: Launch,
 }
 
 impl Workers {
@@ -100,12 +90,7 @@ impl Workers {
             control: equipment.control,
             roster: equipment.roster,
             page: equipment.page,
-            slot: equipment.slot,
-            threads: equipment.threads,
-            processes: equipment.processes,
-            httpd_uid: equipment.httpd_uid,
-            socket_timeout: equipment.socket_timeout,
-            maximum_requests: equipment.maximum_requests,
+            launch: equipment.launch,
             waiting: AtomicU32::new(0),
             idle: Mutex::default(),
             accepting: AtomicBool::new(false),
@@ -144,7 +129,7 @@ impl Workers {
     /// whose requests no client waits for do not count.
     pub fn have_ended(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
-            && self.ended.load(Ordering::SeqCst) + self.roster.abandoned() >= self.threads
+            && self.ended.load(Ordering::SeqCst) + self.roster.abandoned() >= self.launch.group.threads
     }
 
     /// Waits for the last requests of a process that does nothing else any more.
@@ -191,7 +176,7 @@ impl Workers {
                     let connection = self.idle.lock().remove(&token);
                     // A child that has closed its end has given the request up, or is gone.
                     let connection = connection.filter(|_| events & HUNG_UP == 0);
-                    if self.processes == 1 || connection.is_none() {
+                    if self.launch.group.maximum_processes == 1 || connection.is_none() {
                         self.claim();
                     }
                     thread.guarded(|thread| connection.map(|connection| thread.serve(connection, true)));
@@ -215,10 +200,10 @@ impl Workers {
     /// child that chooses this process takes one off; what a child took and never used comes back
     /// when all threads wait.
     fn begin_to_wait(&self) {
-        let hint = self.page.waiting(self.slot);
+        let (hint, threads) = (self.page.waiting(self.slot()), self.launch.group.threads);
         let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
-        if waiting == self.threads {
-            hint.store(self.threads as i32, Ordering::Relaxed);
+        if waiting == threads {
+            hint.store(threads as i32, Ordering::Relaxed);
         } else {
             hint.fetch_add(1, Ordering::Relaxed);
         }
@@ -226,12 +211,12 @@ impl Workers {
 
     /// Takes the thread out of the hint where no child did.
     fn claim(&self) {
-        self.page.waiting(self.slot).fetch_sub(1, Ordering::Relaxed);
+        self.page.waiting(self.slot()).fetch_sub(1, Ordering::Relaxed);
     }
 
     /// One request and no other: what `wsgi.run_once` says.
     pub fn runs_once(&self) -> bool {
-        self.threads == 1 && self.maximum_requests == Some(1)
+        self.launch.group.runs_once()
     }
 
     /// A trouble that many threads have many times is said every few seconds only.
@@ -240,6 +225,11 @@ impl Workers {
         let last = self.complained.load(Ordering::Relaxed);
         let due = last == 0 || now - last >= COMPLAINTS;
         due && self.complained.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// The process's slot on the group page.
+    fn slot(&self) -> usize {
+        self.launch.slot as usize
     }
 
     fn ask_for_renewal(&self) {
@@ -325,20 +315,20 @@ impl Worker<'_> {
     /// Only this httpd's children may talk to a daemon.
     fn admit(&self, stream: UnixStream) -> Option<Box<Connection>> {
         let peer = os::peer_credentials(stream.as_fd()).ok()?;
-        if peer.uid != self.workers.httpd_uid && peer.uid != 0 {
+        if peer.uid != self.workers.launch.httpd_uid && peer.uid != 0 {
             let text = format!(
                 "refused a connection from uid {} (process {}): only uid {} and root may send requests; where an MPM \
                  of httpd changes the user for each request (AssignUserID of mpm_itk), name that user with \
                  socket-user= of WSGIDaemonProcess",
-                peer.uid, peer.pid, self.workers.httpd_uid
+                peer.uid, peer.pid, self.workers.launch.httpd_uid
             );
             write_message(Level::Error, &Message::new(383, text));
             return None;
         }
         // Reading needs no limit: the child has one for its client, and when it ends the kernel tells.
-        stream.set_write_timeout(self.workers.socket_timeout).ok()?;
+        stream.set_write_timeout(bound(self.workers.launch.socket_timeout)).ok()?;
         let mut connection = Box::new(Connection::new(stream));
-        let (page, slot) = (&self.workers.page, self.workers.slot);
+        let (page, slot) = (&self.workers.page, self.workers.slot());
         connection.hello(slot as u32, page.times(slot)).ok()?;
         Some(connection)
     }
@@ -375,7 +365,7 @@ impl Worker<'_> {
         }
         connection.incoming.begin(request.body, first);
         let connection = self.answer(connection, request);
-        if workers.maximum_requests == Some(workers.roster.leave(self.thread_id)) {
+        if workers.launch.group.limits.maximum_requests == Some(workers.roster.leave(self.thread_id)) {
             workers.ask_for_renewal();
         }
         connection

@@ -99,31 +99,18 @@ impl Start {
     }
 
     /// `learned` is what processes of the group have loaded besides the configured scripts.
-    /// Its slot is still to be claimed, and it has no scoreboard page yet.
+    /// Its slot is still to be claimed.
     pub fn launch(&self, plan: &GroupPlan, learned: &[Preload], generation: u64) -> Launch {
         let group = &plan.group;
-        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Launch {
-            group: group.name.clone(),
+            group: group.clone(),
             slot: 0,
             generation,
-            processes: group.maximum_processes,
-            threads: group.threads,
-            stack_size: group.stack_size.unwrap_or(0) as u64,
             httpd_uid: group.socket_user.unwrap_or(self.launcher.httpd_uid),
             httpd_version: self.httpd_version,
-            display_name: group.display_name.clone(),
-            home: group.home.as_ref().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
+            socket_timeout: self.socket_timeout(group),
             interpreters: plan.interpreters.clone(),
             finish: self.launcher.finish,
-            shutdown_timeout_ms: milliseconds(group.shutdown_timeout),
-            graceful_timeout_ms: milliseconds(group.graceful_timeout),
-            socket_timeout_ms: milliseconds(self.socket_timeout(group)),
-            deadlock_timeout_ms: milliseconds(group.limits.deadlock.unwrap_or_default()),
-            times_requests: group.limits.request.is_some(),
-            server_metrics: false,
-            maximum_requests: group.limits.maximum_requests.unwrap_or(0),
-            eviction: group.limits.eviction.is_some(),
             template: false,
             preload: plan.preload.clone(),
             learned: learned.to_vec(),

@@ -21,9 +21,9 @@ use crate::control::module_file::ModuleFile;
 use crate::log::{Journal, Level, Message};
 use crate::os::{self, fork_for_test};
 
-/// Speaks the control protocol, and does what the file `mode` or a request says.
+/// Speaks the control protocol, postcard by hand, and does what the file `mode` or a request says.
 const STUB: &str = r#"
-import grp, json, os, select, signal, socket, struct, sys, time
+import grp, json, os, select, signal, socket, sys, time
 control, listener = socket.socket(fileno=3), socket.socket(fileno=4)
 os.fstat(5), os.fstat(7)
 launch = control.recv(70000)
@@ -35,16 +35,16 @@ if mode == "exit":
     sys.exit(3)
 if mode == "fail":
     text = b"cannot serve"
-    os.write(7, b"F" + struct.pack("<II", 401, len(text)) + text)
+    os.write(7, b"\x05\x91\x03" + bytes([len(text)]) + text)  # Report::Failed with 401
     sys.exit(78)
 print("started", flush=True)
-os.write(7, b"R" + struct.pack("<III", mode != "unloaded", mode == "unloaded", 0))
+os.write(7, bytes([0, mode != "unloaded", mode == "unloaded", 0]))  # Report::Ready
 serving = False
 while True:
     ready = select.select([control] + [listener] * serving, [], [])[0]
     if control in ready:
         order = control.recv(16)
-        if order == b"G":
+        if order == b"\0":  # Order::Serve
             serving = True
         elif not order:
             time.sleep(100)  # the kernel has to end it
@@ -61,7 +61,7 @@ while True:
             os.kill(os.getpid(), signal.SIGSEGV)
         if request[0] == "reload":
             path = b"/srv/blog.py"
-            os.write(7, b"C" + struct.pack("<qI", int(request[1]), len(path)) + path)
+            os.write(7, b"\x03" + bytes([len(path)]) + path + bytes([2 * int(request[1])]))  # Report::Reload
         status = dict(line.split(":\t") for line in open("/proc/self/status").read().splitlines())
         peer.send(json.dumps({
             "pid": os.getpid(), "ids": [os.getresuid(), os.getresgid(), sorted(os.getgroups())],

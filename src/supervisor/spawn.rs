@@ -170,7 +170,7 @@ fn equip(launch: &Launch) -> io::Result<(Spawned, Theirs)> {
     for pipe in [&output.output, &output.error] {
         os::set_nonblocking(pipe.as_fd(), true)?;
     }
-    let memory = activity_page::create(launch.threads)?;
+    let memory = activity_page::create(launch.group.threads)?;
     let activity = ActivityPage::from_fd(memory.as_fd())?;
     let theirs = Theirs { control: daemon_control, output: daemon_output, activity: memory };
     Ok((Spawned { pid: 0, control, output, activity }, theirs))

@@ -42,13 +42,6 @@ impl<'a> Encoder<'a> {
         self.u32(length);
         self.out.extend_from_slice(value);
     }
-
-    pub fn option_bytes(&mut self, value: Option<&[u8]>) {
-        self.bool(value.is_some());
-        if let Some(bytes) = value {
-            self.bytes(bytes);
-        }
-    }
 }
 
 /// The bytes did not hold the value that was expected at this place.
@@ -105,10 +98,6 @@ impl<'a> Decoder<'a> {
         Ok(value)
     }
 
-    pub fn option_bytes(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
-        if self.bool()? { self.bytes().map(Some) } else { Ok(None) }
-    }
-
     /// A byte string that was UTF-8 when it was written.
     pub fn string(&mut self) -> Result<String, Malformed> {
         String::from_utf8(self.bytes()?.to_vec()).map_err(|_| Malformed)
@@ -139,16 +128,12 @@ mod tests {
         encoder.u32(1 << 20);
         encoder.i64(-1);
         encoder.bytes(b"name");
-        encoder.option_bytes(None);
-        encoder.option_bytes(Some(b""));
         let mut decoder = Decoder::new(&out);
         assert_eq!(decoder.u8(), Ok(7));
         assert_eq!(decoder.bool(), Ok(true));
         assert_eq!(decoder.u32(), Ok(1 << 20));
         assert_eq!(decoder.i64(), Ok(-1));
         assert_eq!(decoder.bytes(), Ok(&b"name"[..]));
-        assert_eq!(decoder.option_bytes(), Ok(None));
-        assert_eq!(decoder.option_bytes(), Ok(Some(&b""[..])));
         assert!(decoder.rest().is_empty());
     }
 

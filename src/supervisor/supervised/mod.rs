@@ -294,7 +294,7 @@ impl<'a> SupervisedGroup<'a> {
         let learned = self.learned.existing(|script| outside(script).exists());
         let mut launch = start.launch(&self.plan, learned, *generation);
         launch.slot = slot.number();
-        launch.server_metrics = self.scoreboard_page.is_some();
+        launch.group.server_metrics = self.scoreboard_page.is_some();
         let mut refused = Vec::new();
         let mut may_run = |script: &Preload| match owner::check(&outside(script), group) {
             Ok(()) => true,

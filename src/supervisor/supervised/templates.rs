@@ -36,7 +36,7 @@ impl SupervisedGroup<'_> {
         let slot = self.claim_slot()?;
         let mut launch = self.launch(&slot)?;
         launch.template = true;
-        launch.display_name.push_str(" template");
+        launch.group.display_name.push_str(" template");
         let spawned = self.spawn(&launch, &slot)?;
         self.templates.push(Template::new(edition, slot, spawned, id));
         Ok(())
