@@ -65,7 +65,19 @@ enum Phase {
     Expired,
 }
 
+/// What is to be known at the end of a request.
+pub struct Left {
+    /// How many requests the process has served so far.
+    pub served: u64,
+    /// No client waited for this one any more.
+    pub abandoned: bool,
+}
+
 impl Seat {
+    fn is_abandoned(&self) -> bool {
+        matches!(self.phase, Phase::GivenBack | Phase::Expired)
+    }
+
     fn give_back(&mut self) {
         if self.phase == Phase::Received
             && let Some(stream) = &self.stream
@@ -130,13 +142,14 @@ impl Roster {
         seat.place = None;
     }
 
-    /// The thread is done with its request; how many the process has served so far.
-    pub fn leave(&self, thread: u32) -> u64 {
+    /// The thread is done with its request.
+    pub fn leave(&self, thread: u32) -> Left {
         let mut seat = self.seat(thread).lock();
+        let abandoned = seat.is_abandoned();
         seat.phase = Phase::Free;
         seat.stream = None;
         self.activity.end(thread, seat.active);
-        self.served.fetch_add(1, Ordering::Relaxed) + 1
+        Left { served: self.served.fetch_add(1, Ordering::Relaxed) + 1, abandoned }
     }
 
     /// Requests so far.
@@ -191,8 +204,7 @@ impl Roster {
 
     /// How many threads have requests that no client waits for.
     pub fn abandoned(&self) -> u32 {
-        let abandoned = |seat: &&Mutex<Seat>| matches!(seat.lock().phase, Phase::GivenBack | Phase::Expired);
-        self.seats.iter().filter(abandoned).count() as u32
+        self.seats.iter().filter(|seat| seat.lock().is_abandoned()).count() as u32
     }
 
     fn seat(&self, thread: u32) -> &Mutex<Seat> {

@@ -158,11 +158,13 @@ impl Workers {
             workers: self,
             states: ThreadStates::new(self.interpreters.main().state),
             thread_id,
+            abandoned: false,
             payload: Vec::new(),
         };
         // Before the states are cleared, which needs the GIL.
         let _end = End(self);
         while !self.draining.load(Ordering::SeqCst) {
+            thread.abandoned = false;
             self.begin_to_wait();
             let event = self.epoll.wait(None);
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -191,7 +193,7 @@ impl Workers {
             }
         }
         // The listener may have woken this thread for a connection of which no other process was told.
-        if self.accepting.load(Ordering::SeqCst) && !self.runs_once() {
+        if self.accepting.load(Ordering::SeqCst) && !self.runs_once() && !thread.abandoned {
             thread.guarded(Worker::accept);
         }
     }
@@ -274,6 +276,9 @@ struct Worker<'a> {
     workers: &'a Workers,
     states: ThreadStates,
     thread_id: u32,
+    /// No client waited for the request that it had since it last waited itself: the process may end without
+    /// this thread, so it takes no other.
+    abandoned: bool,
     /// The request frame being served; kept for its memory.
     payload: Vec<u8>,
 }
@@ -365,7 +370,9 @@ impl Worker<'_> {
         }
         connection.incoming.begin(request.body, first);
         let connection = self.answer(connection, request);
-        if workers.launch.group.limits.maximum_requests == Some(workers.roster.leave(self.thread_id)) {
+        let left = workers.roster.leave(self.thread_id);
+        self.abandoned = left.abandoned;
+        if workers.launch.group.limits.maximum_requests == Some(left.served) {
             workers.ask_for_renewal();
         }
         connection
