@@ -3,6 +3,7 @@
 //! Part of `control::channel`, used on both sides.
 
 use super::reason::Reason;
+use crate::log::{Code, Message};
 use crate::script::{Holder, Holding};
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 
@@ -63,8 +64,8 @@ pub enum Report {
     /// The script says itself, by its `reload_required`, that it is to be loaded anew; said with every
     /// request for it from then on.
     ReloadRequired { path: String },
-    /// It could not start and ends, for this reason: the number and the text of a message.
-    Failed { code: u16, text: String },
+    /// It could not start and ends, for this reason: a message, of which the number and the text are sent.
+    Failed(Message),
     /// It is to be replaced; until its successor is ready it goes on.
     Renew(Reason),
     /// It has carried out an order that asks for this.
@@ -155,10 +156,10 @@ impl Report {
                 encoder.u8(b'Q');
                 encoder.bytes(cut(path).as_bytes());
             }
-            Report::Failed { code, text } => {
+            Report::Failed(message) => {
                 encoder.u8(b'F');
-                encoder.u32(u32::from(*code));
-                encoder.bytes(cut(text).as_bytes());
+                encoder.u32(message.code.number().into());
+                encoder.bytes(cut(&message.text).as_bytes());
             }
             Report::Renew(reason) => {
                 encoder.u8(b'N');
@@ -190,8 +191,8 @@ impl Report {
             b'C' => Ok(Report::Reload { modified: decoder.i64()?, path: decoder.string()? }),
             b'Q' => Ok(Report::ReloadRequired { path: decoder.string()? }),
             b'F' => {
-                let code = u16::try_from(decoder.u32()?).map_err(|_| Malformed)?;
-                Ok(Report::Failed { code, text: decoder.string()? })
+                let code = Code::from_number(decoder.u32()?).ok_or(Malformed)?;
+                Ok(Report::Failed(Message::new(code, decoder.string()?)))
             }
             b'N' => Ok(Report::Renew(reason(&mut decoder)?)),
             b'H' => Ok(Report::Heard),
@@ -226,7 +227,15 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error() {
-        for bytes in [&b""[..], b"X", b"F\x01", b"F\xff\xff\xff\xff\0\0\0\0", b"C\x01\0\0\0\xff", b"N\xff"] {
+        for bytes in [
+            &b""[..],
+            b"X",
+            b"F\x01",
+            b"F\xff\xff\xff\xff\0\0\0\0",
+            b"C\x01\0\0\0\xff",
+            b"N\xff",
+            b"F\x01\0\0\0\0\0\0\0",
+        ] {
             assert_eq!(Report::decode(bytes), Err(Malformed));
         }
     }
