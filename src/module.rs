@@ -20,7 +20,7 @@ use crate::config::process_group::Origin;
 use crate::config::settings::Settings;
 use crate::daemon::serve;
 use crate::hooks::{handler, lifecycle, translate};
-use crate::log::Message;
+use crate::log::{Code, Message};
 use crate::process::{BUILDING, Building};
 use crate::python::extension;
 use crate::sys::httpd::{ACCESS_CONF, OR_AUTHCFG, OR_FILEINFO, RSRC_CONF, command_rec, module};
@@ -133,7 +133,7 @@ fn compile_patterns(
     for pattern in &global.patterns[regexes.len()..] {
         let regex = compile(pattern).ok_or_else(|| {
             let text = format!("{name}: '{pattern}' is not a regular expression that PCRE accepts");
-            Message::new(101, text).to_string()
+            Message::new(Code::DirectiveInvalid, text).to_string()
         })?;
         regexes.push(regex);
     }

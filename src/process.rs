@@ -9,12 +9,13 @@
 use crate::apache::Server;
 use crate::apache::regex::Regex;
 use crate::client::Client;
-use crate::config::global::{GlobalConfig, Note};
+use crate::config::global::GlobalConfig;
 use crate::config::plan::Loading;
 use crate::control::generation::{GenerationHolder, GenerationWatch};
 use crate::control::listener::Registry;
 use crate::control::module_file::ModuleFile;
 use crate::embedded::Embedded;
+use crate::log::Message;
 use once_cell::sync::{Lazy, OnceCell};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ pub struct Building {
     pub global: GlobalConfig,
     /// In the order of `GlobalConfig::patterns`.
     pub regexes: Vec<Regex>,
-    pub notes: Vec<Note>,
+    /// Messages that do not stop httpd from starting.
+    pub notes: Vec<Message>,
 }
 
 pub static BUILDING: Lazy<Mutex<Building>> = Lazy::new(Mutex::default);

@@ -6,7 +6,7 @@
 use crate::config::global::GlobalConfig;
 use crate::config::group_name::{Facts, GroupName};
 use crate::config::settings::Settings;
-use crate::log::Message;
+use crate::log::{Code, Message};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -92,26 +92,26 @@ impl Refusal {
                     "WSGIRestrictProcess does not allow the process group '{name}' here: add it there, or \
                      choose another with WSGIProcessGroup"
                 );
-                Message::new(201, text)
+                Message::new(Code::RequestGroupRestricted, text)
             }
             Refusal::Undefined { process_group, suggestion } => {
                 let text = format!(
                     "there is no process group '{process_group}'{suggestion}: add WSGIDaemonProcess \
                      {process_group}, or correct WSGIProcessGroup or process-group="
                 );
-                Message::new(202, text)
+                Message::new(Code::RequestGroupUndefined, text)
             }
             Refusal::Foreign { process_group, owner } => {
                 let text = format!(
                     "the process group '{process_group}' belongs to the virtual host {owner}: move its \
                      WSGIDaemonProcess out of <VirtualHost>, or give both hosts the same ServerName"
                 );
-                Message::new(203, text)
+                Message::new(Code::RequestGroupForeign, text)
             }
             Refusal::EmbeddedForbidden => {
                 let text = "no process group is configured for this script, and WSGIRestrictEmbedded forbids \
                             to run it inside httpd: add WSGIProcessGroup or process-group=";
-                Message::new(204, text)
+                Message::new(Code::EmbeddedForbidden, text)
             }
         }
     }
@@ -192,12 +192,12 @@ mod tests {
     fn refusals_have_numbers_and_cures() {
         let refused = |lines: &[&str]| select_with(lines, &request()).unwrap_err().message();
         let restricted = refused(&[BLOG, "WSGIProcessGroup blog", "WSGIRestrictProcess shop"]);
-        assert_eq!((restricted.code, restricted.text.contains("'blog'")), (201, true));
+        assert_eq!((restricted.code.number(), restricted.text.contains("'blog'")), (201, true));
         assert!(refused(&["WSGIRestrictProcess blog"]).text.contains("'%{GLOBAL}'"));
         let undefined = refused(&[BLOG, "WSGIProcessGroup bloog"]);
-        assert_eq!((undefined.code, undefined.text.contains("did you mean 'blog'?")), (202, true));
-        assert_eq!(refused(&["WSGIRestrictEmbedded On"]).code, 204);
-        assert_eq!(refused(&["WSGIProcessGroup %{ENV:SITE}"]).code, 202);
+        assert_eq!((undefined.code.number(), undefined.text.contains("did you mean 'blog'?")), (202, true));
+        assert_eq!(refused(&["WSGIRestrictEmbedded On"]).code.number(), 204);
+        assert_eq!(refused(&["WSGIProcessGroup %{ENV:SITE}"]).code.number(), 202);
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
         assert!(select("/a.py", &site.settings, &global, &request()).is_ok());
         complete(&mut global, &site, "shop.example");
         let refusal = select("/a.py", &site.settings, &global, &request()).unwrap_err();
-        assert_eq!(refusal.message().code, 203);
+        assert_eq!(refusal.message().code.number(), 203);
         assert!(refusal.message().text.contains("virtual host shop.example"));
     }
 }

@@ -12,14 +12,14 @@ const UNSAFE: [&str; 7] =
     ["sys/", "apache/", "python/", "module.rs", "os/", "supervisor/spawn.rs", "control/group_page.rs"];
 
 /// Messages that are written in more than one place, and in how many: each time the same thing has happened.
-const REPEATED: [(u32, usize); 6] = [(101, 3), (312, 3), (340, 2), (351, 2), (381, 2), (393, 2)];
-
-/// Numbers from 101 to 399 that are no messages, and the file that may have them (any, where it is empty): sizes,
-/// and the longest path of a socket.
-const OTHER_NUMBERS: [(u32, &str); 3] = [(128, ""), (256, ""), (107, "control/listener.rs")];
-
-/// What stands before the number of a message from 400 on, which could be an HTTP status elsewhere.
-const MAKERS: [&str; 2] = ["Message::new(", "record("];
+const REPEATED: [(&str, usize); 6] = [
+    ("DirectiveInvalid", 3),
+    ("StartStepFailed", 3),
+    ("SupervisorFailed", 2),
+    ("PythonTooOld", 2),
+    ("WaitFailed", 2),
+    ("StartPanicked", 2),
+];
 
 #[test]
 fn unsafe_stands_only_where_it_may() {
@@ -50,29 +50,79 @@ fn every_file_begins_by_saying_what_it_is_for() {
 }
 
 #[test]
-fn every_message_is_documented_and_has_a_number_of_its_own() {
+fn every_message_is_documented_under_its_number() {
     let page = read("docs/messages.md");
-    let headings: Vec<u32> =
-        page.lines().filter_map(|line| line.strip_prefix("### WSGI")?.parse().ok()).collect();
+    let (entries, retired) = page.split_once("## Numbers no longer used").expect("the page has this list");
+    let documented: BTreeMap<u32, &str> = entries
+        .split("### WSGI")
+        .skip(1)
+        .filter_map(|entry| Some((leading_number(entry)?, entry[3..].trim_start())))
+        .collect();
+    let headings = entries.split("### WSGI").skip(1).filter_map(leading_number);
     assert!(
         headings.is_sorted_by(|one, next| one < next),
         "docs/messages.md is in order, without repetition"
     );
-    let documented: BTreeSet<u32> = headings.into_iter().collect();
-    let places = messages();
+    let retired: BTreeSet<u32> = retired.split("* WSGI").skip(1).filter_map(leading_number).collect();
+    let table = table();
+    assert!(table.is_sorted_by(|one, next| one.number < next.number), "the table is in order");
     let mut wrong = Vec::new();
-    for (number, files) in &places {
-        if !documented.contains(number) {
-            wrong.push(format!("docs/messages.md lacks WSGI{number}, of {files:?} (or is it no message?)"));
+    for Row { name, number, level, .. } in &table {
+        if retired.contains(number) {
+            wrong.push(format!("{name} has the number {number}, which is no longer used"));
         }
-        let expected =
-            REPEATED.iter().find(|(repeated, _)| repeated == number).map_or(1, |(_, times)| *times);
-        if files.len() != expected {
-            wrong.push(format!("{number} is used in {} places, not {expected}: {files:?}", files.len()));
+        let Some(entry) = documented.get(number) else {
+            wrong.push(format!("docs/messages.md lacks WSGI{number} ({name})"));
+            continue;
+        };
+        let of_configuration = *number < 200 && *number != 101 && level != "Info";
+        let named = if of_configuration || entry.starts_with("A warning") { "Warning" } else { level };
+        if level != named || entry.starts_with("Information") != (level == "Info") {
+            wrong.push(format!(
+                "WSGI{number} ({name}) is of level {level}, and docs/messages.md says another"
+            ));
         }
     }
-    let unused = documented.iter().filter(|number| !places.contains_key(number));
-    wrong.extend(unused.map(|number| format!("docs/messages.md has WSGI{number}, which nothing writes")));
+    let numbers: BTreeSet<u32> = table.iter().map(|row| row.number).collect();
+    let unknown = documented.keys().filter(|number| !numbers.contains(number));
+    wrong.extend(unknown.map(|number| format!("docs/messages.md has WSGI{number}, which the table has not")));
+    assert_none(wrong);
+}
+
+#[test]
+fn every_message_is_written_by_its_name() {
+    let (rust, table) = (sources("rs"), table());
+    let mut wrong = Vec::new();
+    let mut uses = BTreeMap::<&str, usize>::new();
+    let ships: Vec<&Source> = shipped(&rust).filter(|source| source.name != TABLE).collect();
+    for source in &ships {
+        let code = source.shipped_code().replace("== Code::", "");
+        for row in &table {
+            let times = words_after(&code, "Code::").filter(|name| *name == row.name).count();
+            *uses.entry(&row.name).or_default() += times;
+        }
+        if source.strings.split("WSGI").skip(1).any(|text| leading_number(text).is_some()) {
+            wrong.push(format!("{} has the number of a message in a text", source.name));
+        }
+    }
+    let python = messages_of_python();
+    for row in &table {
+        let there: Vec<_> = python.iter().filter(|(number, ..)| *number == row.number).collect();
+        let files: Vec<&str> = there.iter().map(|(_, file, _)| &file[..]).collect();
+        if files != Vec::from_iter(row.file.as_deref()) {
+            wrong.push(format!("{} is written in {files:?}, and the table says {:?}", row.name, row.file));
+        }
+        if there.iter().any(|(.., level)| level.as_ref().is_some_and(|level| *level != row.level)) {
+            wrong.push(format!("{} has another level in {files:?} than in the table", row.name));
+        }
+        let found = uses[&row.name[..]] + there.len();
+        let expected = REPEATED.iter().find(|(name, _)| *name == row.name).map_or(1, |(_, times)| *times);
+        if found != expected {
+            wrong.push(format!("{} is written in {found} places, not {expected}", row.name));
+        }
+    }
+    let unknown = python.iter().filter(|(number, ..)| !table.iter().any(|row| row.number == *number));
+    wrong.extend(unknown.map(|(number, file, _)| format!("{file} writes {number}, which the table has not")));
     assert_none(wrong);
 }
 
@@ -115,39 +165,69 @@ fn links_between_pages_lead_somewhere() {
     assert_none(wrong);
 }
 
-/// Every place of a message's number in code that ships.
-fn messages() -> BTreeMap<u32, Vec<String>> {
-    let (mut places, rust) = (BTreeMap::<u32, Vec<String>>::new(), sources("rs"));
-    let test_modules = words_after_all(&rust, "#[cfg(test)]\nmod ");
-    let ships = |source: &&Source| {
-        let stem = source.name.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
-        !stem.ends_with("_tests") && !test_modules.contains(stem)
-    };
-    for source in rust.iter().filter(ships).chain(&sources("py")) {
-        let code = source.code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        let other = |number: u32| {
-            OTHER_NUMBERS.iter().any(|(n, file)| *n == number && (file.is_empty() || *file == source.name))
-        };
-        let mut found: Vec<u32> = numbers(code).filter(|number| *number < 400 && !other(*number)).collect();
-        for maker in MAKERS {
-            let arguments = code.split(maker).skip(1).map(str::trim_start);
-            found.extend(arguments.filter_map(leading_number).filter(|number| *number >= 400));
-        }
-        found.extend(source.strings.split("WSGI").skip(1).filter_map(leading_number));
-        for number in found {
-            places.entry(number).or_default().push(source.name.clone());
-        }
-    }
-    places
+/// The file below src/ that has the table of messages.
+const TABLE: &str = "log/code.rs";
+
+/// A row of the table of messages.
+struct Row {
+    name: String,
+    number: u32,
+    level: String,
+    /// The Python file that writes it.
+    file: Option<String>,
 }
 
-/// Decimal numbers of three digits that end in no zeros.
-fn numbers(code: &str) -> impl Iterator<Item = u32> {
-    let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
-    words
-        .filter(|word| word.len() == 3)
-        .filter_map(|word| word.parse().ok())
-        .filter(|n| *n > 100 && n % 100 != 0)
+fn table() -> Vec<Row> {
+    let text = read(&format!("src/{TABLE}"));
+    let (_, rows) = text.split_once("\nmessages! {").expect("the table is there");
+    let lines = rows.lines().map(str::trim).filter(|line| line.ends_with(';'));
+    let row = |line: &str| {
+        let (name, rest) = line.trim_end_matches(';').split_once(" = ")?;
+        let mut parts = rest.split(", ");
+        let (number, level) = (parts.next()?.parse().ok()?, parts.next()?.to_string());
+        let file = parts.next().map(|file| file.trim_start_matches("in ").trim_matches('"').to_string());
+        Some(Row { name: name.to_string(), number, level, file })
+    };
+    lines.map(|line| row(line).unwrap_or_else(|| panic!("no row of the table: {line}"))).collect()
+}
+
+/// What Python code writes: the number, the file, and the level where the code says it.
+fn messages_of_python() -> Vec<(u32, String, Option<String>)> {
+    let mut found = Vec::new();
+    for source in sources("py") {
+        let in_texts = source.text.split("\"mod_wsgi_rs: WSGI").collect::<Vec<_>>();
+        for pair in in_texts.windows(2) {
+            if let Some(number) = leading_number(pair[1]) {
+                let level = pair[0].rsplit(".log(").next().map(str::trim);
+                found.push((number, source.name.clone(), level.map(level_of_number)));
+            }
+        }
+        let reported = source.code.split("refuse(").skip(1).filter_map(leading_number);
+        found.extend(reported.map(|number| (number, source.name.clone(), None)));
+        let all = source.strings.split("WSGI").skip(1).filter_map(leading_number).count();
+        let known = in_texts.iter().skip(1).filter_map(|text| leading_number(text)).count();
+        assert_eq!(all, known, "{}: a message begins with mod_wsgi_rs: WSGI", source.name);
+    }
+    found
+}
+
+/// The level whose number at httpd stands before a comma.
+fn level_of_number(number: &str) -> String {
+    let level = match number {
+        "3," => "Error",
+        "4," => "Warning",
+        other => panic!("no level that a message of Python code has: {other}"),
+    };
+    level.to_string()
+}
+
+/// Sources without those of unit tests.
+fn shipped(sources: &[Source]) -> impl Iterator<Item = &Source> {
+    let test_modules = words_after_all(sources, "#[cfg(test)]\nmod ");
+    sources.iter().filter(move |source| {
+        let stem = source.name.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
+        !stem.ends_with("_tests") && !test_modules.contains(stem)
+    })
 }
 
 fn leading_number(text: &str) -> Option<u32> {
@@ -180,6 +260,13 @@ struct Source {
     /// Without comments and strings.
     code: String,
     strings: String,
+}
+
+impl Source {
+    /// Without the unit tests at its end.
+    fn shipped_code(&self) -> &str {
+        self.code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+    }
 }
 
 fn sources(extension: &str) -> Vec<Source> {

@@ -9,7 +9,7 @@ use super::index::index;
 use super::request::Request;
 use super::server::Server;
 use super::table::api;
-use crate::log::Level;
+use crate::log::{Level, Message};
 use std::ffi::CString;
 use std::ptr;
 
@@ -34,6 +34,10 @@ pub fn server(server: Server, level: Level, line: &[u8]) {
     }
 }
 
+pub fn server_message(to: Server, message: &Message) {
+    server(to, message.level, message.to_string().as_bytes());
+}
+
 pub fn request(request: &Request<'_>, level: Level, line: &[u8]) {
     for part in parts(line) {
         // SAFETY: the request record is alive; format and text are C strings that outlive the call.
@@ -50,6 +54,10 @@ pub fn request(request: &Request<'_>, level: Level, line: &[u8]) {
             );
         }
     }
+}
+
+pub fn request_message(of: &Request<'_>, message: &Message) {
+    request(of, message.level, message.to_string().as_bytes());
 }
 
 fn number(level: Level) -> i32 {

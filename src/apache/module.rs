@@ -11,7 +11,7 @@ use super::process::Lifetime;
 use super::request::Request;
 use super::server::main_server;
 use super::table::{self, api, bytes, copy, keep};
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::sys::httpd::*;
 use std::ffi::CStr;
 use std::os::raw::{c_char, c_int, c_void};
@@ -122,7 +122,8 @@ pub const fn last_command() -> command_rec {
 unsafe extern "C" fn register_hooks<M: Module>(_pool: *mut apr_pool_t) {
     if let Err(error) = table::load() {
         // Nothing of httpd can be called, its log included.
-        eprintln!("mod_wsgi_rs: WSGI391: this httpd lacks a function of 2.4 that the module needs: {error}");
+        let text = format!("this httpd lacks a function of 2.4 that the module needs: {error}");
+        eprintln!("{}", Message::new(Code::HttpdTooOld, text));
         std::process::exit(1);
     }
     static AFTER_ALIAS: [Name; 2] = [Name(c"mod_alias.c".as_ptr()), Name(ptr::null())];
@@ -228,7 +229,10 @@ unsafe extern "C" fn directive<M: Module>(
         },
         Ok(Ok(())) => ptr::null(),
         Ok(Err(error)) => copy(pool, error.as_bytes()),
-        Err(_) => copy(pool, b"mod_wsgi_rs: WSGI392: a panic while the directive was read; please report it"),
+        Err(_) => {
+            let text = "a panic while the directive was read; please report it";
+            copy(pool, Message::new(Code::DirectivePanicked, text).to_string().as_bytes())
+        }
     }
 }
 
@@ -274,12 +278,12 @@ fn start_hook(name: &str, hook: impl FnOnce() -> Result<(), Message>) -> c_int {
     match catch_unwind(AssertUnwindSafe(hook)) {
         Ok(Ok(())) => OK,
         Ok(Err(message)) => {
-            log::server(main_server(), Level::Critical, message.to_string().as_bytes());
+            log::server_message(main_server(), &message);
             HTTP_INTERNAL_SERVER_ERROR
         }
         Err(_) => {
-            let message = Message::new(393, format!("a panic in {name}; please report it"));
-            log::server(main_server(), Level::Critical, message.to_string().as_bytes());
+            let message = Message::new(Code::StartPanicked, format!("a panic in {name}; please report it"));
+            log::server_message(main_server(), &message);
             HTTP_INTERNAL_SERVER_ERROR
         }
     }
@@ -293,8 +297,8 @@ unsafe extern "C" fn monitor<M: Module>(_pool: *mut apr_pool_t, _server: *mut se
 
 unsafe extern "C" fn child_init<M: Module>(pool: *mut apr_pool_t, _server: *mut server_rec) {
     if catch_unwind(AssertUnwindSafe(|| M::child_init(Lifetime::new(pool)))).is_err() {
-        let message = Message::new(393, "a panic in child_init; please report it");
-        log::server(main_server(), Level::Critical, message.to_string().as_bytes());
+        let message = Message::new(Code::StartPanicked, "a panic in child_init; please report it");
+        log::server_message(main_server(), &message);
     }
 }
 
@@ -316,7 +320,7 @@ fn request_hook(request: *mut request_rec, hook: fn(&Request<'_>) -> Flow) -> c_
         Err(_) => {
             let text = "a panic while a request was handled (the place is in httpd's main error log); \
                         this request is answered 500, the process goes on; please report it";
-            log::request(&request, Level::Error, Message::new(205, text).to_string().as_bytes());
+            log::request_message(&request, &Message::new(Code::RequestPanicked, text));
             // An answer that has begun must not look complete.
             if request.has_begun() {
                 Output::new(&request, None).cut();

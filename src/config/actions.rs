@@ -17,7 +17,7 @@ use crate::config::options::{self, Reader};
 use crate::config::settings::{Chunked, MapHead, Settings};
 use crate::config::values::{float_seconds, identifier, integer, on_off, size};
 use crate::config::words;
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 
 /// Gets the directive's name and at least as many words as its row asks for.
 pub type Action = fn(&mut Context<'_>, &'static str, &[String]) -> Result<(), String>;
@@ -33,7 +33,7 @@ pub fn script_alias(c: &mut Context<'_>, directive: &'static str, words: &[Strin
             "{directive} at {}: the URL path '{}' does not begin with / and will never match: write '/{0}'",
             c.origin, words[0]
         );
-        note(c, Level::Warning, 118, text);
+        note(c, Code::UrlPathWithoutSlash, text);
     }
     let target = (c.resolve_path)(&words[1]);
     add_alias(c, directive, Pattern::Prefix(words[0].clone()), target, &words[2..])
@@ -118,7 +118,7 @@ fn callable(c: &mut Context<'_>, directive: &'static str, text: &str) -> GroupNa
     {
         let text =
             format!("{directive} at {}: {error}; every request for it will get 500: correct it", c.origin);
-        note(c, Level::Warning, 117, text);
+        note(c, Code::CallableNameInvalid, text);
     }
     name
 }
@@ -136,7 +136,7 @@ pub fn daemon_process(c: &mut Context<'_>, _: &'static str, words: &[String]) ->
              daemons run as httpd's own user: start httpd as root, or remove {option}=",
             c.origin
         );
-        note(c, Level::Warning, 116, text);
+        note(c, Code::NotRoot, text);
     }
     c.global.groups.define(definition)?;
     c.server.defined.push(name);
@@ -351,7 +351,7 @@ pub fn interpreter_flag(c: &mut Context<'_>, directive: &'static str, words: &[S
              application-group= out of the section",
             c.origin
         );
-        note(c, Level::Warning, 119, text);
+        note(c, Code::FreeThreadingInSection, text);
         return Ok(());
     }
     c.global.interpreters.push(section, setting);
@@ -399,9 +399,9 @@ pub fn flag_without_effect(c: &mut Context<'_>, directive: &'static str, words: 
 
 fn no_effect(c: &mut Context<'_>, what: &str) {
     let text = format!("{what} at {} is accepted, but has no effect: remove it", c.origin);
-    note(c, Level::Info, 114, text);
+    note(c, Code::NoEffect, text);
 }
 
-fn note(c: &mut Context<'_>, level: Level, code: u16, text: String) {
-    c.notes.push((level, Message::new(code, text)));
+fn note(c: &mut Context<'_>, code: Code, text: String) {
+    c.notes.push(Message::new(code, text));
 }

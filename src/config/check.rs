@@ -9,21 +9,21 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::config::alias::Alias;
-use crate::config::global::{GlobalConfig, GroupKind, GroupUse, Note, Server};
+use crate::config::global::{GlobalConfig, GroupKind, GroupUse, Server};
 use crate::config::group_name::GroupName;
 use crate::config::home::{self, Files, Mistake};
 use crate::config::plan::{self, Loading};
 use crate::config::process_group::{Origin, ProcessGroup};
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 
 struct Check<'a> {
     global: &'a GlobalConfig,
     files: &'a dyn Files,
-    notes: Vec<Note>,
+    notes: Vec<Message>,
 }
 
 /// Each finding once, in the order of the configuration.
-pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -> Vec<Note> {
+pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -> Vec<Message> {
     let mut check = Check { global, files, notes: Vec::new() };
     check.socket_prefix();
     let loadings = plan::loadings(global, servers);
@@ -47,7 +47,7 @@ pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -
     check.embedded_python();
     // Virtual hosts repeat what they inherit.
     let mut seen = HashSet::new();
-    check.notes.retain(|(_, message)| seen.insert(message.text.clone()));
+    check.notes.retain(|message| seen.insert(message.text.clone()));
     check.notes
 }
 
@@ -62,12 +62,12 @@ impl Check<'_> {
                  application-group=%{{GLOBAL}}, or remove it",
                 group.name, group.origin
             );
-            self.warn(125, text);
+            self.warn(Code::PreloadWithoutScript, text);
         }
     }
 
-    fn warn(&mut self, code: u16, text: String) {
-        self.notes.push((Level::Warning, Message::new(code, text)));
+    fn warn(&mut self, code: Code, text: String) {
+        self.notes.push(Message::new(code, text));
     }
 
     fn socket_prefix(&mut self) {
@@ -76,7 +76,7 @@ impl Check<'_> {
             && !self.files.is_dir(directory)
         {
             self.warn(
-                113,
+                Code::SocketPrefixMissing,
                 format!(
                     "WSGISocketPrefix at {origin}: there is no directory {}, so no daemon can be reached: \
                      create it, or name another",
@@ -93,7 +93,7 @@ impl Check<'_> {
         let imports = &self.global.imports;
         if group.threads == 0 && !imports.iter().any(|import| import.process_group == group.name) {
             self.warn(
-                121,
+                Code::ServiceScriptMissing,
                 format!(
                     "{label}: with threads=0 and no service script it has no process: add WSGIImportScript script \
                      process-group={} application-group=%{{GLOBAL}}, or give it threads",
@@ -105,7 +105,7 @@ impl Check<'_> {
             && !self.files.is_dir(&group.seen_from_outside(home))
         {
             self.warn(
-                111,
+                Code::HomeMissing,
                 format!("{label}: home {} is not a directory: create it, or correct home=", home.display()),
             );
         }
@@ -125,14 +125,14 @@ impl Check<'_> {
              the line",
             path.display()
         );
-        self.warn(112, text);
+        self.warn(Code::PythonPathMissing, text);
     }
 
     fn env_files(&mut self, group: &ProcessGroup, label: &str) {
         for file in &group.env_files {
             if !self.files.exists(file) {
                 self.warn(
-                    120,
+                    Code::EnvFileMissing,
                     format!(
                         "{label}: there is no file {}, so its daemons cannot start: create it, or correct \
                          env-file=",
@@ -154,7 +154,7 @@ impl Check<'_> {
         }
         match (&group.python, &group.python_home) {
             (None, Some(home)) => self.warn(
-                109,
+                Code::PythonHomeEmpty,
                 format!(
                     "{label}: python-home {0} has no bin/python, so its daemons cannot start: create the \
                      virtual environment (python3 -m venv {0}), or correct python-home= or WSGIPythonHome",
@@ -162,7 +162,7 @@ impl Check<'_> {
                 ),
             ),
             _ => self.warn(
-                110,
+                Code::PythonNotExecutable,
                 format!(
                     "{label}: python {} is no program that can be executed, so its daemons cannot start: \
                      correct python=",
@@ -181,7 +181,7 @@ impl Check<'_> {
         for group in self.global.groups.groups().iter().filter(|group| group.threads > 0) {
             if !uses().any(|group_use| group_use.name.fixed() == Some(&group.name)) {
                 self.warn(
-                    108,
+                    Code::GroupUnused,
                     format!(
                         "process group '{0}' at {1} serves no script: add process-group={0} to a \
                          WSGIScriptAlias, or remove the line",
@@ -200,7 +200,7 @@ impl Check<'_> {
                  requests for it get 403: move it there, and name it as httpd sees it",
                 group.name, group.origin
             );
-            self.warn(126, text);
+            self.warn(Code::ScriptOutsideChroot, text);
         }
     }
 
@@ -214,7 +214,7 @@ impl Check<'_> {
             && !self.files.is_dir(Path::new(&alias.target))
         {
             self.warn(
-                105,
+                Code::ScriptDirectoryMissing,
                 format!(
                     "WSGIScriptAlias at {}: {} ends with a slash, but is no directory: create the \
                      directory of scripts, or remove the slash if it is a script",
@@ -228,7 +228,7 @@ impl Check<'_> {
         let path = Path::new(script);
         if self.files.is_dir(path) {
             self.warn(
-                104,
+                Code::ScriptIsDirectory,
                 format!(
                     "{directive} at {origin}: {script} is a directory: name the script in it, or for a \
                      directory of scripts end both the URL path and the directory with a slash"
@@ -236,7 +236,7 @@ impl Check<'_> {
             );
         } else if !self.files.exists(path) {
             self.warn(
-                103,
+                Code::ScriptMissing,
                 format!(
                     "{directive} at {origin}: there is no script {script}; requests for it get 404: create \
                      it, or correct the path"
@@ -248,7 +248,10 @@ impl Check<'_> {
     fn group_use(&mut self, group_use: &GroupUse, server: &Server<'_>) {
         let GroupUse { directive, name, origin, .. } = group_use;
         if let Some(cure) = name.unknown_form() {
-            self.warn(102, format!("{directive} at {origin}: '{name}' is used literally as a name: {cure}"));
+            self.warn(
+                Code::NameFormUnknown,
+                format!("{directive} at {origin}: '{name}' is used literally as a name: {cure}"),
+            );
             return;
         }
         let Some(fixed) = name.fixed() else { return };
@@ -257,7 +260,7 @@ impl Check<'_> {
         }
         match self.global.groups.find(fixed) {
             None => self.warn(
-                106,
+                Code::GroupUndefined,
                 format!(
                     "{directive} at {origin}: there is no process group '{fixed}'{}; requests for it get \
                      500: add WSGIDaemonProcess {fixed}, or correct the name",
@@ -265,7 +268,7 @@ impl Check<'_> {
                 ),
             ),
             Some((_, group)) if !group.open_to(server.name) => self.warn(
-                107,
+                Code::GroupForeign,
                 format!(
                     "{directive} at {origin}: process group '{fixed}' belongs to the virtual host {} ({}); \
                      requests for it in {} get 500: define it outside of <VirtualHost>",
@@ -275,7 +278,7 @@ impl Check<'_> {
                 ),
             ),
             Some((_, group)) if group.threads == 0 && *directive != "WSGIImportScript" => self.warn(
-                122,
+                Code::GroupWithoutThreads,
                 format!(
                     "{directive} at {origin}: process group '{fixed}' has threads=0 ({}) and serves no requests; \
                      they get 500: choose another group, or give it threads",

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::directives::tests::Site;
 use crate::config::options::tests::TestAccounts;
+use crate::log::Level;
 
 /// A virtual environment in /venv, a script, and some directories.
 struct Invented;
@@ -33,7 +34,7 @@ impl Files for Invented {
 }
 
 /// The findings for a main server with these lines and, inherited, one virtual host.
-fn findings(lines: &[&str]) -> Vec<Note> {
+fn findings(lines: &[&str]) -> Vec<Message> {
     let (mut site, mut global) = (Site::default(), GlobalConfig::default());
     for line in lines {
         site.read(&mut global, line).unwrap();
@@ -50,7 +51,7 @@ fn findings(lines: &[&str]) -> Vec<Note> {
 /// The only finding: its number and text.
 fn finding(lines: &[&str]) -> (u16, String) {
     match findings(lines).as_slice() {
-        [(Level::Warning, message)] => (message.code, message.text.clone()),
+        [message] if message.level == Level::Warning => (message.code.number(), message.text.clone()),
         other => panic!("one finding expected: {other:?}"),
     }
 }
@@ -143,9 +144,9 @@ fn names_of_groups() {
     let (code, text) = finding(&[GOOD]);
     assert_eq!((code, text.contains("WSGIScriptAlias at site.conf:1")), (106, true), "{text}");
     let two = findings(&["WSGIDaemonProcess blogs", GOOD]);
-    let codes: Vec<u16> = two.iter().map(|(_, message)| message.code).collect();
+    let codes: Vec<u16> = two.iter().map(|message| message.code.number()).collect();
     assert_eq!(codes, [108, 106]);
-    assert!(two[1].1.text.contains("did you mean 'blogs'?"));
+    assert!(two[1].text.contains("did you mean 'blogs'?"));
     let (code, text) = finding(&["WSGIApplicationGroup %{Global}"]);
     assert_eq!((code, text.contains("did you mean '%{GLOBAL}'?")), (102, true), "{text}");
 }
@@ -163,6 +164,6 @@ fn groups_of_other_virtual_hosts() {
     global.complete(&servers, &TestAccounts { root: false }).unwrap();
     let notes = check(&global, &servers, &Invented);
     assert_eq!(notes.len(), 1);
-    assert_eq!(notes[0].1.code, 107);
-    assert!(notes[0].1.text.contains("belongs to the virtual host blog.example (site.conf:1)"));
+    assert_eq!(notes[0].code.number(), 107);
+    assert!(notes[0].text.contains("belongs to the virtual host blog.example (site.conf:1)"));
 }

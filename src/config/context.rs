@@ -2,10 +2,11 @@
 //!
 //! Made in the httpd parent, and in its children for `.htaccess` files.
 
-use crate::config::global::{GlobalConfig, Note, ServerConfig};
+use crate::config::global::{GlobalConfig, ServerConfig};
 use crate::config::options::Accounts;
 use crate::config::process_group::Origin;
 use crate::config::settings::Settings;
+use crate::log::Message;
 
 /// What a directive may read and change.
 pub struct Context<'a> {
@@ -23,5 +24,5 @@ pub struct Context<'a> {
     /// Makes a path absolute, below `ServerRoot`.
     pub resolve_path: &'a dyn Fn(&str) -> String,
     /// Messages that do not stop httpd.
-    pub notes: &'a mut Vec<Note>,
+    pub notes: &'a mut Vec<Message>,
 }

@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use crate::config::actions::{self, Action};
 use crate::config::context::Context;
 use crate::config::words;
-use crate::log::Message;
+use crate::log::{Code, Message};
 
 /// Where a directive may stand; each includes those before it, but for `.htaccess` files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,8 +119,9 @@ impl Directive {
 
     /// Carries out one directive; the error is ready to be handed to httpd, which adds the line.
     pub fn apply(&self, context: &mut Context<'_>, args: &str) -> Result<(), String> {
-        self.run(context, args)
-            .map_err(|error| Message::new(101, format!("{}: {error}", self.name())).to_string())
+        self.run(context, args).map_err(|error| {
+            Message::new(Code::DirectiveInvalid, format!("{}: {error}", self.name())).to_string()
+        })
     }
 
     fn run(&self, context: &mut Context<'_>, args: &str) -> Result<(), String> {

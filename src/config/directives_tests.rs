@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::alias::Pattern;
-use crate::config::global::{GlobalConfig, HashSeed, Note, ServerConfig};
+use crate::config::global::{GlobalConfig, HashSeed, ServerConfig};
 use crate::config::interpreter::{InterpreterOptions, Layers, options_of};
 use crate::config::options::tests::TestAccounts;
 use crate::config::process_group::Origin;
@@ -13,7 +13,7 @@ use crate::config::settings::{Chunked, MapHead, Settings};
 pub struct Site {
     pub settings: Settings,
     pub server: ServerConfig,
-    pub notes: Vec<Note>,
+    pub notes: Vec<Message>,
     pub virtual_host: bool,
     /// As `Context::interpreters`.
     pub interpreters: Option<String>,
@@ -94,7 +94,7 @@ fn aliases_and_their_options() {
     assert!(error("WSGIScriptAlias /a /b process-group").contains("as option=value"));
     assert!(error("WSGIScriptAlias /a /b pass-authorization=1").contains("expected On or Off, found '1'"));
     let (site, _) = read(&["WSGIScriptAlias app /b callable-object=a.b"]);
-    let codes: Vec<u16> = site.notes.iter().map(|(_, message)| message.code).collect();
+    let codes: Vec<u16> = site.notes.iter().map(|message| message.code.number()).collect();
     assert_eq!(codes, [118, 117]);
 }
 
@@ -173,7 +173,7 @@ fn daemon_groups_are_unique_and_remembered() {
     let (mut site, mut global) =
         read(&["WSGIDaemonProcess blog threads=2 user=bob socket-user=bob header-buffer-size=8192"]);
     assert_eq!(site.server.defined, ["blog"]);
-    let codes: Vec<u16> = site.notes.iter().map(|(_, message)| message.code).collect();
+    let codes: Vec<u16> = site.notes.iter().map(|message| message.code.number()).collect();
     assert_eq!(codes, [114, 116, 116]);
     let error = site.read(&mut global, "WSGIDaemonProcess blog").unwrap_err();
     assert!(error.starts_with("mod_wsgi_rs: WSGI101: WSGIDaemonProcess: process group 'blog' is already"));
@@ -200,8 +200,8 @@ fn dead_directives_are_accepted_with_one_line() {
         "WSGIGroupAuthoritative Off",
     ] {
         let (site, _) = read(&[line]);
-        let [(level, message)] = site.notes.as_slice() else { panic!("one note for {line}") };
-        assert_eq!((*level, message.code), (crate::log::Level::Info, 114));
+        let [message] = site.notes.as_slice() else { panic!("one note for {line}") };
+        assert_eq!((message.level, message.code.number()), (crate::log::Level::Info, 114));
     }
     assert!(error("WSGIAcceptMutex spin").contains("remove the line"));
 }
@@ -232,7 +232,7 @@ fn sections_for_interpreters() {
     assert!(options_of(&blog, "").own_gil && !options_of(&blog, "x").own_gil);
     assert_eq!(global.interpreters.resolve("shop", &base).len(), 1);
     let (site, global) = inside("application-group=x>", "WSGIFreeThreading On").unwrap();
-    assert_eq!((site.notes[0].1.code, global.interpreters), (119, Layers::default()));
+    assert_eq!((site.notes[0].code.number(), global.interpreters), (119, Layers::default()));
     for (section, line, reason) in [
         ("process-group=a>", "WSGIPythonHome /venv", "move it out"),
         ("group=a>", "WSGIRestrictStdin On", "process-group=name"),

@@ -12,10 +12,6 @@ use crate::config::interpreter::Layers;
 use crate::config::process_group::Origin;
 use crate::config::registry::Registry;
 use crate::config::settings::Settings;
-use crate::log::{Level, Message};
-
-/// A message that does not stop httpd from starting.
-pub type Note = (Level, Message);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashSeed {

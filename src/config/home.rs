@@ -4,6 +4,7 @@
 //! when they look for the interpreter. Nothing is executed.
 
 use crate::config::process_group::ProcessGroup;
+use crate::log::Code;
 use std::path::{Path, PathBuf};
 
 /// Links that are followed; more lead in a circle.
@@ -21,7 +22,7 @@ pub trait Files {
 }
 
 pub struct Mistake {
-    pub code: u16,
+    pub code: Code,
     pub what: String,
     pub cure: String,
 }
@@ -62,7 +63,7 @@ fn part_of_a_home(home: &Path, group: &ProcessGroup, files: &dyn Files) -> Optio
 }
 
 fn another_place(what: String, cure: String) -> Mistake {
-    Mistake { code: 123, what, cure }
+    Mistake { code: Code::PythonHomeMisnamed, what, cure }
 }
 
 /// An environment whose interpreter is a link to a Python that is there no more.
@@ -75,7 +76,7 @@ fn dangling(home: &Path, group: &ProcessGroup, files: &dyn Files) -> Option<Mist
     let (first, end) = links.find_map(|link| Some((link.clone(), end_of(link, files)?)))?;
     let (home, first) = (home.display(), first.display());
     Some(Mistake {
-        code: 124,
+        code: Code::PythonHomeDangling,
         what: format!(
             "{first} leads to {}, which is not there: that Python was removed or upgraded",
             end.display()

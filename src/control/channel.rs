@@ -195,6 +195,7 @@ mod tests {
     use crate::control::launch;
     use crate::control::message::{Loads, Work};
     use crate::control::reason::Reason;
+    use crate::log::{Code, Message};
     use crate::script::Preload;
     use crate::script::{Holder, Holding};
 
@@ -251,7 +252,7 @@ mod tests {
             },
             Report::Reload { path: "/srv/blog/wsgi.py".into(), modified: -1 },
             Report::ReloadRequired { path: "/srv/blog/wsgi.py".into() },
-            Report::Failed { code: 401, text: "too old".into() },
+            Report::Failed(Message::new(Code::PythonTooOld, "too old")),
             Report::Renew(Reason::CpuTimeLimit),
             Report::Heard,
             Report::Born(4711),
@@ -263,8 +264,11 @@ mod tests {
         for report in reports {
             assert_eq!(supervisor.receive().unwrap(), Some(report));
         }
-        daemon.send(&Report::Failed { code: 1, text: "é".repeat(100_000) }).unwrap();
-        assert!(matches!(supervisor.receive(), Ok(Some(Report::Failed { code: 1, .. }))));
+        daemon.send(&Report::Failed(Message::new(Code::PythonTooOld, "é".repeat(100_000)))).unwrap();
+        assert!(matches!(
+            supervisor.receive(),
+            Ok(Some(Report::Failed(Message { code: Code::PythonTooOld, .. })))
+        ));
         drop(daemon);
         let gone = supervisor.receive().unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);
@@ -284,10 +288,10 @@ mod tests {
     fn last_words_are_heard_though_an_order_was_not() {
         let (supervisor, daemon) = pair().unwrap();
         supervisor.send_launch(&launch(1)).unwrap();
-        daemon.send(&Report::Failed { code: 312, text: "no such user".into() }).unwrap();
+        daemon.send(&Report::Failed(Message::new(Code::StartStepFailed, "no such user"))).unwrap();
         drop(daemon);
         let report = supervisor.receive().unwrap().unwrap();
-        assert_eq!(report, Report::Failed { code: 312, text: "no such user".into() });
+        assert_eq!(report, Report::Failed(Message::new(Code::StartStepFailed, "no such user")));
         assert_eq!(supervisor.receive().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::group_page::GroupPage;
 use crate::config::process_group::{Origin, ProcessGroup};
-use crate::log::Message;
+use crate::log::{Code, Message};
 use crate::os;
 
 /// What sockaddr_un holds beside the NUL at its end.
@@ -118,7 +118,7 @@ impl Registry {
         let length = path.as_os_str().len();
         if length > LONGEST_PATH {
             return Err(Message::new(
-                301,
+                Code::SocketPathTooLong,
                 format!(
                     "the socket of process group '{}' (WSGIDaemonProcess at {}) cannot be created: its path {} \
                      has {length} bytes and the system allows {LONGEST_PATH}; set WSGISocketPrefix to a shorter path",
@@ -152,16 +152,19 @@ fn bind_failure(key: &ListenerKey, origin: &Origin, path: &Path, error: &io::Err
     let directory = path.parent().unwrap_or(Path::new("/")).display();
     let (code, cure) = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (
-            302,
+            Code::SocketDirectoryMissing,
             format!("create the directory {directory}, or set WSGISocketPrefix to a path in one that exists"),
         ),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
-            303,
+            Code::SocketDirectoryClosed,
             format!(
                 "let the user that starts httpd write to {directory}, or set WSGISocketPrefix to another path"
             ),
         ),
-        _ => (304, "free what the system lacks, or set WSGISocketPrefix to another path".to_owned()),
+        _ => (
+            Code::SocketNotCreated,
+            "free what the system lacks, or set WSGISocketPrefix to another path".to_owned(),
+        ),
     };
     Message::new(
         code,
@@ -179,7 +182,7 @@ fn give_to_owner(key: &ListenerKey, origin: &Origin, path: &Path) -> Result<(), 
     chown(path, Some(owner), None).map_err(|error| {
         let _ = fs::remove_file(path);
         Message::new(
-            305,
+            Code::SocketNotGiven,
             format!(
                 "the socket {} of process group '{}' (WSGIDaemonProcess at {}) cannot be given to the user with \
                  number {owner}: {error}; httpd must be started by root for socket-user= and for a User of its own",
@@ -256,11 +259,11 @@ mod tests {
     fn failures_name_the_directive_to_change() {
         let long = Path::new("/tmp").join("x".repeat(100));
         let error = Registry::default().renew(&wanted(&long, &["blog"])).unwrap_err();
-        assert_eq!(error.code, 301);
+        assert_eq!(error.code.number(), 301);
         assert!(error.text.contains("WSGISocketPrefix") && error.text.contains("blog.conf:12"));
         let missing = Path::new("/nonexistent/run");
         let error = Registry::default().renew(&wanted(missing, &["blog"])).unwrap_err();
-        assert_eq!(error.code, 302);
+        assert_eq!(error.code.number(), 302);
         assert!(error.text.contains("WSGISocketPrefix") && error.text.contains("/nonexistent/run"));
     }
 

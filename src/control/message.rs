@@ -3,9 +3,10 @@
 //! Used on both sides of `control::channel`, which sends each of them as postcard writes it. Both sides are the
 //! same build.
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::reason::Reason;
+use crate::log::{Code, Message};
 use crate::script::Holding;
 
 /// What a pipe takes as one piece (PIPE_BUF).
@@ -83,12 +84,8 @@ pub enum Report {
         #[serde(serialize_with = "cut")]
         path: String,
     },
-    /// It could not start and ends, for this reason: the number and the text of a message.
-    Failed {
-        code: u16,
-        #[serde(serialize_with = "cut")]
-        text: String,
-    },
+    /// It could not start and ends, for this reason: a message, of which the number and the text are sent.
+    Failed(#[serde(serialize_with = "send_message", deserialize_with = "receive_message")] Message),
     /// It is to be replaced; until its successor is ready it goes on.
     Renew(Reason),
     /// It has carried out an order that asks for this.
@@ -100,13 +97,27 @@ pub enum Report {
 }
 
 /// The text, or as much of its beginning as a report holds.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST_TEXT)]
+}
+
 fn cut<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&text[..text.floor_char_boundary(LONGEST_TEXT)])
+    serializer.serialize_str(beginning(text))
 }
 
 fn cut_holding<S: Serializer>(holding: &Holding, serializer: S) -> Result<S::Ok, S::Error> {
-    let what = holding.what[..holding.what.floor_char_boundary(LONGEST_TEXT)].to_owned();
-    Holding { what, by: holding.by }.serialize(serializer)
+    Holding { what: beginning(&holding.what).to_owned(), by: holding.by }.serialize(serializer)
+}
+
+fn send_message<S: Serializer>(message: &Message, serializer: S) -> Result<S::Ok, S::Error> {
+    (message.code.number(), beginning(&message.text)).serialize(serializer)
+}
+
+fn receive_message<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Message, D::Error> {
+    let (number, text) = <(u16, String)>::deserialize(deserializer)?;
+    let code = Code::from_number(number.into());
+    let code = code.ok_or_else(|| serde::de::Error::custom("no message has this number"))?;
+    Ok(Message::new(code, text))
 }
 
 #[cfg(test)]
@@ -115,9 +126,15 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error() {
-        for bytes in
-            [&b""[..], b"\xff", b"\x05\x01", b"\x05\x01\xff\xff\xff\xff\x0f", b"\x03\x01\xff\0", b"\x06\xff"]
-        {
+        for bytes in [
+            &b""[..],
+            b"\xff",
+            b"\x05\x01",
+            b"\x05\x01\xff\xff\xff\xff\x0f",
+            b"\x05\x01\x01a",
+            b"\x03\x01\xff\0",
+            b"\x06\xff",
+        ] {
             assert!(postcard::from_bytes::<Report>(bytes).is_err(), "{bytes:?}");
         }
     }

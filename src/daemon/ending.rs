@@ -5,7 +5,7 @@
 
 use super::main_thread::SMALL_STACK;
 use crate::interpreter::process_log::write_message;
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::os;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ impl Ending {
             if !finished.load(Ordering::SeqCst) {
                 let text = "the threads and exit functions of the application did not end within shutdown-timeout; \
                             the process ends without them";
-                write_message(Level::Warning, &Message::new(388, text));
+                write_message(&Message::new(Code::ShutdownTimeout, text));
             }
             os::exit_now(0)
         };

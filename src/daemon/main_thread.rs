@@ -10,7 +10,7 @@ use crate::control::launch::bound;
 use crate::control::message::{Order, Report};
 use crate::control::reason::Reason;
 use crate::interpreter::process_log::write_message;
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::os::{self, SignalEvent};
 use crate::python::attach::ThreadState;
 use std::io;
@@ -174,7 +174,7 @@ impl<'a> MainThread<'a> {
              signal.setitimer) whose signal cannot reach it. It goes by without effect. Use threading.Timer or the \
              option request-timeout="
         );
-        write_message(Level::Warning, &Message::new(419, text));
+        write_message(&Message::new(Code::TimerSignal, text));
     }
 
     fn carry_out(&mut self, order: Order) {
@@ -197,7 +197,7 @@ impl<'a> MainThread<'a> {
                         "request-timeout: {line} took too long, and its client was let go; the process is replaced, \
                          its other requests are finished; where its threads are now follows"
                     );
-                    write_message(Level::Error, &Message::new(335, text));
+                    write_message(&Message::new(Code::RequestTimeout, text));
                     self.show_stacks();
                 }
                 self.report(&Report::Heard);

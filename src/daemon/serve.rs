@@ -25,7 +25,7 @@ use crate::interpreter::interpreters::Interpreters;
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::server_metrics::Source;
 use crate::interpreter::world::{Companions, Facts, Loading};
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::os::{self, Host, SignalEvent};
 use crate::python::attach;
 use crate::python::{Attached, Object};
@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 pub fn main(py: Attached<'_>) -> crate::python::object::Result {
     if let Err(message) = serve(py) {
         // The supervisor has it in a report, or is gone.
-        write_message(Level::Error, &message);
+        write_message(&message);
     }
     Ok(Object::none(py))
 }
@@ -150,7 +150,7 @@ fn put_away_in_copies(
 
 fn failed(control: &ControlDaemon, message: &Message) {
     // If the supervisor is gone, the message still reaches the reader of the output.
-    let _ = control.send(&Report::Failed { code: message.code, text: message.text.clone() });
+    let _ = control.send(&Report::Failed(message.clone()));
 }
 
 /// What a process shares with its supervisor. One that is forked has others than the one it was forked from.
@@ -238,7 +238,7 @@ fn not_started_by_httpd(error: &io::Error) -> Message {
         "serve() was called outside of a daemon process that httpd's module started ({error}); \
          it is configured by WSGIDaemonProcess, not called by hand"
     );
-    Message::new(384, text)
+    Message::new(Code::NotStartedByHttpd, text)
 }
 
 fn other_build(of_httpd: &str) -> Message {
@@ -248,9 +248,12 @@ fn other_build(of_httpd: &str) -> Message {
          httpd loads into that directory again",
         os::build()
     );
-    Message::new(315, text)
+    Message::new(Code::OtherBuild, text)
 }
 
 fn system(error: io::Error) -> Message {
-    Message::new(385, format!("a system call failed while the daemon was starting: {error}"))
+    Message::new(
+        Code::DaemonStartFailed,
+        format!("a system call failed while the daemon was starting: {error}"),
+    )
 }

@@ -15,7 +15,7 @@ use crate::control::reason::Reason;
 use crate::interpreter::interpreters::Interpreters;
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::service::{End, execute};
-use crate::log::{Level, Message};
+use crate::log::{Code, Level, Message};
 use crate::os::{self, PollFd, SignalEvent};
 use crate::python::attach::{self, InterpreterState, ThreadState};
 use crate::python::error::{self, Kind};
@@ -86,7 +86,7 @@ pub fn main(
         os::exit_now(0);
     }
     if let Some((script, end)) = last {
-        write_message(end.level, &ended_message(script, &end));
+        write_message(&ended_message(script, &end));
     }
     os::exit_now(status)
 }
@@ -96,7 +96,7 @@ fn ended_message(script: &Preload, end: &End) -> Message {
         "the service script '{}' {} without being told to end; its process ends with it, and is started again",
         script.script, end.how
     );
-    Message::new(361, text)
+    Message::new(Code::ServiceEnded, text).at(end.level)
 }
 
 impl Service {

@@ -7,7 +7,7 @@
 use super::worker::Workers;
 use crate::interpreter::interpreters::ThreadStates;
 use crate::interpreter::process_log::write_message;
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use once_cell::unsync::OnceCell;
 use std::io;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Publisher {
             Ok(thread) => drop(thread.send(signal)),
             Err(error) => {
                 let text = format!("{} could not be told to its subscribers: {error}", name(signal));
-                write_message(Level::Error, &Message::new(362, text));
+                write_message(&Message::new(Code::SignalNotTold, text));
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::control::reason::Reason;
 use crate::interpreter::interpreters::{Interpreters, ThreadStates};
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::script::Change;
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::os::{self, Epoll};
 use crate::request::{EnvironBuilder, Outcome, Reply, Request};
 use crate::wire::request::decode_request;
@@ -105,10 +105,10 @@ impl Workers {
     pub fn accept(&self) {
         self.accepting.store(true, Ordering::SeqCst);
         if let Err(error) = self.epoll.add(self.listener.as_fd(), LISTENER, EXCLUSIVE) {
-            write_message(
-                Level::Error,
-                &Message::new(381, format!("the listening socket cannot be waited for: {error}")),
-            );
+            write_message(&Message::new(
+                Code::WaitFailed,
+                format!("the listening socket cannot be waited for: {error}"),
+            ));
         }
     }
 
@@ -184,10 +184,10 @@ impl Workers {
                     thread.guarded(|thread| connection.map(|connection| thread.serve(connection, true)));
                 }
                 Err(error) => {
-                    write_message(
-                        Level::Error,
-                        &Message::new(381, format!("waiting for requests failed: {error}")),
-                    );
+                    write_message(&Message::new(
+                        Code::WaitFailed,
+                        format!("waiting for requests failed: {error}"),
+                    ));
                     return;
                 }
             }
@@ -287,10 +287,10 @@ impl Worker<'_> {
     /// A panic outside of the application costs the connection, not the thread.
     fn guarded<R>(&mut self, work: impl FnOnce(&mut Self) -> R) {
         if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
-            write_message(
-                Level::Error,
-                &Message::new(387, "a panic while a connection was served; please report the lines above"),
-            );
+            write_message(&Message::new(
+                Code::ConnectionPanicked,
+                "a panic while a connection was served; please report the lines above",
+            ));
         }
     }
 
@@ -302,7 +302,7 @@ impl Worker<'_> {
             Err(error) => {
                 if workers.may_complain() {
                     let text = format!("connections cannot be accepted, and wait in the queue: {error}");
-                    write_message(Level::Error, &Message::new(382, text));
+                    write_message(&Message::new(Code::AcceptFailed, text));
                 }
                 // Out of descriptors: the connection stays queued, the loop must not spin.
                 std::thread::sleep(Duration::from_millis(50));
@@ -327,7 +327,7 @@ impl Worker<'_> {
                  socket-user= of WSGIDaemonProcess",
                 peer.uid, peer.pid, self.workers.launch.httpd_uid
             );
-            write_message(Level::Error, &Message::new(383, text));
+            write_message(&Message::new(Code::StrangerRefused, text));
             return None;
         }
         // Reading needs no limit: the child has one for its client, and when it ends the kernel tells.
@@ -389,7 +389,7 @@ impl Worker<'_> {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 let text = "an answer was cut: httpd did not take it within socket-timeout, as when the \
                             client reads too slowly";
-                write_message(Level::Error, &Message::new(386, text));
+                write_message(&Message::new(Code::AnswerNotTaken, text));
             }
             // The child is gone, or has closed because its client is.
             Err(_) => {}
@@ -407,7 +407,7 @@ impl Worker<'_> {
         let interpreter = match self.workers.interpreters.get(&self.states.main(), &group) {
             Ok(interpreter) => interpreter,
             Err(message) => {
-                connection.outgoing.log(Level::Error, message.to_string().as_bytes());
+                connection.outgoing.log(message.level, message.to_string().as_bytes());
                 connection.outgoing.end(Outcome::Failed(500));
                 return Some(connection);
             }

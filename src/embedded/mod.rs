@@ -14,7 +14,7 @@ use crate::apache::server::main_server;
 use crate::interpreter::interpreters::{Interpreters, ThreadStates};
 use crate::interpreter::preload;
 use crate::interpreter::process_log;
-use crate::log::{Level, Message};
+use crate::log::{Code, Level, Message};
 use crate::os::{self, Host, SignalMask};
 use crate::python::library::{self, Program};
 use crate::python::{Attached, attach};
@@ -121,7 +121,9 @@ impl Embedded {
             }
         }
         drop(state);
-        self.interpreters.get().ok_or_else(|| Message::new(433, "this child of httpd is ending"))
+        self.interpreters
+            .get()
+            .ok_or_else(|| Message::new(Code::ChildEnding, "this child of httpd is ending"))
     }
 
     /// Has libpython run on a thread of its own, which comes to `main` and says how that went.
@@ -129,13 +131,13 @@ impl Embedded {
         let python = probe::probe(&self.options)?;
         let unusable = |why: String| {
             let text = format!("{} could not be loaded into httpd: {why}", python.library.display());
-            Message::new(435, text)
+            Message::new(Code::LibraryUnusable, text)
         };
         let program = self.program.get_or_try_init(|| {
             if library::is_occupied() {
                 let text = "another module of httpd has loaded a Python of its own: remove its LoadModule line \
                             (mod_wsgi, mod_python), or use daemon mode (WSGIDaemonProcess and WSGIProcessGroup)";
-                return Err(Message::new(434, text));
+                return Err(Message::new(Code::LibraryOccupied, text));
             }
             library::load(&python.library).map_err(|error| unusable(error.to_string()))
         })?;
@@ -195,7 +197,7 @@ impl Embedded {
         let mut state = self.state.lock();
         if !matches!(*state, State::Failed { .. }) {
             let text = format!("Python ended at once with status {status}; its output above says why");
-            let message = Message::new(436, text);
+            let message = Message::new(Code::PythonEnded, text);
             *state = State::Failed { message, since: Instant::now(), retry: FIRST_RETRY };
         }
         self.changed.notify_all();
@@ -208,13 +210,14 @@ impl Embedded {
         }
         let start = || {
             if let Err(message) = self.interpreters() {
-                to_error_log(Level::Error, format!("{message}\n").as_bytes());
+                to_error_log(message.level, message.to_string().as_bytes());
             }
         };
         let thread = std::thread::Builder::new().name("python-start".into());
         if let Err(error) = library::without_signals(|| thread.spawn(start)) {
             let text = format!("the scripts of WSGIImportScript could not be loaded: {error}");
-            to_error_log(Level::Error, format!("{}\n", Message::new(437, text)).as_bytes());
+            let message = Message::new(Code::PreloadNotStarted, text);
+            to_error_log(message.level, message.to_string().as_bytes());
         }
     }
 

@@ -4,7 +4,7 @@
 //! an interpreter that cannot even start by itself would end the child.
 
 use super::options::Options;
-use crate::log::Message;
+use crate::log::{Code, Message};
 use crate::os;
 use crate::site::interpreter;
 use std::fs::File;
@@ -32,7 +32,7 @@ pub fn probe(options: &Options) -> Result<Python, Message> {
             "{} cannot be used: {why}. Correct WSGIPythonHome, or the installation it names",
             executable.display()
         );
-        Message::new(431, text)
+        Message::new(Code::PythonUnusable, text)
     })?;
     let mut lines = said.lines();
     let version = lines.next().unwrap_or_default();
@@ -46,7 +46,7 @@ pub fn probe(options: &Options) -> Result<Python, Message> {
              python3-libs' on Fedora), or build Python with --enable-shared",
             executable.display()
         );
-        Message::new(432, text)
+        Message::new(Code::LibraryMissing, text)
     })?;
     Ok(Python { library: library.to_owned(), executable })
 }
@@ -60,7 +60,7 @@ fn check_version(executable: &Path, version: &str) -> Result<(), Message> {
         "{} is Python {version}, and the oldest that can be used is 3.9; name a newer one with WSGIPythonHome",
         executable.display()
     );
-    Err(Message::new(351, text))
+    Err(Message::new(Code::PythonTooOld, text))
 }
 
 /// What the probe prints, or why it printed nothing.

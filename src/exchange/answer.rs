@@ -11,7 +11,7 @@ use crate::apache::module::Flow;
 use crate::apache::request::{Request, Table};
 use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
-use crate::log::{Level, Message};
+use crate::log::{Code, Level, Message};
 use crate::request::{BodyError, Outcome, local_location};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -146,12 +146,12 @@ impl<'a, 'r> Answer<'a, 'r> {
             Cut::Client if self.check_file() => {}
             Cut::Client => {
                 let text = "the client closed the connection before it had the whole answer";
-                self.log(Level::Info, Message::new(221, text).to_string().as_bytes());
+                self.log_message(&Message::new(Code::ClientGone, text));
             }
             Cut::Silence => {
                 let text = "the client did not read for longer than response-socket-timeout of WSGIDaemonProcess, or \
                             httpd's Timeout, allows; the rest of the answer is dropped";
-                self.log(Level::Info, Message::new(226, text).to_string().as_bytes());
+                self.log_message(&Message::new(Code::ClientSilent, text));
             }
             Cut::Filter => self.filter_failed(),
             Cut::Answered(status) => self.filter_answered(status),
@@ -161,6 +161,10 @@ impl<'a, 'r> Answer<'a, 'r> {
 
     pub fn log(&self, level: Level, line: &[u8]) {
         log::request(self.request, level, line);
+    }
+
+    pub fn log_message(&self, message: &Message) {
+        log::request_message(self.request, message);
     }
 
     /// The end of a complete answer. One whose length the application did not say goes out chunked
@@ -189,7 +193,7 @@ impl<'a, 'r> Answer<'a, 'r> {
     /// Of an answer whose end was passed on nothing can be taken back but the connection.
     fn filter_failed(&self) {
         let text = "an output filter of httpd failed; the answer is cut so that the client can tell";
-        self.log(Level::Error, Message::new(223, text).to_string().as_bytes());
+        self.log_message(&Message::new(Code::FilterFailed, text));
         if self.ended {
             self.request.close_connection();
         } else {
@@ -204,7 +208,7 @@ impl<'a, 'r> Answer<'a, 'r> {
              answered with {status} in place of the application, which sent another status; its module's line before \
              says why"
         );
-        self.log(Level::Info, Message::new(240, text).to_string().as_bytes());
+        self.log_message(&Message::new(Code::FilterAnswered, text));
     }
 
     /// Answers with an error, or cuts the answer that has begun so that the client can tell.
@@ -331,7 +335,7 @@ impl<'a, 'r> Answer<'a, 'r> {
         let shortened = file.metadata().is_ok_and(|metadata| metadata.len() < *end);
         if shortened {
             let text = "a file was shortened while it was sent; the connection is closed so that the client can tell";
-            self.log(Level::Error, Message::new(224, text).to_string().as_bytes());
+            self.log_message(&Message::new(Code::FileShortened, text));
             self.request.close_connection();
         }
         shortened
@@ -387,8 +391,9 @@ impl<'a, 'r> Answer<'a, 'r> {
     }
 
     fn log_body_error(&self, error: &BodyError) {
-        let message = Message::new(222, format!("the request's body could not be read on: {error}"));
-        self.log(Level::Info, message.to_string().as_bytes());
+        let message =
+            Message::new(Code::BodyBrokenOff, format!("the request's body could not be read on: {error}"));
+        self.log_message(&message);
     }
 }
 

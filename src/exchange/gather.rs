@@ -9,7 +9,7 @@ use crate::apache::brigade::Input;
 use crate::apache::log;
 use crate::apache::request::Request;
 use crate::config::settings::{Chunked, Settings};
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::request::{BodyError, BodyLength};
 use std::io;
 
@@ -33,7 +33,7 @@ pub fn gather(request: &Request<'_>, settings: &Settings, length: BodyLength) ->
         Err(Fault::Client(error)) => {
             if error.status != 413 {
                 let text = format!("the request's body could not be gathered: {error}");
-                log::request(request, Level::Info, Message::new(229, text).to_string().as_bytes());
+                log::request_message(request, &Message::new(Code::BodyNotGathered, text));
             }
             Err(if error.status == 0 { 400 } else { error.status })
         }
@@ -42,7 +42,7 @@ pub fn gather(request: &Request<'_>, settings: &Settings, length: BodyLength) ->
                 "the request's body could not be kept in a temporary file: {error}: give the disk room, or name \
                  another folder that httpd's User may write to by TMPDIR in httpd's environment"
             );
-            log::request(request, Level::Error, Message::new(230, text).to_string().as_bytes());
+            log::request_message(request, &Message::new(Code::BodyNotStored, text));
             Err(500)
         }
     }

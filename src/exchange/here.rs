@@ -12,7 +12,7 @@ use crate::apache::module::Flow;
 use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
 use crate::embedded::Embedded;
-use crate::log::{Level, Message};
+use crate::log::Level;
 use crate::os;
 use crate::request::{Body, BodyError, FilePart, Head, Outcome, Reply, Request as WsgiRequest};
 use std::any::Any;
@@ -42,7 +42,7 @@ pub fn run(
     lend(request, make, work, |answer, reply| match reply {
         Ok(reply) => reply.conclude(answer),
         Err(message) => {
-            answer.log(Level::Error, Message::to_string(&message).as_bytes());
+            answer.log_message(&message);
             Flow::Status(500)
         }
     })

@@ -26,7 +26,6 @@ use crate::apache::log;
 use crate::apache::module::Flow;
 use crate::client::Client;
 use crate::config::settings::Settings;
-use crate::log::Level;
 use crate::request::Request as WsgiRequest;
 use answer::Answer;
 use body::ClientBody;
@@ -49,7 +48,7 @@ pub fn run(
         }
         Err(trouble) => {
             let (status, message) = relay::describe(&trouble, &client.group);
-            log::request(request, Level::Error, message.to_string().as_bytes());
+            log::request_message(request, &message);
             Flow::Status(status)
         }
     }

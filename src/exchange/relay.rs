@@ -5,7 +5,7 @@
 use super::answer::{Answer, Cut};
 use crate::apache::module::Flow;
 use crate::client::{Conversation, Trouble};
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::request::Outcome;
 use crate::wire::codec::Malformed;
 use crate::wire::frame::Kind;
@@ -46,7 +46,7 @@ pub fn relay(mut answer: Answer<'_, '_>, mut conversation: Conversation<'_>) -> 
         Err(End::Httpd(cut)) => answer.conclude_cut(cut),
         Err(End::Daemon(trouble)) => {
             let (status, message) = describe(&trouble, &group);
-            answer.log(Level::Error, message.to_string().as_bytes());
+            answer.log_message(&message);
             answer.give_up(status)
         }
     }
@@ -96,15 +96,15 @@ fn frames(answer: &mut Answer<'_, '_>, conversation: &mut Conversation<'_>) -> R
 /// Status and message for a request that got no answer.
 pub fn describe(trouble: &Trouble, group: &str) -> (u16, Message) {
     match trouble {
-        Trouble::Unavailable(text) => (503, Message::new(231, text.clone())),
-        Trouble::TimedOut(text) => (504, Message::new(232, text.clone())),
-        Trouble::Queued(text) => (504, Message::new(225, text.clone())),
+        Trouble::Unavailable(text) => (503, Message::new(Code::GroupUnavailable, text.clone())),
+        Trouble::TimedOut(text) => (504, Message::new(Code::GroupSilent, text.clone())),
+        Trouble::Queued(text) => (504, Message::new(Code::QueueTimeout, text.clone())),
         Trouble::Died => {
             let text = format!(
                 "the process of group '{group}' that ran the request ended before the answer was complete; the \
                  reason is in the error log of the group's virtual host"
             );
-            (502, Message::new(233, text))
+            (502, Message::new(Code::ProcessLost, text))
         }
     }
 }

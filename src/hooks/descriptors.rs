@@ -7,7 +7,7 @@
 use std::fs;
 
 use crate::config::process_group::ProcessGroup;
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::os::{self, Resource};
 
 /// Of each group in the parent: its socket, the place of that, its page.
@@ -54,7 +54,7 @@ impl Need {
 pub fn make_room<'a>(
     groups: impl Iterator<Item = &'a ProcessGroup>,
     kept: usize,
-    log: impl Fn(Level, Message),
+    log: impl Fn(Message),
 ) -> Result<Option<u64>, Message> {
     // Without /proc the rest is still the most of it.
     let open = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
@@ -67,10 +67,16 @@ pub fn make_room<'a>(
     let raised = need.all.max(soft.saturating_add(need.ours)).min(hard);
     let raised = os::limit_resource(Resource::Descriptors, raised, hard).map_or(soft, |()| raised);
     if raised < need.least {
-        return Err(Message::new(307, too_low(&need, raised, "their sockets cannot be made")));
+        return Err(Message::new(
+            Code::DescriptorsTooFew,
+            too_low(&need, raised, "their sockets cannot be made"),
+        ));
     }
     if raised < need.all {
-        log(Level::Warning, Message::new(308, too_low(&need, raised, "not all of them can run at a time")));
+        log(Message::new(
+            Code::DescriptorsScarce,
+            too_low(&need, raised, "not all of them can run at a time"),
+        ));
     }
     let before = (raised > soft).then_some(soft);
     if before.is_some() {
@@ -79,7 +85,7 @@ pub fn make_room<'a>(
              processes keep {soft}",
             need.groups
         );
-        log(Level::Info, Message::new(309, text));
+        log(Message::new(Code::DescriptorsRaised, text));
     }
     Ok(before)
 }
@@ -115,7 +121,7 @@ mod tests {
                 let pid = os::fork_for_test(|| {
                     os::limit_resource(Resource::Descriptors, soft, hard).unwrap();
                     let groups = vec![ProcessGroup::new("blog", Origin::default()); count];
-                    let result = make_room(groups.iter(), 0, |_, _| ());
+                    let result = make_room(groups.iter(), 0, |_| ());
                     check(result, os::resource_limit(Resource::Descriptors).unwrap().0);
                 });
                 assert_eq!(os::wait_for_test(pid), os::Exit::Status(0));
@@ -129,7 +135,7 @@ mod tests {
         });
         in_a_process_with(1024, 1100, 400, |result, _| {
             let message = result.unwrap_err();
-            assert!(message.code == 307 && message.text.contains("LimitNOFILE="));
+            assert!(message.code == Code::DescriptorsTooFew && message.text.contains("LimitNOFILE="));
         });
     }
 }

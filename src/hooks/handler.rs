@@ -13,7 +13,7 @@ use crate::config::settings::{Chunked, Settings};
 use crate::embedded::Embedded;
 use crate::exchange::{self, Facts};
 use crate::hooks::translate;
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::process::{CHILD, Child};
 use crate::request::{BodyLength, Request as WsgiRequest};
 use crate::site::owner;
@@ -28,7 +28,7 @@ pub fn handler(request: &Request<'_>) -> Flow {
     let Some(child) = CHILD.get() else {
         // Declining would let httpd send the script's source.
         let text = "this httpd child could not be prepared (the reason is in the main error log)";
-        log::request(request, Level::Error, Message::new(219, text).to_string().as_bytes());
+        log::request_message(request, &Message::new(Code::ChildNotPrepared, text));
         return Flow::Status(500);
     };
     #[cfg(feature = "fault-injection")]
@@ -37,7 +37,7 @@ pub fn handler(request: &Request<'_>) -> Flow {
         Ok(flow) => flow,
         Err(refusal) => {
             if let Some(message) = refusal.message {
-                log::request(request, Level::Error, message.to_string().as_bytes());
+                log::request_message(request, &message);
             }
             Flow::Status(refusal.status)
         }
@@ -126,7 +126,7 @@ fn check_script(request: &Request<'_>, aliased: bool) -> Result<(), Refusal> {
     let script = || String::from_utf8_lossy(request.filename()).into_owned();
     if !request.file_exists() {
         let text = format!("there is no WSGI script '{}': check the path of WSGIScriptAlias", script());
-        return Err(Refusal::new(404, Message::new(211, text)));
+        return Err(Refusal::new(404, Message::new(Code::RequestScriptMissing, text)));
     }
     if request.file_is_directory() {
         let text = format!(
@@ -134,18 +134,18 @@ fn check_script(request: &Request<'_>, aliased: bool) -> Result<(), Refusal> {
              with / takes the script's name from the URL)",
             script()
         );
-        return Err(Refusal::new(403, Message::new(212, text)));
+        return Err(Refusal::new(403, Message::new(Code::RequestScriptIsDirectory, text)));
     }
     if !aliased && !request.allows_exec_cgi() {
         let text = format!(
             "'{}' may not run here: add Options +ExecCGI for its directory, or map it with WSGIScriptAlias",
             script()
         );
-        return Err(Refusal::new(403, Message::new(213, text)));
+        return Err(Refusal::new(403, Message::new(Code::ExecCgiMissing, text)));
     }
     if request.path_info_refused() {
         let text = format!("AcceptPathInfo Off refuses what follows the script '{}' in the URL", script());
-        return Err(Refusal::new(404, Message::new(214, text)));
+        return Err(Refusal::new(404, Message::new(Code::PathInfoRefused, text)));
     }
     Ok(())
 }
@@ -163,7 +163,7 @@ fn no_threads(target: &Target) -> Refusal {
          scripts and serves no requests: choose another group, or give it threads=",
         target.process_group
     );
-    Refusal::new(500, Message::new(215, text))
+    Refusal::new(500, Message::new(Code::RequestGroupWithoutThreads, text))
 }
 
 fn outside(target: &Target, group: &ProcessGroup) -> Refusal {
@@ -172,20 +172,20 @@ fn outside(target: &Target, group: &ProcessGroup) -> Refusal {
          and name it as httpd sees it",
         target.script, group.name, group.origin
     );
-    Refusal::new(403, Message::new(216, text))
+    Refusal::new(403, Message::new(Code::RequestScriptOutsideChroot, text))
 }
 
 /// httpd has logged the error of the framing, but not which of our directives could help.
 fn body_refused(request: &Request<'_>, status: u16) -> Refusal {
-    let text = match status {
-        411 => {
+    let (code, text) = match status {
+        411 => (
+            Code::ChunkedBodyRefused,
             "the request's body is chunked: WSGIChunkedRequest On lets the application read such bodies, and with \
-             Buffered it is told their length"
-        }
-        413 => "the request's body is larger than LimitRequestBody allows",
+             Buffered it is told their length",
+        ),
+        413 => (Code::BodyTooLarge, "the request's body is larger than LimitRequestBody allows"),
         _ => return Refusal { status, message: None },
     };
-    let code = if status == 411 { 217 } else { 218 };
     let text = format!(
         "{} {}: {text}",
         String::from_utf8_lossy(request.method()),

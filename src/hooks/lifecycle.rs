@@ -26,7 +26,7 @@ use crate::embedded::{self, Embedded};
 use crate::hooks::plan;
 use crate::interpreter::server_metrics::Source;
 use crate::interpreter::world::Facts;
-use crate::log::{Journal, Level, Message};
+use crate::log::{Code, Journal, Level, Message};
 use crate::process::{
     BUILDING, CHILD, Child, Configuration, Current, MODULE_FILE, PARENT, Parent, Supervisor,
 };
@@ -52,11 +52,14 @@ pub fn check_config() -> Result<(), Message> {
     let mut building = BUILDING.lock();
     let all: Vec<(String, Server)> = servers().map(|server| (server.name(), server)).collect();
     let configured = configured(&all);
-    building.global.complete(&configured, &SystemAccounts).map_err(|text| Message::new(101, text))?;
+    building
+        .global
+        .complete(&configured, &SystemAccounts)
+        .map_err(|text| Message::new(Code::DirectiveInvalid, text))?;
     let mut notes = std::mem::take(&mut building.notes);
     notes.extend(check::check(&building.global, &configured, &Disk));
-    for (level, message) in notes {
-        log::server(main_server(), level, message.to_string().as_bytes());
+    for message in notes {
+        log::server_message(main_server(), &message);
     }
     Ok(())
 }
@@ -74,7 +77,7 @@ fn warn_of_another_module(module: &ModuleFile) {
              groups go on with what was loaded, also after this restart: to use another version, stop and start httpd",
             module.path.display()
         );
-        log::server(main_server(), Level::Warning, Message::new(306, text).to_string().as_bytes());
+        log::server_message(main_server(), &Message::new(Code::ModuleFileReplaced, text));
     }
 }
 
@@ -110,7 +113,7 @@ pub fn post_config(lifetime: Lifetime) -> Result<(), Message> {
 
 fn make_room(parent: &mut Parent, configuration: &Configuration) -> Result<(), Message> {
     let groups = plan::supervised(configuration).map(|(_, group)| group);
-    let log = |level, message: Message| log::server(main_server(), level, message.to_string().as_bytes());
+    let log = |message| log::server_message(main_server(), &message);
     let before = descriptors::make_room(groups, parent.listeners.count(), log)?;
     // The first time counts: it is what httpd was started with.
     parent.soft_limit = parent.soft_limit.or(before);
@@ -187,7 +190,7 @@ pub fn pre_mpm() -> Result<(), Message> {
 /// A supervisor that was lost is forked again as soon as the system lets it.
 pub fn monitor() {
     if let Err(message) = fork_missing_supervisor() {
-        log::server(main_server(), Level::Critical, message.to_string().as_bytes());
+        log::server_message(main_server(), &message);
     }
 }
 
@@ -225,16 +228,19 @@ fn fork_supervisor(
 }
 
 fn no_supervisor(error: std::io::Error) -> Message {
-    Message::new(394, format!("the supervisor of the daemon processes could not be started: {error}"))
+    Message::new(
+        Code::SupervisorNotStarted,
+        format!("the supervisor of the daemon processes could not be started: {error}"),
+    )
 }
 
 /// A supervisor's messages go to the error log of the group's virtual host.
 struct ServerJournal<'a>(&'a [Server]);
 
 impl Journal for ServerJournal<'_> {
-    fn record(&self, group: Option<usize>, level: Level, message: &Message) {
+    fn record(&self, group: Option<usize>, message: &Message) {
         let server = group.and_then(|group| self.0.get(group)).copied().unwrap_or_else(main_server);
-        log::server(server, level, message.to_string().as_bytes());
+        log::server_message(server, message);
     }
 
     fn output(&self, group: usize, pid: i32, level: Level, line: &[u8]) {
@@ -254,10 +260,10 @@ fn supervisor_lost(pid: i32) {
         let pause = if supervisor.started.elapsed() < QUICKLY_LOST { PAUSE } else { Duration::ZERO };
         let text =
             format!("the supervisor of the daemon processes (process {pid}) was lost; another is started");
-        log::server(main_server(), Level::Error, Message::new(395, text).to_string().as_bytes());
+        log::server_message(main_server(), &Message::new(Code::SupervisorLost, text));
         let forked = fork_supervisor(&mut parent, &current.configuration, &mut supervisor, pause);
         if let Err(message) = forked {
-            log::server(main_server(), Level::Critical, message.to_string().as_bytes());
+            log::server_message(main_server(), &message);
             supervisor.pid = 0;
         }
         current.supervisor = Some(supervisor);

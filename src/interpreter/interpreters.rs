@@ -8,7 +8,7 @@ use super::process_log::write_message;
 use super::script::Scripts;
 use super::world::{Facts, World};
 use crate::config::interpreter::options_of;
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::python::attach::{InterpreterState, ThreadState};
 use crate::python::{Attached, Exception, Object, extension};
 use parking_lot::Mutex;
@@ -108,7 +108,7 @@ impl Interpreters {
                 "Python could not make an interpreter for the application group '{name}'. \
                  WSGIApplicationGroup %{{GLOBAL}} uses the main interpreter instead"
             );
-            Err(Message::new(403, text))
+            Err(Message::new(Code::InterpreterNotMade, text))
         });
         self.named.lock().insert(name.to_string(), made.clone());
         made
@@ -120,7 +120,7 @@ fn no_own_gil(name: &str) {
         "WSGIPerInterpreterGIL has no effect on the interpreter of application group '{name}': it needs Python \
          3.12 or newer"
     );
-    write_message(Level::Warning, &Message::new(413, text));
+    write_message(&Message::new(Code::OwnGilUnsupported, text));
 }
 
 fn interpreter(
@@ -133,7 +133,7 @@ fn interpreter(
     let world = World::create(py, facts, name, stacks_signal).map_err(|_raised| {
         let reason = Exception::fetch(py).value.shown(py);
         let text = format!("the interpreter of application group '{name}' could not be prepared: {reason}");
-        Message::new(404, text)
+        Message::new(Code::InterpreterNotPrepared, text)
     })?;
     Ok(Arc::new(Interpreter {
         state: py.interpreter(),
@@ -182,6 +182,6 @@ pub fn callable(
             String::from_utf8_lossy(script),
             String::from_utf8_lossy(name)
         );
-        Message::new(405, text)
+        Message::new(Code::CallableMissing, text)
     })
 }

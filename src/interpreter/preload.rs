@@ -4,7 +4,6 @@
 
 use super::interpreters::{Interpreter, Interpreters, callable};
 use super::process_log::{write_message, write_process_output};
-use crate::log::Level;
 use crate::python::Attached;
 use crate::python::attach::{self, ThreadState};
 use crate::script::Preload;
@@ -24,7 +23,7 @@ pub fn load_all(py: Attached<'_>, interpreters: &Interpreters, scripts: &[Preloa
                     ThreadState::new(interpreter.state).attached(|py| load(py, &interpreter, preload))
                 }
                 Err(message) => {
-                    write_message(Level::Error, &message);
+                    write_message(&message);
                     false
                 }
             }
@@ -47,14 +46,14 @@ fn load(py: Attached<'_>, interpreter: &Interpreter, preload: &Preload) -> bool 
             let found = named.map(|name| callable(py, &interpreter.world, &loaded.module, path, name));
             let missing = found.and_then(Result::err);
             if let Some(message) = &missing {
-                py.detached(|| write_message(Level::Error, message));
+                py.detached(|| write_message(message));
             }
             missing.is_none()
         }
         Err(failure) => {
             let mut text = failure.traceback.unwrap_or_default();
             text.push_str(&format!("{}\n", failure.message));
-            py.detached(|| write_process_output(Level::Error, text.as_bytes()));
+            py.detached(|| write_process_output(failure.message.level, text.as_bytes()));
             false
         }
     }

@@ -24,8 +24,8 @@ pub fn send_to(sink: Sink) {
 }
 
 /// A message of the process itself, which belongs to no request.
-pub fn write_message(level: Level, message: &Message) {
-    write_process_output(level, format!("{message}\n").as_bytes());
+pub fn write_message(message: &Message) {
+    write_process_output(message.level, format!("{message}\n").as_bytes());
 }
 
 /// Whole lines that belong to no request: to the pipe that the supervisor reads, or where `send_to` says.

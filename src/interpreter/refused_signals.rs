@@ -7,7 +7,7 @@
 
 use super::process_log::write_message;
 use super::transaction;
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::python::class::{Class, Native};
 use crate::python::object::Result;
 use crate::python::{Attached, Object, attach};
@@ -48,10 +48,10 @@ fn say(py: Attached<'_>, name: &str) {
          the place of an alarm use threading.Timer or the option request-timeout=; WSGIRestrictSignal Off lets \
          handlers be set, and Python calls them in a process's main thread only, which runs no requests"
     );
-    let message = Message::new(418, text);
+    let message = Message::new(Code::SignalHandlerRefused, text);
     let running = transaction::current().filter(|transaction| transaction.is_open(py));
     match running {
-        Some(transaction) => transaction.log_message(py, Level::Warning, &message),
-        None => py.detached(|| write_message(Level::Warning, &message)),
+        Some(transaction) => transaction.log_message(py, &message),
+        None => py.detached(|| write_message(&message)),
     }
 }

@@ -6,7 +6,7 @@
 //! lock is detached from Python.
 
 use super::world::{Loading, Watcher, World};
-use crate::log::Message;
+use crate::log::{Code, Message};
 use crate::python::{Attached, Exception, Object};
 use crate::script::Holding;
 use parking_lot::{Mutex, MutexGuard};
@@ -180,7 +180,7 @@ fn not_asked(py: Attached<'_>, world: &World, path: &[u8]) -> Failure {
         "reload_required() of the script '{}' raised an exception: {reason}. The script is not loaded anew",
         shown(path)
     );
-    Failure { message: Message::new(414, text), traceback: Some(traceback) }
+    Failure { message: Message::new(Code::ReloadHookFailed, text), traceback: Some(traceback) }
 }
 
 /// The hook `reload_required` that a script may have.
@@ -208,7 +208,8 @@ fn load_anew(py: Attached<'_>, world: &World, path: &[u8], script: &Mutex<State>
                  serving; it is tried again when the file changes",
                 shown(path)
             );
-            let failure = Failure { message: Message::new(411, text), traceback: Some(traceback) };
+            let failure =
+                Failure { message: Message::new(Code::ScriptNotReloaded, text), traceback: Some(traceback) };
             Loaded { module: old, change: None, failure: Some(failure) }
         }
     }
@@ -267,7 +268,7 @@ fn load(
                 retry.as_secs()
             );
             *state = State::Failed { reason, modified, since: Instant::now(), retry };
-            Err(Failure { message: Message::new(401, text), traceback: Some(traceback) })
+            Err(Failure { message: Message::new(Code::ScriptFailed, text), traceback: Some(traceback) })
         }
     }
 }
@@ -277,7 +278,7 @@ fn still_failing(path: &[u8], reason: &str) -> Message {
         "the script '{}' is not loaded: {reason} (the traceback was logged when it failed)",
         shown(path)
     );
-    Message::new(402, text)
+    Message::new(Code::ScriptStillFailing, text)
 }
 
 fn shown(path: &[u8]) -> String {

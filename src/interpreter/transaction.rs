@@ -145,8 +145,8 @@ impl Transaction {
     }
 
     /// Queues a message of our own for the log; it leaves with the next data.
-    pub fn log_message(&self, py: Attached<'_>, level: Level, message: &Message) {
-        self.with(py, |reply| reply.log(level, message.to_string().as_bytes()));
+    pub fn log_message(&self, py: Attached<'_>, message: &Message) {
+        self.with(py, |reply| reply.log(message.level, message.to_string().as_bytes()));
     }
 
     /// Ends the request: unfinished lines are logged, and both directions come back. From the first step on,

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crate::config::env_file;
 use crate::config::process_group::ProcessGroup;
-use crate::log::Message;
+use crate::log::{Code, Message};
 
 /// Far more than a process's environment may have.
 const LARGEST: u64 = 1 << 20;
@@ -22,7 +22,7 @@ pub fn of_files(group: &ProcessGroup) -> Result<Vec<(OsString, OsString)>, Messa
     for file in &group.env_files {
         let mistake = |what: String| {
             let text = format!("the file of env-file= cannot be used: {what}; correct the file or env-file=");
-            Message::new(360, text)
+            Message::new(Code::EnvFileUnusable, text)
         };
         let text = read(file, group).map_err(|error| mistake(format!("{}: {error}", file.display())))?;
         let read = env_file::parse(&text)
@@ -86,8 +86,11 @@ mod tests {
         let names: Vec<_> = of_files(&group).unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["A", "B", "B"]);
         fs::write(folder.join("two"), "B=2\nsecret").unwrap();
-        let Message { code, text } = of_files(&group).unwrap_err();
-        assert!(code == 360 && text.contains("/two:2: ") && !text.contains("secret"), "{text}");
+        let Message { code, text, .. } = of_files(&group).unwrap_err();
+        assert!(
+            code == Code::EnvFileUnusable && text.contains("/two:2: ") && !text.contains("secret"),
+            "{text}"
+        );
         fs::write(folder.join("two"), [b'#'; LARGEST as usize + 1]).unwrap();
         assert!(of_files(&group).unwrap_err().text.contains("more than 1048576 bytes"));
         group.env_files = vec![folder.clone()];

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::disk::Disk;
 use crate::config::home::{self, Mistake};
 use crate::config::process_group::ProcessGroup;
-use crate::log::Message;
+use crate::log::{Code, Message};
 
 /// Where a Python that nothing was said about is looked for, before `PATH`.
 const USUAL: [&str; 2] = ["/usr/bin/python3", "/usr/local/bin/python3"];
@@ -70,7 +70,7 @@ fn missing_here(program: &Path) -> Option<String> {
 }
 
 fn no_python(program: &Path, why: &str, cure: &str) -> Message {
-    Message::new(310, format!("no Python at {}: {why}; {cure}", program.display()))
+    Message::new(Code::PythonMissing, format!("no Python at {}: {why}; {cure}", program.display()))
 }
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(find(&group), Ok(PathBuf::from("/bin/sh")));
         group.python = Some("/etc/passwd".into());
         let error = find(&group).unwrap_err();
-        assert_eq!(error.code, 310);
+        assert_eq!(error.code.number(), 310);
         assert!(error.text.contains("it is not executable") && error.text.contains("python="));
         group.python = Some("/etc".into());
         assert!(find(&group).unwrap_err().text.contains("it is not a file"));

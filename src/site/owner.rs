@@ -5,7 +5,7 @@
 //! site cannot have code of his own run as the site's user.
 
 use crate::config::process_group::ProcessGroup;
-use crate::log::Message;
+use crate::log::{Code, Message};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -57,7 +57,7 @@ impl Rule {
             self.option,
             group.origin
         );
-        Err(Message::new(220, text))
+        Err(Message::new(Code::ScriptOwnerWrong, text))
     }
 }
 

@@ -36,7 +36,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::control::generation::{GenerationWatch, Tidings};
-use crate::log::{Journal, Level, Message};
+use crate::log::{Code, Journal, Message};
 use crate::os::{self, PollFd, SignalFd};
 use groups::{Groups, Source};
 pub use plan::{GroupPlan, Plan, Start, longest_shutdown};
@@ -90,7 +90,7 @@ pub fn run(plan: Plan, journal: &dyn Journal) {
                 "the supervisor of the daemon processes cannot run: {error}; see the limits of the service that \
                  starts httpd"
             );
-            journal.record(None, Level::Critical, &Message::new(340, text));
+            journal.record(None, &Message::new(Code::SupervisorFailed, text));
         }
     }
 }
@@ -132,7 +132,7 @@ impl<'a> Supervisor<'a> {
         while self.ending.is_none() || !self.groups.is_empty() {
             if let Err(error) = self.turn() {
                 let text = format!("the supervisor cannot wait for its processes and stops them: {error}");
-                self.shared.journal.record(None, Level::Critical, &Message::new(340, text));
+                self.shared.journal.record(None, &Message::new(Code::SupervisorFailed, text));
                 self.end(Ending::Told);
                 // Whatever it is, it is not to be asked for without a pause.
                 thread::sleep(LOOK_FOR_SUCCESSORS);
@@ -221,7 +221,7 @@ impl<'a> Supervisor<'a> {
     fn look_at_parent(&mut self) {
         if self.parent_is_gone() {
             let text = "the parent process of httpd has gone without stopping its daemon processes; they are stopped";
-            self.shared.journal.record(None, Level::Notice, &Message::new(341, text));
+            self.shared.journal.record(None, &Message::new(Code::ParentGone, text));
             self.end(Ending::ParentGone);
         }
     }
@@ -253,6 +253,6 @@ impl<'a> Supervisor<'a> {
             }
         }
         let text = format!("generation {} of the configuration has ended", self.shared.generation);
-        self.shared.journal.record(None, Level::Info, &Message::new(342, text));
+        self.shared.journal.record(None, &Message::new(Code::GenerationEnded, text));
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, chroot};
 use std::path::Path;
 
 use crate::config::process_group::{Identity, ProcessGroup};
-use crate::log::Message;
+use crate::log::{Code, Message};
 use crate::os::{self, Ids, Resource};
 
 /// Takes all steps. `httpd_uid` is the user of httpd's children, `supervisor` the parent's pid.
@@ -144,5 +144,8 @@ fn step(name: &str, cure: &str, result: io::Result<()>) -> Result<(), Message> {
 
 fn failed(name: &str, cure: &str, error: &io::Error) -> Message {
     let cure = if cure.is_empty() { String::new() } else { format!("; {cure}") };
-    Message::new(312, format!("the step '{name}' before the start of Python failed: {error}{cure}"))
+    Message::new(
+        Code::StartStepFailed,
+        format!("the step '{name}' before the start of Python failed: {error}{cure}"),
+    )
 }

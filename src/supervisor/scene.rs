@@ -224,9 +224,9 @@ impl Log {
 }
 
 impl Journal for Log {
-    fn record(&self, group: Option<usize>, level: Level, message: &Message) {
+    fn record(&self, group: Option<usize>, message: &Message) {
         assert!(group.is_none_or(|group| group == 3));
-        self.write(&format!("{} {level:?} {}\n", message.code, message.text));
+        self.write(&format!("{} {:?} {}\n", message.code.number(), message.level, message.text));
     }
 
     fn output(&self, group: usize, pid: i32, _level: Level, line: &[u8]) {

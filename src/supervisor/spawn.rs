@@ -27,7 +27,7 @@ use crate::control::module_file::ModuleFile;
 use super::privileges;
 use crate::config::interpreter::without_gil;
 use crate::config::process_group::ProcessGroup;
-use crate::log::Message;
+use crate::log::{Code, Message};
 use crate::os;
 use crate::site::{environment, interpreter};
 
@@ -103,7 +103,7 @@ impl Launcher {
                 "the system has no resources for another process: {error}; see the limits of the service that \
                  starts httpd (TasksMax, LimitNPROC, LimitNOFILE) and the memory of the machine"
             );
-            Message::new(313, text)
+            Message::new(Code::NoResources, text)
         })
     }
 
@@ -208,10 +208,13 @@ fn spawn_command(
         0 => {
             let become_it = AssertUnwindSafe(|| become_daemon(command, group, launcher, supervisor, &ends));
             let failure = catch_unwind(become_it).unwrap_or_else(|_| {
-                Message::new(312, "the start of the process failed in a way that should not be possible")
+                Message::new(
+                    Code::StartStepFailed,
+                    "the start of the process failed in a way that should not be possible",
+                )
             });
             // Nobody is left to tell if the supervisor has gone.
-            let _ = ends.theirs.control.send(&Report::Failed { code: failure.code, text: failure.text });
+            let _ = ends.theirs.control.send(&Report::Failed(failure));
             os::exit_now(REPORTED)
         }
         pid => Ok(Spawned { pid, ..spawned }),
@@ -229,7 +232,7 @@ fn become_daemon(
     let prepared = os::reset_signals().and_then(|()| place_descriptors(ends));
     if let Err(error) = prepared {
         return Message::new(
-            312,
+            Code::StartStepFailed,
             format!("the step 'descriptors' before the start of Python failed: {error}"),
         );
     }
@@ -244,7 +247,7 @@ fn become_daemon(
         "{program} cannot be executed: {error}; let the group's user execute it and pass through the directories \
          above it (a link may lead to another place), or correct python-home= or python="
     );
-    Message::new(311, text)
+    Message::new(Code::PythonNotExecuted, text)
 }
 
 /// Standard input is empty, 1 and 2 are the output. Behind them stand the descriptors that `control::launch`

@@ -3,7 +3,7 @@
 //! Runs where applications run. `start_response` drops them, since proxies written in Python pass on the
 //! headers that they were given. `run` logs that once for each script and header.
 
-use crate::log::Message;
+use crate::log::{Code, Message};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 
@@ -69,7 +69,7 @@ impl Told {
                 "the application '{script}' answers with the header {name}, which belongs to a single connection and \
                  is httpd's to say (PEP 3333): it is left out; do not pass it on (said once for a script and header)"
             );
-            Message::new(415, text)
+            Message::new(Code::HeaderLeftOut, text)
         })
     }
 }

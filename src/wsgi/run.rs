@@ -16,7 +16,7 @@ use crate::interpreter::log_stream::LogStream;
 use crate::interpreter::script::{Change, Failure};
 use crate::interpreter::transaction::{self, Transaction};
 use crate::interpreter::world::World;
-use crate::log::{Level, Message};
+use crate::log::{Code, Level, Message};
 use crate::python::error::Kind;
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object, Raised};
@@ -54,7 +54,7 @@ pub fn run(
         drop(Exception::fetch(py));
         let text =
             "mod_wsgi_rs panicked while it ran a request (the place is logged above); the process goes on";
-        transaction.log_message(py, Level::Error, &Message::new(409, text));
+        transaction.log_message(py, &Message::new(Code::ApplicationPanicked, text));
         Err(Failed::Logged(500))
     });
     let outcome = match result {
@@ -83,7 +83,7 @@ fn unhandled(py: Attached<'_>, interpreter: &Interpreter, call: &Call, request: 
         return if late { 504 } else { 500 };
     };
     let text = format!("the application did not handle that the request's body broke off: {error}");
-    transaction.log_message(py, Level::Info, &Message::new(410, text));
+    transaction.log_message(py, &Message::new(Code::BodyErrorUnhandled, text));
     if error.status == 0 { 400 } else { error.status }
 }
 
@@ -138,7 +138,7 @@ fn tell_what_was_dropped(py: Attached<'_>, wsgi: &Wsgi, call: &Call, request: &R
         return;
     }
     for message in wsgi.told.messages(request.script, dropped) {
-        call.transaction.log_message(py, Level::Warning, &message);
+        call.transaction.log_message(py, &message);
     }
 }
 
@@ -164,7 +164,7 @@ fn application(
         if let Some(traceback) = &failure.traceback {
             transaction.log_lines(py, Level::Error, traceback.as_bytes());
         }
-        transaction.log_message(py, Level::Error, &failure.message);
+        transaction.log_message(py, &failure.message);
     };
     let loaded = loaded.map_err(|failure| {
         log(&failure);
@@ -175,7 +175,7 @@ fn application(
     }
     *script_changed = loaded.change;
     callable(py, world, &loaded.module, request.script, request.callable).map_err(|message| {
-        transaction.log_message(py, Level::Error, &message);
+        transaction.log_message(py, &message);
         Failed::Logged(500)
     })
 }
@@ -196,7 +196,7 @@ fn log_exception(py: Attached<'_>, world: &World, transaction: &Transaction, req
     let id = request.environ.into_iter().find(|(name, _)| *name == b"mod_wsgi.request_id");
     let id = id.map(|(_, id)| String::from_utf8_lossy(id)).unwrap_or_default();
     let text = format!("{what} was raised while the application '{script}' handled the request {id}");
-    transaction.log_message(py, Level::Error, &Message::new(408, text));
+    transaction.log_message(py, &Message::new(Code::ApplicationRaised, text));
     let traceback = world.describe(py, &exception);
     transaction.log_lines(py, Level::Error, traceback.as_bytes());
 }

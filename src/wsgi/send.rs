@@ -4,7 +4,7 @@
 //! returns. What can be sent without waiting is; where sending has to wait, it does so detached from Python.
 
 use super::call::Call;
-use crate::log::{Level, Message};
+use crate::log::{Code, Message};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Object, Raised};
@@ -67,7 +67,7 @@ fn queue_bytes(py: Attached<'_>, call: &Call, bytes: &[u8]) -> std::result::Resu
     };
     if piece.excess {
         let text = "the application returned more data than its Content-Length says; the rest is left out";
-        call.transaction.log_message(py, Level::Warning, &Message::new(406, text));
+        call.transaction.log_message(py, &Message::new(Code::AnswerTooLong, text));
     }
     let bytes = &bytes[..piece.length];
     let queued = call.transaction.with(py, |reply| {
@@ -110,7 +110,7 @@ pub fn finish(py: Attached<'_>, call: &Call, request: &Request<'_>) -> std::resu
              the connection is closed so that the client can tell",
             String::from_utf8_lossy(request.script)
         );
-        call.transaction.log_message(py, Level::Error, &Message::new(407, text));
+        call.transaction.log_message(py, &Message::new(Code::AnswerTooShort, text));
         return Err(Failed::Logged(500));
     }
     if let Some(head) = &head {

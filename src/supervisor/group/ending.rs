@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::member::{Member, State};
 use super::{Action, Group, Mode, ProcessId, message};
 use crate::control::reason::Reason;
-use crate::log::Level;
 
 /// What graceful-timeout=0 stands for: about a year, longer than any request takes.
 const NO_BOUND: Duration = Duration::from_secs(1 << 25);
@@ -73,7 +72,7 @@ impl Group {
             member.deadline = None;
             let record = message::unresponsive(member);
             self.actions.push(Action::Kill(process));
-            self.record(Level::Error, record);
+            self.record(record);
         }
     }
 
@@ -100,7 +99,7 @@ impl Group {
                 member.deadline = None;
                 let record = message::killed(member);
                 self.actions.push(Action::Kill(process));
-                self.record(Level::Warning, record);
+                self.record(record);
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::member::Member;
 use super::{Action, Group, Mode, message};
-use crate::log::{Level, Message};
+use crate::log::Message;
 use crate::os::Exit;
 use crate::supervisor::backoff::Backoff;
 
@@ -48,9 +48,9 @@ impl Group {
         let pause = (!others_start).then(|| self.failures.backoff.failed());
         self.not_before = pause.map(|pause| now + pause);
         if show {
-            self.record(Level::Error, message::cannot_start(&reason));
+            self.record(message::cannot_start(&reason));
         } else if let Some(pause) = pause {
-            self.record(Level::Info, message::still_cannot_start(&reason, pause));
+            self.record(message::still_cannot_start(&reason, pause));
         }
         self.actions.push(Action::Fail(reason.text.clone()));
         self.failures.reason = Some(reason);
@@ -58,8 +58,8 @@ impl Group {
 
     /// A process that was ready ended without being told to.
     pub(super) fn crashed(&mut self, member: &Member, exit: Exit, now: Instant) {
-        let (level, crash) = message::crashed(member, exit);
-        self.record(level, crash.clone());
+        let crash = message::crashed(member, exit);
+        self.record(crash.clone());
         if self.mode != Mode::Serving || self.wanted == 0 || self.rollout_failed(member, &crash, now) {
             return;
         }
@@ -78,7 +78,7 @@ impl Group {
             let pause = self.failures.crash_backoff.failed();
             let reason = message::crash_loop(exit);
             self.not_before = Some(now + pause);
-            self.record(Level::Error, message::cannot_start(&reason));
+            self.record(message::cannot_start(&reason));
             self.actions.push(Action::Fail(reason.text.clone()));
             self.failures.reason = Some(reason);
         }
@@ -98,8 +98,7 @@ impl Group {
         self.not_before = None;
         if let Some(failure) = self.failures.reason.take() {
             self.actions.push(Action::Recovered);
-            let level = if message::is_crash_loop(&failure) { Level::Info } else { Level::Notice };
-            self.record(level, message::recovered());
+            self.record(message::recovered(&failure));
         }
     }
 }

@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use super::member::{Member, State};
 use crate::control::reason::Reason;
-use crate::log::{Level, Message};
+use crate::log::{Code, Level, Message};
 use crate::os::Exit;
 use crate::script::{Holder, Holding};
 
-const CRASH_LOOP: u16 = 324;
-
 pub fn ready(member: &Member, now: Instant) -> Message {
     let took = now.saturating_duration_since(member.started).as_millis();
-    Message::new(320, format!("process {} is ready in {took} ms", member.pid))
+    Message::new(Code::DaemonReady, format!("process {} is ready in {took} ms", member.pid))
 }
 
-pub fn recovered() -> Message {
-    Message::new(321, "processes can be started again")
+/// `failure` is why there could be none: crashes after the start are no news once they stop.
+pub fn recovered(failure: &Message) -> Message {
+    let message = Message::new(Code::GroupRecovered, "processes can be started again");
+    if failure.code == Code::CrashLoop { message.at(Level::Info) } else { message }
 }
 
 /// A process that ended without saying why.
@@ -28,7 +28,7 @@ pub fn exited_early(exit: Exit, output: &str) -> Message {
         "" => "it wrote nothing; run its Python by hand, as its user, to see more".to_owned(),
         output => format!("the last it wrote: {}", output.replace('\n', " | ")),
     };
-    Message::new(322, format!("the process {exit} before it was ready; {output}"))
+    Message::new(Code::EndedBeforeReady, format!("the process {exit} before it was ready; {output}"))
 }
 
 /// A reason that was not given before.
@@ -38,23 +38,23 @@ pub fn cannot_start(reason: &Message) -> Message {
          while the reason is the same",
         reason.text
     );
-    Message::new(reason.code, text)
+    Message::new(reason.code, text).at(Level::Error)
 }
 
 pub fn still_cannot_start(reason: &Message, pause: Duration) -> Message {
     let text = format!("still no process can be started; next attempt in {} s", pause.as_secs());
-    Message::new(reason.code, text)
+    Message::new(reason.code, text).at(Level::Info)
 }
 
 /// A process may end by itself with status 0, for instance because a script calls `sys.exit`.
-pub fn crashed(member: &Member, exit: Exit) -> (Level, Message) {
-    let level = if exit == Exit::Status(0) { Level::Notice } else { Level::Error };
+pub fn crashed(member: &Member, exit: Exit) -> Message {
     let text = format!(
         "process {} {exit} without being told to; only the requests it was working on are lost, another \
          process takes its place",
         member.pid
     );
-    (level, Message::new(323, text))
+    let message = Message::new(Code::ProcessCrashed, text);
+    if exit == Exit::Status(0) { message.at(Level::Notice) } else { message }
 }
 
 pub fn drained_badly(member: &Member, exit: Exit) -> Message {
@@ -62,7 +62,7 @@ pub fn drained_badly(member: &Member, exit: Exit) -> Message {
         "process {} {exit} while it was finishing its requests before its end; those it still had are lost",
         member.pid
     );
-    Message::new(326, text)
+    Message::new(Code::CrashedAtItsEnd, text)
 }
 
 pub fn crash_loop(exit: Exit) -> Message {
@@ -70,11 +70,7 @@ pub fn crash_loop(exit: Exit) -> Message {
         "processes end within a second after they are ready, several in a row; the last one {exit}; look for \
          the cause in its own output above and in the code that runs right after the start"
     );
-    Message::new(CRASH_LOOP, text)
-}
-
-pub fn is_crash_loop(message: &Message) -> bool {
-    message.code == CRASH_LOOP
+    Message::new(Code::CrashLoop, text)
 }
 
 pub fn killed(member: &Member) -> Message {
@@ -84,12 +80,11 @@ pub fn killed(member: &Member) -> Message {
         }
         _ => format!("process {} was killed", member.pid),
     };
-    Message::new(325, text)
+    Message::new(Code::ProcessKilled, text)
 }
 
 /// A limit that is reached in the ordinary course of things is information only.
-pub fn leaving(member: &Member, reason: Reason, apart: bool) -> (Level, Message) {
-    let level = if reason.is_urgent() { Level::Notice } else { Level::Info };
+pub fn leaving(member: &Member, reason: Reason, apart: bool) -> Message {
     let text = format!(
         "process {} is replaced because of {}; {}",
         member.pid,
@@ -99,7 +94,8 @@ pub fn leaving(member: &Member, reason: Reason, apart: bool) -> (Level, Message)
             false => "it serves until its successor is ready, and finishes what it has",
         }
     );
-    (level, Message::new(334, text))
+    let message = Message::new(Code::ProcessReplaced, text);
+    if reason.is_urgent() { message.at(Level::Notice) } else { message }
 }
 
 pub fn unresponsive(member: &Member) -> Message {
@@ -108,7 +104,7 @@ pub fn unresponsive(member: &Member) -> Message {
          requests it was working on are lost",
         member.pid
     );
-    Message::new(337, text)
+    Message::new(Code::ProcessUnresponsive, text)
 }
 
 pub fn starts_too_slowly(patience: Duration) -> Message {
@@ -117,7 +113,7 @@ pub fn starts_too_slowly(patience: Duration) -> Message {
          are imported, or raise the timeout",
         patience.as_secs_f64()
     );
-    Message::new(327, text)
+    Message::new(Code::StartupTimeout, text)
 }
 
 pub fn wanted(before: usize, now: usize) -> Message {
@@ -127,7 +123,7 @@ pub fn wanted(before: usize, now: usize) -> Message {
         _ if now > before => format!("all threads are busy, {now} processes instead of {before}"),
         _ => format!("{now} processes are enough, instead of {before}"),
     };
-    Message::new(338, text)
+    Message::new(Code::ProcessesWanted, text)
 }
 
 pub fn rolled_out(path: &str, processes: usize, apart: bool, took: Duration) -> Message {
@@ -140,7 +136,7 @@ pub fn rolled_out(path: &str, processes: usize, apart: bool, took: Duration) -> 
             false => "the old finish their requests and end",
         }
     );
-    Message::new(331, text)
+    Message::new(Code::RolledOut, text)
 }
 
 pub fn not_rolled_out(path: &str, reason: &Message) -> Message {
@@ -149,13 +145,13 @@ pub fn not_rolled_out(path: &str, reason: &Message) -> Message {
          until the file changes again",
         reason.text
     );
-    Message::new(332, text)
+    Message::new(Code::NotRolledOut, text)
 }
 
 pub fn not_loaded() -> Message {
     let text = "a script could not be loaded, the reason is in the log above; processes that have it loaded \
                 keep serving";
-    Message::new(333, text)
+    Message::new(Code::ScriptNotLoaded, text)
 }
 
 /// The script's new process makes room for its old one's end.
@@ -166,7 +162,7 @@ pub fn goes_apart(script: &str, holding: &Holding) -> Message {
          overlap=Off says so from the start",
         held_by(holding)
     );
-    Message::new(328, text)
+    Message::new(Code::OverlapFound, text)
 }
 
 pub fn held(script: &str, holding: &Holding, apart: bool) -> Message {
@@ -180,13 +176,13 @@ pub fn held(script: &str, holding: &Holding, apart: bool) -> Message {
         }
     };
     let text = format!("the script {script} could not be loaded, since {}; {cure}", held_by(holding));
-    Message::new(329, text)
+    Message::new(Code::ScriptHeld, text)
 }
 
 pub fn waits_for_older() -> Message {
     let text = "the processes of the old configuration finish their requests and end, then new ones start (overlap); \
                 requests wait meanwhile";
-    Message::new(330, text)
+    Message::new(Code::WaitsForOlder, text)
 }
 
 fn held_by(holding: &Holding) -> String {

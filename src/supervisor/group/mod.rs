@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::control::reason::Reason;
-use crate::log::{Level, Message};
+use crate::log::Message;
 use crate::os::Exit;
 use crate::script::Holding;
 use failure::Failures;
@@ -118,7 +118,7 @@ pub enum Action {
         process: ProcessId,
         show: bool,
     },
-    Record(Level, Message),
+    Record(Message),
     /// For the group's page: no process can be started, for this reason.
     Fail(String),
     Recovered,
@@ -279,9 +279,9 @@ impl Group {
         let took = now.saturating_duration_since(member.started);
         self.pace.start_took(took);
         self.actions.push(Action::ReleaseOutput { process, show: true });
-        self.record(Level::Info, record);
+        self.record(record);
         if let Some(record) = held {
-            self.record(Level::Error, record);
+            self.record(record);
         }
         self.recovered();
         self.finish_rollout(now);
@@ -328,7 +328,7 @@ impl Group {
             (State::Draining | State::Stopping, None) => {
                 self.actions.push(Action::ReleaseOutput { process, show: true });
                 if member.state == State::Draining && exit != Exit::Status(0) {
-                    self.record(Level::Warning, message::drained_badly(&member, exit));
+                    self.record(message::drained_badly(&member, exit));
                 }
             }
         }
@@ -376,9 +376,9 @@ impl Group {
     }
 
     /// Every message of a group says which group, and where it was configured.
-    fn record(&mut self, level: Level, mut message: Message) {
+    fn record(&mut self, mut message: Message) {
         let Settings { name, place, .. } = &self.settings;
         message.text = format!("process group '{name}' (WSGIDaemonProcess at {place}): {}", message.text);
-        self.actions.push(Action::Record(level, message));
+        self.actions.push(Action::Record(message));
     }
 }

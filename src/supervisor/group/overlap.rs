@@ -11,7 +11,6 @@ use super::ending::or_no_bound;
 use super::member::State;
 use super::{Action, Group, Mode, ProcessId, message};
 use crate::control::reason::Reason;
-use crate::log::Level;
 use crate::script::{Holder, Holding};
 
 /// How often the supervisor looks whether older processes have gone.
@@ -88,7 +87,7 @@ impl Group {
         };
         let waited = now.saturating_duration_since(since);
         if waited >= LOOK && !std::mem::replace(&mut self.older.told, true) {
-            self.record(Level::Info, message::waits_for_older());
+            self.record(message::waits_for_older());
         }
         self.older.look = Some(now + LOOK);
         let patience = or_no_bound(self.settings.graceful_timeout) + self.settings.shutdown_timeout + GRACE;
@@ -128,7 +127,7 @@ impl Group {
         self.older = Older::default();
         self.not_before = None;
         self.actions.push(Action::RememberApart);
-        self.record(Level::Notice, message::goes_apart(&script, &holding));
+        self.record(message::goes_apart(&script, &holding));
         if let Some(rollout) = self.rollout.take() {
             self.begin_edition(rollout.path, now);
         }
@@ -142,8 +141,8 @@ impl Group {
         self.older = Older::default();
         let ready = self.members.iter().filter(|m| m.edition != edition && m.state == State::Ready);
         let leaving = ready.map(|member| message::leaving(member, Reason::ScriptReload, true));
-        for (level, record) in leaving.collect::<Vec<_>>() {
-            self.record(level, record);
+        for record in leaving.collect::<Vec<_>>() {
+            self.record(record);
         }
         self.retire(|member| member.edition != edition, Reason::ScriptReload, now);
     }

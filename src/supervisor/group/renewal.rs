@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::member::{Member, State};
 use super::{Group, Mode, ProcessId, message};
 use crate::control::reason::Reason;
-use crate::log::Level;
 
 /// How many times as long as a start takes nothing else is renewed because of a limit.
 const STARTS: u32 = 12;
@@ -43,8 +42,8 @@ impl Group {
         let news = member.leaving.is_none_or(|known| reason.is_urgent() && !known.is_urgent());
         if mode == Mode::Serving && ready && news {
             member.leaving = Some(reason);
-            let (level, record) = message::leaving(member, reason, apart);
-            self.record(level, record);
+            let record = message::leaving(member, reason, apart);
+            self.record(record);
         }
     }
 
@@ -53,7 +52,7 @@ impl Group {
         if self.mode != Mode::Serving || processes == self.wanted {
             return;
         }
-        self.record(Level::Info, message::wanted(self.wanted, processes));
+        self.record(message::wanted(self.wanted, processes));
         self.wanted = processes;
         if processes == 0 {
             self.rollout = None;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::member::{Member, State};
 use super::{Group, Mode, message};
 use crate::control::reason::Reason;
-use crate::log::{Level, Message};
+use crate::log::Message;
 
 /// Scripts whose last tried version is remembered; a group does not have that many.
 const REMEMBERED: usize = 4096;
@@ -75,7 +75,7 @@ impl Group {
         self.edition = rollout.edition;
         self.pending = None;
         let took = now.saturating_duration_since(rollout.since);
-        self.record(Level::Notice, message::rolled_out(&rollout.path, processes, self.is_apart(), took));
+        self.record(message::rolled_out(&rollout.path, processes, self.is_apart(), took));
         self.serve_waiting();
         self.retire(|member| member.edition != rollout.edition, Reason::ScriptReload, now);
     }
@@ -96,7 +96,7 @@ impl Group {
             self.retire(|member| member.edition != rollout.edition, Reason::ScriptReload, now);
             return false;
         }
-        self.record(Level::Error, message::not_rolled_out(&rollout.path, reason));
+        self.record(message::not_rolled_out(&rollout.path, reason));
         self.retire(|member| member.edition == rollout.edition, Reason::ScriptReload, now);
         if let Some((path, modified)) = self.pending.take() {
             self.begin_rollout(path, modified, now);

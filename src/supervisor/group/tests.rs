@@ -4,6 +4,7 @@ mod overlap_tests;
 mod renewal_tests;
 
 use super::*;
+use crate::log::{Code, Level};
 
 struct Story {
     group: Group,
@@ -91,7 +92,7 @@ impl Story {
 
     fn said(&self) -> Vec<(Level, u16)> {
         let said = |action: &Action| match action {
-            Action::Record(level, message) => Some((*level, message.code)),
+            Action::Record(message) => Some((message.level, message.code.number())),
             _ => None,
         };
         self.actions.iter().filter_map(said).collect()
@@ -161,7 +162,7 @@ fn another_reason_is_said_again_and_the_output_shown() {
 #[test]
 fn what_a_process_reports_is_the_reason_for_its_end() {
     let mut story = Story::begun(1);
-    story.on(Event::Failed(1, Message::new(402, "no such locale")));
+    story.on(Event::Failed(1, Message::new(Code::ScriptStillFailing, "no such locale")));
     assert_eq!(story.actions, []);
     story.exits(1, Exit::Status(78));
     assert_eq!(story.said(), [(Level::Error, 402)]);

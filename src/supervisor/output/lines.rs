@@ -5,7 +5,7 @@
 
 use super::budget::{Budget, OF_PROCESS};
 use super::last::Last;
-use crate::log::{Level, Message, unmark};
+use crate::log::{Code, Level, Message, unmark};
 use std::time::{Duration, Instant};
 
 /// More of a line is dropped.
@@ -163,7 +163,8 @@ impl Lines {
              dropped: {burst} MB are logged at once and {rate} KB a second, four times that of the whole group, and \
              {line} KB of a line; let what writes so much write to a file, or to subprocess.DEVNULL"
         );
-        Some(Line { level: self.kind.level(), text: Message::new(344, text).to_string().into_bytes() })
+        let message = Message::new(Code::OutputDropped, text).at(self.kind.level());
+        Some(Line { level: message.level, text: message.to_string().into_bytes() })
     }
 }
 

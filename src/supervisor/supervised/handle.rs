@@ -12,7 +12,7 @@ use crate::control::activity_page::{ActivityPage, Running};
 use crate::control::channel::ControlSupervisor;
 use crate::control::group_page::{GroupPage, State};
 use crate::control::message::{Order, Report};
-use crate::log::Message;
+use crate::log::{Code, Message};
 use crate::os;
 use crate::supervisor::group::ProcessId;
 use crate::supervisor::output::Output;
@@ -30,7 +30,7 @@ impl Slot {
         let number = page.claim_slot(generation).ok_or_else(|| {
             let text = "the group has too many processes, those of older configurations included; wait until their \
                         requests have ended, or lower processes=";
-            Message::new(314, text)
+            Message::new(Code::TooManyProcesses, text)
         })?;
         Ok(Slot { page: Arc::clone(page), number })
     }

@@ -266,7 +266,7 @@ impl<'a> SupervisedGroup<'a> {
             Action::Terminate(process) => self.signal(process, libc::SIGTERM),
             Action::Kill(process) => self.signal(process, libc::SIGKILL),
             Action::ReleaseOutput { process, show } => self.release_output(process, show),
-            Action::Record(level, message) => self.record(level, &message),
+            Action::Record(message) => self.record(&message),
             Action::Fail(reason) => self.page().fail(generation, &reason),
             Action::Recovered => self.page().recovered(generation),
             Action::Supersede => self.page().supersede(generation),
@@ -275,8 +275,8 @@ impl<'a> SupervisedGroup<'a> {
         None
     }
 
-    fn record(&self, level: Level, message: &Message) {
-        self.shared.journal.record(Some(self.plan.index), level, message);
+    fn record(&self, message: &Message) {
+        self.shared.journal.record(Some(self.plan.index), message);
     }
 
     fn show(&self, pid: i32, lines: &[Line]) {
@@ -311,7 +311,7 @@ impl<'a> SupervisedGroup<'a> {
             return Err(message);
         }
         for message in refused {
-            self.record(Level::Warning, &message);
+            self.record(&message.at(Level::Warning));
         }
         Ok(launch)
     }

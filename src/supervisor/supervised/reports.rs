@@ -7,7 +7,6 @@ use std::time::Instant;
 use super::handle::Heard;
 use super::{Reading, Source, SupervisedGroup};
 use crate::control::message::{Loads, Report};
-use crate::log::Message;
 use crate::os::{self, Exit};
 use crate::supervisor::group::{Event, ProcessId};
 use crate::supervisor::output::Output;
@@ -93,7 +92,7 @@ impl SupervisedGroup<'_> {
             Report::Held { script, holding } => Event::Held { process: id, script, holding },
             Report::Reload { path, modified } => Event::Reload { path, modified },
             Report::ReloadRequired { path } => Event::ReloadRequired(id, path),
-            Report::Failed { code, text } => Event::Failed(id, Message::new(code, text)),
+            Report::Failed(message) => Event::Failed(id, message),
             Report::Renew(reason) => Event::Renew(id, reason),
         };
         self.tell(event);

@@ -11,7 +11,7 @@ use super::handle::{Handle, Heard};
 use super::template::Template;
 use super::{Reading, SupervisedGroup};
 use crate::control::message::Report;
-use crate::log::Message;
+use crate::log::{Code, Message};
 use crate::os::Exit;
 use crate::supervisor::group::{Event, ProcessId};
 use crate::supervisor::output::Output;
@@ -50,7 +50,7 @@ impl SupervisedGroup<'_> {
         let spawned = control.map_or_else(gone, |control| spawn::fork_from(control, &launch));
         let spawned = spawned.map_err(|error| {
             let text = format!("the template of the group cannot be asked for a process: {error}");
-            Message::new(343, text)
+            Message::new(Code::TemplateUnresponsive, text)
         })?;
         self.processes.push(Handle::new(id, slot, spawned));
         Ok(())
@@ -64,7 +64,7 @@ impl SupervisedGroup<'_> {
             let Heard::Report(report) = template.hear() else { continue };
             match report {
                 Report::Ready(loads) => self.template_is_ready(index, loads.failed + loads.forgotten == 0),
-                Report::Failed { code, text } => template.failure = Some(Message::new(code, text)),
+                Report::Failed(message) => template.failure = Some(message),
                 Report::Held { script, holding } => {
                     // Those that are forked from it say nothing of their own.
                     for process in template.waiting.clone() {
