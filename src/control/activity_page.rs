@@ -75,7 +75,7 @@ impl ActivityPage {
         self.word(LAST).load(Relaxed)
     }
 
-    /// Somebody waits to be attached to an interpreter, or has been.
+    /// A thread waits to be attached to an interpreter, or has been.
     pub fn attaching(&self, yes: bool) {
         self.word(ATTACHING).store(if yes { milliseconds_now() } else { 0 }, Relaxed);
     }

@@ -1,7 +1,7 @@
-//! The generation pipe: how a supervisor learns that nobody is left to serve.
+//! The generation pipe: how a supervisor learns that no process is left to serve.
 //!
 //! The httpd parent makes one for each generation of its configuration. The parent and that
-//! generation's children hold the write end and nobody else, so end-of-file at the supervisor's end
+//! generation's children alone hold the write end, so end-of-file at the supervisor's end
 //! means that they are all gone, in whatever way: stop, graceful, graceful-stop or a killed parent.
 
 use std::io;
@@ -21,7 +21,7 @@ pub enum Tidings {
     Nothing,
     /// A newer configuration is coming: look whether its processes are ready.
     NewerComing,
-    /// Nobody is left who could send a request.
+    /// No process is left that could send a request.
     Ended,
 }
 

@@ -1,9 +1,9 @@
-//! The page of a process group: a few words of memory shared by everybody who serves it.
+//! The page of a process group: a few words of memory that all processes around the group share.
 //!
 //! Mapped by the httpd parent (which makes it with the listening socket and keeps both across graceful
-//! restarts), its children, the supervisors of all generations and that group's own daemons. Whoever
-//! maps it can write it, the site's code included: nothing read here is trusted with more than the
-//! group's own service, and its size is sealed so that no mapping can be made to fault.
+//! restarts), its children, the supervisors of all generations and that group's own daemons. Every
+//! process that maps it can write it, and daemons run the site's code: nothing read here is trusted with more
+//! than the group's own service. Its size is sealed, so that no mapping can be made to fault.
 
 #![allow(unsafe_code)]
 
@@ -69,7 +69,7 @@ impl GroupPage {
         GroupPage::from_fd(os::shared_memory(c"mod_wsgi_rs-group", mem::size_of::<Page>())?)
     }
 
-    /// The page that somebody else made; an error if this is none.
+    /// The page that another process made; `InvalidData` if the descriptor holds none.
     pub fn from_fd(fd: OwnedFd) -> io::Result<GroupPage> {
         let memory = SharedMemory::map(fd.as_fd())?;
         if memory.size() != mem::size_of::<Page>() {

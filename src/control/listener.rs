@@ -40,8 +40,8 @@ pub struct ListenerKey {
 pub struct Listener {
     pub key: ListenerKey,
     pub path: PathBuf,
-    /// The file at that path, open as a place only: the children reach the socket by it when somebody has
-    /// removed the name.
+    /// The file at that path, open as a place only: the children reach the socket by it when its name has been
+    /// removed.
     pub place: OwnedFd,
     pub socket: OwnedFd,
     pub page: Arc<GroupPage>,
@@ -105,7 +105,7 @@ impl Registry {
     pub fn remove_all(&mut self) {
         for listener in self.listeners.drain(..) {
             listener.page.retire();
-            // Gone already is as good; there is nobody left to tell of anything else.
+            // httpd stops: a failure has no consequence any more.
             let _ = fs::remove_file(&listener.path);
         }
     }

@@ -1,7 +1,7 @@
 //! This module's own file, as httpd has loaded it: open from then on, so that a package upgrade that replaces
 //! or removes it changes nothing for those who run.
 //!
-//! Opened once by the httpd parent and inherited by everybody. Daemons import the open file
+//! Opened once by the httpd parent and inherited by all other processes. Daemons import the open file
 //! (`supervisor::spawn`), so that they are of the same build as their supervisor and httpd's children,
 //! however much later they are started. An open file rather than a copy in memory: daemons share its pages
 //! with httpd, whose own mapping an overwriting in place would spoil just the same.

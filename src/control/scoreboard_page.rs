@@ -2,7 +2,7 @@
 //! supervisor writes when one of them asks.
 //!
 //! Made by the supervisor, one for a group, and found open by its daemons. They could write there too, and
-//! would deceive nobody but themselves; its size is sealed, so they can make it no larger.
+//! would deceive only themselves; its size is sealed, so they can make it no larger.
 
 use crate::os;
 use crate::wire::scoreboard::Scoreboard;

@@ -218,7 +218,7 @@ impl<'a> MainThread<'a> {
         self.bound = self.bound.or(bound);
     }
 
-    /// Python's own signal handler writes them, which works whoever holds the GIL. Not every interpreter has
+    /// Python's own signal handler writes them, which works whichever thread holds the GIL. Not every interpreter has
     /// one.
     fn show_stacks(&mut self) {
         for interpreter in self.workers.interpreters.all() {

@@ -4,7 +4,7 @@
 //! does. It executes no site's code and maps no Python. What is to be done about a group is decided by
 //! `supervisor::group`; this file waits for what happens, and `supervisor::supervised` does what was decided.
 //!
-//! It ends, and with it every daemon, when nobody is left who could send a request (`control::generation`),
+//! It ends, and with it every daemon, when no process is left that could send a request (`control::generation`),
 //! on SIGTERM, or when the httpd parent has gone in whatever way. Where a newer generation is coming its
 //! daemons serve that one's children too, until it has daemons of its own.
 
@@ -56,7 +56,8 @@ const PARENT_MAY_BE_ENDING: Duration = Duration::from_millis(100);
 /// What can end a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    NobodyLeft,
+    /// No process is left that could send a request.
+    AllGone,
     Told,
     ParentGone,
 }
@@ -71,7 +72,7 @@ struct Supervisor<'a> {
     parent_watch: Option<OwnedFd>,
     newer_is_coming: bool,
     /// All holders of this generation have gone.
-    nobody_left: bool,
+    all_gone: bool,
     ending: Option<Ending>,
     turns: Turns,
 }
@@ -121,7 +122,7 @@ impl<'a> Supervisor<'a> {
             parent,
             parent_watch: os::pidfd(parent).ok(),
             newer_is_coming: false,
-            nobody_left: false,
+            all_gone: false,
             ending: None,
             turns: Turns::new(Instant::now()),
         })
@@ -147,7 +148,7 @@ impl<'a> Supervisor<'a> {
     fn turn(&mut self) -> io::Result<()> {
         self.groups.watch_sleepers()?;
         let mut fds = vec![PollFd::reading(self.signals.as_fd())];
-        if !self.nobody_left {
+        if !self.all_gone {
             fds.push(PollFd::reading(self.watch.as_fd()));
         }
         if self.ending.is_none() {
@@ -164,14 +165,14 @@ impl<'a> Supervisor<'a> {
             self.groups.hear(source)?;
         }
         self.look_at_signals()?;
-        if !self.nobody_left {
+        if !self.all_gone {
             self.look_at_generation()?;
         }
         if self.ending.is_none() {
             self.look_at_parent();
         }
         self.groups.look_for_successors();
-        if self.nobody_left && self.ending.is_none() {
+        if self.all_gone && self.ending.is_none() {
             self.hand_over();
         }
         self.groups.look();
@@ -203,7 +204,7 @@ impl<'a> Supervisor<'a> {
         match self.watch.read()? {
             Tidings::Nothing => {}
             Tidings::NewerComing => self.newer_is_coming = true,
-            Tidings::Ended => self.nobody_left = true,
+            Tidings::Ended => self.all_gone = true,
         }
         Ok(())
     }
@@ -212,9 +213,9 @@ impl<'a> Supervisor<'a> {
     /// when their successors are ready.
     fn hand_over(&mut self) {
         if !self.newer_is_coming {
-            self.end(Ending::NobodyLeft);
+            self.end(Ending::AllGone);
         } else if self.groups.is_handed_over() {
-            self.ending = Some(Ending::NobodyLeft);
+            self.ending = Some(Ending::AllGone);
         }
     }
 
@@ -237,9 +238,9 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Removes the files of sockets that nobody will use again.
+    /// Removes the files of sockets that no process will use again.
     fn clean_up(&self) {
-        if self.ending == Some(Ending::NobodyLeft)
+        if self.ending == Some(Ending::AllGone)
             && let Some(parent) = &self.parent_watch
         {
             let _ = os::readable(parent.as_fd(), Some(PARENT_MAY_BE_ENDING));
@@ -248,7 +249,7 @@ impl<'a> Supervisor<'a> {
         for listener in self.groups.listeners() {
             let page = &listener.page;
             if all || (page.is_retired() && !page.is_used_by_others(self.shared.generation)) {
-                // Gone already is as good.
+                // A file that is gone already needs no removal.
                 let _ = fs::remove_file(&listener.path);
             }
         }

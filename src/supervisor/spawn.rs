@@ -1,7 +1,7 @@
 //! Makes a daemon process: fork, descriptors, privileges, exec of the group's own Python.
 //!
-//! Called by the supervisor, which has one thread only, so that the forked child may do more than make
-//! system calls before it executes Python. What goes wrong in the child is reported like the failures of the
+//! Runs in the supervisor, which has one thread only, so that the forked child may do more than make system
+//! calls before it executes Python. What goes wrong in the child is reported like the failures of the
 //! daemon that it would have become. `daemon::inherited` is the other side.
 
 #![allow(unsafe_code)]
@@ -213,7 +213,7 @@ fn spawn_command(
                     "the start of the process failed in a way that should not be possible",
                 )
             });
-            // Nobody is left to tell if the supervisor has gone.
+            // If the supervisor has gone, its daemons are gone too.
             let _ = ends.theirs.control.send(&Report::Failed(failure));
             os::exit_now(REPORTED)
         }

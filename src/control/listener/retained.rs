@@ -70,7 +70,7 @@ impl Registry {
                     let page = Arc::new(page);
                     registry.listeners.push(Listener { key, path, place, socket, page });
                 }
-                // Made by a build with another group page: nobody would ever remove the file.
+                // Made by a build with another group page: no process would ever remove the file.
                 _ => drop(fs::remove_file(path)),
             }
         }

@@ -41,7 +41,7 @@ impl Group {
             return;
         }
         if one_more || self.wanted == 0 {
-            // Of a roll-out that has failed already, or of a group that nobody needs any more.
+            // The roll-out has failed already, or the group is to have no processes.
             return;
         }
         let others_start = self.members.iter().any(Member::is_starting);

@@ -92,7 +92,7 @@ pub enum Event {
     Renew(ProcessId, Reason),
     /// It does not carry out what it was ordered.
     Unresponsive(ProcessId),
-    /// There shall be so many processes from now on; none is for a group that nobody needs.
+    /// There shall be so many processes from now on; none for a group without requests.
     Want(usize),
     /// A script of this process wants to be loaded anew.
     ReloadRequired(ProcessId, String),
