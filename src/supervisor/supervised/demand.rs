@@ -1,5 +1,5 @@
 //! How many processes a group needs: more while all threads are busy, fewer after a while with little to do,
-//! and none while nobody asks where that is allowed (`start=on-demand`).
+//! and none while no request comes where that is allowed (`start=on-demand`).
 //!
 //! Pure: the supervisor says how busy the group is, and gets the number. When to look again is kept here,
 //! beside the state that it follows from: a group that sleeps has no such moment, its caller wakes it.
@@ -65,7 +65,7 @@ impl Demand {
         self.wanted == 0
     }
 
-    /// Somebody has asked.
+    /// A request has come.
     pub fn wake(&mut self, now: Instant) -> usize {
         self.wanted = self.first;
         self.quiet_since = Some(now);
