@@ -1,31 +1,23 @@
-//! What a system call returns, as a result.
+//! How the results of rustix, nix and libc become those of std, and times those of the kernel.
 //!
-//! Used by the other files of `os`, in every process.
+//! The other files of `os` use it, in every process. Nothing here allocates.
 
 use std::io;
 use std::time::Duration;
 
-/// The return value of a system call as a result; -1 stands for the error in `errno`.
-pub fn check(returned: libc::c_int) -> io::Result<libc::c_int> {
-    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
-}
-
-/// The same for calls that return a number of bytes.
-pub fn check_size(returned: libc::ssize_t) -> io::Result<usize> {
-    usize::try_from(returned).map_err(|_| io::Error::last_os_error())
-}
+use rustix::event::Timespec;
 
 /// Calls again for as long as a signal interrupts the call.
-pub fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub fn retry<T, E: Into<io::Error>>(mut call: impl FnMut() -> Result<T, E>) -> io::Result<T> {
     loop {
-        match call() {
+        match call().map_err(Into::into) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
     }
 }
 
-/// None where a call that must not wait would have had to.
+/// None where the call would have had to wait.
 pub fn unless_it_would_block<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -34,12 +26,9 @@ pub fn unless_it_would_block<T>(result: io::Result<T>) -> io::Result<Option<T>> 
     }
 }
 
-/// Milliseconds for `poll` and `epoll_wait`, rounded up so that a timer is never seen too early.
-pub fn milliseconds(timeout: Option<Duration>) -> libc::c_int {
-    match timeout {
-        None => -1,
-        Some(timeout) => {
-            libc::c_int::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
-        }
-    }
+/// A time-out for `poll` and `epoll_wait`; None waits without end. `epoll_wait` counts milliseconds in an
+/// int, so no wait is longer than 24 days.
+pub fn timespec(timeout: Option<Duration>) -> Option<Timespec> {
+    const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+    timeout.and_then(|timeout| Timespec::try_from(timeout.min(LONGEST)).ok())
 }

@@ -1,23 +1,30 @@
 //! What a copy of this process must not have: an application's fork copies descriptors and shared memory that
 //! mean something in the original only.
 //!
-//! Used by daemons and by httpd children with Python inside. The at-fork function here runs in the copy,
-//! before the application's code does, and may only do what is allowed in a signal handler: no memory, no
-//! locks. Each number stays taken, by an event that nothing waits for: what in the copy still believes that
-//! it owns it does no harm by closing it. A copy that was made without at-fork functions (vfork, a bare
-//! system call) keeps everything; for it the two ends of a connection (`Link`) never rely on the other's last
-//! descriptor being closed.
+//! Daemons and httpd children with Python inside use it. The at-fork function here runs in the copy, before
+//! the application's code does, and may only do what is allowed in a signal handler (signal-safety(7)): it
+//! allocates and locks nothing. Each number stays taken, by an event that no thread waits for: code in the
+//! copy that still believes that it owns the number does no harm by closing it. A copy that was made without
+//! at-fork functions (vfork, a bare system call) keeps everything; for it the two ends of a connection
+//! (`Link`) never rely on the other's last descriptor being closed.
 
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
 
+use rustix::io::DupFlags;
+use rustix::mm::{MapFlags, ProtFlags};
+use rustix::net::sockopt;
+
+use super::descriptor::{eventfd, look_up};
+use super::fork::at_fork;
 use super::mask::SignalMask;
+use super::process::default_signal;
 use super::signal_event;
 
 /// One bit for each descriptor; numbers beyond them are not kept from copies.
@@ -45,16 +52,12 @@ pub enum Host {
 /// From now on, what is forked here is a copy that the application makes.
 pub fn put_away_in_copies(host: Host) {
     static REGISTERED: Once = Once::new();
-    let function = match host {
-        Host::Daemon => in_copy_of_daemon as unsafe extern "C" fn(),
-        Host::Httpd => in_copy_of_httpd,
-    };
-    let (before, after): (Option<unsafe extern "C" fn()>, Option<unsafe extern "C" fn()>) = match host {
-        Host::Daemon => (None, None),
-        Host::Httpd => (Some(before_copy_of_httpd), Some(after_copy_of_httpd)),
-    };
-    // SAFETY: the functions do only what is allowed in a child of a process with threads.
-    REGISTERED.call_once(|| _ = unsafe { libc::pthread_atfork(before, after, Some(function)) });
+    REGISTERED.call_once(|| match host {
+        Host::Daemon => at_fork(None, None, Some(in_copy_of_daemon)),
+        Host::Httpd => {
+            at_fork(Some(before_copy_of_httpd), Some(after_copy_of_httpd), Some(in_copy_of_httpd));
+        }
+    });
     if host == Host::Httpd {
         note_listening_sockets();
     }
@@ -89,7 +92,7 @@ pub(super) fn keep_memory_from_copies(start: *mut u8, size: usize) {
     }
 }
 
-unsafe extern "C" fn in_copy_of_daemon() {
+extern "C" fn in_copy_of_daemon() {
     if ARMED.swap(false, SeqCst) {
         put_away();
         signal_event::reset_in_copy();
@@ -102,27 +105,27 @@ thread_local! {
 }
 
 /// A signal for the copy is not to come while that still has httpd's handlers.
-unsafe extern "C" fn before_copy_of_httpd() {
+extern "C" fn before_copy_of_httpd() {
     BLOCKED.set(Some(SignalMask::current()));
     SignalMask::all().set();
 }
 
-unsafe extern "C" fn after_copy_of_httpd() {
+extern "C" fn after_copy_of_httpd() {
     if let Some(mask) = BLOCKED.take() {
         mask.set();
     }
 }
 
-unsafe extern "C" fn in_copy_of_httpd() {
+extern "C" fn in_copy_of_httpd() {
     let blocked = BLOCKED.take();
     if ARMED.swap(false, SeqCst) {
         add_listening_sockets();
         put_away();
+        // Handlers of httpd's: the application could have set none in this program.
         for signal in
             [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGWINCH]
         {
-            // SAFETY: SIG_DFL is no handler of ours; the application could have set none in this program.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
+            default_signal(signal);
         }
         // httpd's threads leave signals to its main thread, which a copy does not have.
         SignalMask::none().set();
@@ -133,17 +136,14 @@ unsafe extern "C" fn in_copy_of_httpd() {
 
 /// At Python's start: what listens before any code of the application runs is httpd's.
 fn note_listening_sockets() {
-    for number in (0..64 * LISTENING.len()).filter(|number| listens(*number as libc::c_int)) {
+    for number in (0..64 * LISTENING.len()).filter(|number| listens(*number as RawFd)) {
         LISTENING[number / 64].fetch_or(1 << (number % 64), Relaxed);
     }
 }
 
-fn listens(number: libc::c_int) -> bool {
-    let (mut answer, mut size): (libc::c_int, _) = (0, size_of::<libc::c_int>() as libc::socklen_t);
-    let (start, size) = ((&raw mut answer).cast(), &raw mut size);
-    // SAFETY: the answer is an int, as large as `size` says; what is no socket makes the call fail.
-    let asked = unsafe { libc::getsockopt(number, libc::SOL_SOCKET, libc::SO_ACCEPTCONN, start, size) };
-    asked == 0 && answer != 0
+/// False for a number that is not open, or no socket.
+fn listens(number: RawFd) -> bool {
+    look_up(number, |fd| sockopt::socket_acceptconn(fd)).unwrap_or(false)
 }
 
 /// A child that ends closes its sockets early, and their numbers may be others' by now.
@@ -153,7 +153,7 @@ fn add_listening_sockets() {
         while bits != 0 {
             let bit = bits & bits.wrapping_neg();
             bits &= bits - 1;
-            if listens((index * 64) as libc::c_int + bit.trailing_zeros() as libc::c_int) {
+            if listens((index * 64) as RawFd + bit.trailing_zeros() as RawFd) {
                 listening |= bit;
             }
         }
@@ -162,30 +162,32 @@ fn add_listening_sockets() {
 }
 
 fn put_away() {
-    // SAFETY: takes two integers, returns a descriptor.
-    let filler = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    let filler = eventfd();
     for (index, word) in DESCRIPTORS.iter().enumerate() {
         let mut bits = word.swap(0, Relaxed);
         while bits != 0 {
-            let number = (index * 64) as libc::c_int + bits.trailing_zeros() as libc::c_int;
+            let number = (index * 64) as RawFd + bits.trailing_zeros() as RawFd;
             bits &= bits - 1;
-            // SAFETY: takes integers. The number belongs to this module, and not to the application.
-            if unsafe { libc::dup3(filler, number, libc::O_CLOEXEC) } < 0 {
-                // SAFETY: as above. Without a descriptor to replace it, that it is closed matters most.
-                unsafe { libc::close(number) };
+            // SAFETY: the number belongs to this module, and not to the application; its owner does not run
+            // here.
+            let mut taken = unsafe { OwnedFd::from_raw_fd(number) };
+            match &filler {
+                Ok(filler) if rustix::io::dup3(filler, &mut taken, DupFlags::CLOEXEC).is_ok() => {
+                    // It stays open.
+                    let _ = taken.into_raw_fd();
+                }
+                // Without a descriptor to replace it, that it is closed matters most.
+                _ => drop(taken),
             }
         }
     }
-    // SAFETY: just made here, and owned by this function; -1 makes the call fail.
-    unsafe { libc::close(filler) };
     for (start, size) in &MEMORY {
         let (start, size) = (start.load(Relaxed), size.swap(0, Relaxed));
         if size > 0 {
-            let access = libc::PROT_READ | libc::PROT_WRITE;
-            let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+            let (access, kind) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::FIXED);
             // SAFETY: a mapping of `SharedMemory` that is never unmapped is replaced by one of the same size,
             // whose zeros are as good as whatever another process could have written.
-            unsafe { libc::mmap(start.cast(), size, access, kind, -1, 0) };
+            let _ = unsafe { rustix::mm::mmap_anonymous(start.cast(), size, access, kind) };
         }
     }
 }

@@ -1,18 +1,16 @@
 //! An epoll set whose members are known by a number that the caller chose.
 //!
-//! All threads of a daemon (`daemon::worker`) wait in one set, each event wakes one of them; the supervisor
-//! has the sockets of the groups that sleep in another. Events are taken one at a time so that no thread
-//! holds back what another, idle one could serve.
-
-#![allow(unsafe_code)]
+//! All threads of a daemon wait in one set (`daemon::worker`), and each event wakes one of them. The
+//! supervisor has the sockets of the groups that sleep in another (`supervisor::sleepers`). Events are taken
+//! one at a time, so that no thread holds back what another, idle one could serve.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::ptr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::call::{check, milliseconds};
-use super::descriptor::owned;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+
+use super::call::timespec;
 
 pub struct Epoll {
     set: OwnedFd,
@@ -20,47 +18,37 @@ pub struct Epoll {
 
 impl Epoll {
     pub fn new() -> io::Result<Self> {
-        // SAFETY: takes an integer, returns a descriptor.
-        let set = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        Ok(Epoll { set })
+        Ok(Epoll { set: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
     /// `events` are epoll's own bits, such as `EPOLLIN | EPOLLONESHOT`.
     pub fn add(&self, fd: BorrowedFd<'_>, token: u64, events: u32) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, token, events)
+        let events = EventFlags::from_bits_retain(events);
+        Ok(epoll::add(&self.set, fd, EventData::new_u64(token), events)?)
     }
 
     /// Arms a one-shot member again, or changes what it waits for.
     pub fn modify(&self, fd: BorrowedFd<'_>, token: u64, events: u32) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, token, events)
+        let events = EventFlags::from_bits_retain(events);
+        Ok(epoll::modify(&self.set, fd, EventData::new_u64(token), events)?)
     }
 
     pub fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let none = ptr::null_mut();
-        // SAFETY: the kernel ignores the event pointer when it deletes.
-        check(unsafe { libc::epoll_ctl(self.set.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), none) })?;
-        Ok(())
+        Ok(epoll::delete(&self.set, fd)?)
     }
 
     /// The next event as (token, events); None when the time is over or a signal came.
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<Option<(u64, u32)>> {
-        let mut event = libc::epoll_event { events: 0, u64: 0 };
-        let wait = milliseconds(timeout);
-        // SAFETY: there is room for the one event that is asked for.
-        let count = unsafe { libc::epoll_wait(self.set.as_raw_fd(), &raw mut event, 1, wait) };
-        match check(count) {
-            Ok(0) => Ok(None),
-            Ok(_) => Ok(Some((event.u64, event.events))),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
-            Err(error) => Err(error),
+        let mut event = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }];
+        match epoll::wait(&self.set, &mut event, timespec(timeout).as_ref()) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => Ok(None),
+            Ok(_) => {
+                // The kernel's structure is packed.
+                let [Event { flags, data }] = event;
+                Ok(Some((data.u64(), flags.bits())))
+            }
+            Err(error) => Err(error.into()),
         }
-    }
-
-    fn control(&self, operation: libc::c_int, fd: BorrowedFd<'_>, token: u64, events: u32) -> io::Result<()> {
-        let mut event = libc::epoll_event { events, u64: token };
-        // SAFETY: the event is read during the call only.
-        check(unsafe { libc::epoll_ctl(self.set.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) })?;
-        Ok(())
     }
 }
 

@@ -2,79 +2,55 @@
 //!
 //! Called by `os::socket`, which has the forms of them that the processes use.
 
-#![allow(unsafe_code)]
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::{self, MaybeUninit};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
-use std::io::{self, IoSlice};
-use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
-use super::call::{check_size, retry};
-use super::descriptor::owned;
+use super::call::retry;
 
-/// Room for one descriptor in a message's ancillary data, aligned as its header must be.
-#[repr(C)]
-struct OneDescriptor {
-    header: libc::cmsghdr,
-    fd: RawFd,
-}
+/// A header and one descriptor: with room for two, a second one would come too, and have to be closed.
+const ONE_DESCRIPTOR: usize = mem::size_of::<libc::cmsghdr>() + mem::size_of::<RawFd>();
 
-/// Exactly one fits: with room for two, one that nobody takes would stay open.
-const ONE_DESCRIPTOR: usize = mem::offset_of!(OneDescriptor, fd) + mem::size_of::<RawFd>();
+/// Aligned as the header must be: where it is not, rustix leaves out the first bytes.
+#[repr(C, align(8))]
+struct OneDescriptor([MaybeUninit<u8>; ONE_DESCRIPTOR]);
 
-fn one_descriptor(fd: RawFd) -> OneDescriptor {
-    // SAFETY: a cmsghdr is integers, for which all zero is a value.
-    let mut header: libc::cmsghdr = unsafe { mem::zeroed() };
-    header.cmsg_len = ONE_DESCRIPTOR as _;
-    header.cmsg_level = libc::SOL_SOCKET;
-    header.cmsg_type = libc::SCM_RIGHTS;
-    OneDescriptor { header, fd }
-}
-
-fn message_header(parts: *mut libc::iovec, count: usize) -> libc::msghdr {
-    // SAFETY: a msghdr is integers and pointers, for which all zero is a value.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_iov = parts;
-    message.msg_iovlen = count as _;
-    message
-}
-
+/// Sends as many of these bytes as go at once, and returns their number. Raises no SIGPIPE.
 pub fn send_message(
     socket: BorrowedFd<'_>,
     parts: &[IoSlice<'_>],
     fd: Option<BorrowedFd<'_>>,
-    flags: libc::c_int,
+    flags: SendFlags,
 ) -> io::Result<usize> {
     // More parts than the kernel takes at once simply stay for the caller's next round.
-    let count = parts.len().min(libc::UIO_MAXIOV as usize);
-    let mut message = message_header(parts.as_ptr().cast::<libc::iovec>().cast_mut(), count);
-    let mut ancillary = one_descriptor(fd.map_or(-1, |fd| fd.as_raw_fd()));
-    if fd.is_some() {
-        message.msg_control = (&raw mut ancillary).cast();
-        message.msg_controllen = ONE_DESCRIPTOR as _;
+    let parts = &parts[..parts.len().min(libc::UIO_MAXIOV as usize)];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if let Some(fd) = &fd {
+        // There is room for it.
+        ancillary.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
     }
-    let flags = flags | libc::MSG_NOSIGNAL;
-    // SAFETY: IoSlice is an iovec by its contract, the message's parts and its ancillary data outlive
-    // the call, and the kernel only reads them.
-    retry(|| check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) }))
+    retry(|| rustix::net::sendmsg(socket, parts, &mut ancillary, flags | SendFlags::NOSIGNAL))
 }
 
+/// Receives what has arrived, at most a buffer full: the number of bytes, and the descriptor that came along,
+/// close-on-exec.
 pub fn receive_message(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
-    flags: libc::c_int,
+    flags: RecvFlags,
 ) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let mut ancillary = one_descriptor(-1);
-    let flags = flags | libc::MSG_CMSG_CLOEXEC;
-    let mut message = message_header(&raw mut part, 1);
-    let size = retry(|| {
-        message.msg_control = (&raw mut ancillary).cast();
-        message.msg_controllen = ONE_DESCRIPTOR as _;
-        // SAFETY: buffer and ancillary data are writable for the lengths given and outlive the call.
-        check_size(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) })
-    })?;
-    let came = message.msg_controllen >= ONE_DESCRIPTOR as _
-        && ancillary.header.cmsg_level == libc::SOL_SOCKET
-        && ancillary.header.cmsg_type == libc::SCM_RIGHTS;
-    Ok((size, if came { Some(owned(ancillary.fd)?) } else { None }))
+    let mut space = OneDescriptor([MaybeUninit::uninit(); ONE_DESCRIPTOR]);
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space.0);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
+    let received = retry(|| rustix::net::recvmsg(socket, &mut parts, &mut ancillary, flags))?;
+    let fd = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Ok((received.bytes, fd))
 }

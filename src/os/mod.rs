@@ -7,7 +7,6 @@
 //! `unsafe` stands only in `supervisor::spawn`, `control::group_page` and the crate's entry points
 //! (`module`).
 
-mod process;
 mod shared;
 mod socket;
 mod title;
@@ -19,10 +18,12 @@ mod message;
 
 mod copies;
 
+mod fork;
 mod mask;
 mod signal_event;
 
 mod descriptor;
+mod process;
 
 mod build;
 mod call;
@@ -37,6 +38,7 @@ pub use descriptor::{
     set_close_on_exec, set_nonblocking, writable,
 };
 pub use epoll::Epoll;
+pub use fork::die_with_parent_after_next_fork;
 pub use identity::{
     Ids, Resource, current_groups, groups_of_user, limit_resource, priority, resource_limit, set_gids,
     set_groups, set_priority, set_uids,
@@ -44,9 +46,9 @@ pub use identity::{
 pub use link::Link;
 pub use mask::SignalMask;
 pub use process::{
-    Exit, SignalFd, adopt_orphans, die_with_parent, die_with_parent_after_next_fork, exit_now,
-    forbid_new_privileges, forbids_new_privileges, ignore_signal, kill, new_session, parent_and_user,
-    parent_pid, pidfd, reap, reset_signals, resident_memory, set_umask,
+    Exit, SignalFd, adopt_orphans, die_with_parent, exit_now, forbid_new_privileges, forbids_new_privileges,
+    ignore_signal, kill, new_session, parent_and_user, parent_pid, pidfd, reap, reset_signals,
+    resident_memory, set_umask,
 };
 pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;

@@ -1,20 +1,23 @@
-//! Signals, children, parents and last breaths of a process.
+//! Signals, children, parents and the end of a process.
 //!
-//! The supervisor reads signals, reaps and kills; its forked child resets signals on its way to exec.
-//! Functions that change the whole process are called while it has one thread only.
+//! The supervisor reads signals, reaps and kills; its forked child resets signals between fork and exec.
+//! Daemons, templates and the forks of applications use the rest. A function that changes the whole process
+//! is called while it has one thread only. `default_signal`, `kill`, `die_with_parent` and `exit_now` may be
+//! called in a signal handler and in a fork of a process with threads.
 
 #![allow(unsafe_code)]
 
 use std::fmt;
 use std::io;
-use std::mem;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr;
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::call::{check, check_size, retry, unless_it_would_block};
-use super::descriptor::owned;
+use nix::sys::signal::{self, SigSet};
+use nix::sys::signalfd::{self, SfdFlags};
+use rustix::fs::Mode;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
+
+use super::call::retry;
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,107 +59,84 @@ fn signal_name(signal: i32) -> String {
     format!("signal {signal} ({known})")
 }
 
-/// The next child that has ended, without waiting.
+/// The next child that has ended, as (pid, exit). Does not wait; None where no child has ended.
 pub fn reap() -> Option<(i32, Exit)> {
-    let mut status = 0;
-    // SAFETY: the status is an int that outlives the call.
-    let pid = retry(|| check(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) })).ok()?;
-    match pid {
-        0 => None,
-        pid if libc::WIFSIGNALED(status) => Some((pid, Exit::Signal(libc::WTERMSIG(status)))),
-        pid => Some((pid, Exit::Status(libc::WEXITSTATUS(status)))),
+    let (pid, status) = retry(|| rustix::process::wait(WaitOptions::NOHANG)).ok()??;
+    Some((pid.as_raw_pid(), exit_of(status)))
+}
+
+fn exit_of(status: WaitStatus) -> Exit {
+    match status.terminating_signal() {
+        Some(signal) => Exit::Signal(signal),
+        None => Exit::Status(status.exit_status().unwrap_or_default()),
     }
 }
 
 /// Signals of this process as a descriptor to poll.
-pub struct SignalFd {
-    fd: OwnedFd,
-}
+pub struct SignalFd(signalfd::SignalFd);
 
 impl SignalFd {
-    /// Blocks these signals in the calling thread (a fork inherits that, an exec too) and makes them
+    /// Blocks these signals in the calling thread (forks and executed programs inherit that) and makes them
     /// readable instead.
     pub fn new(signals: &[i32]) -> io::Result<Self> {
-        let set = block_signals(signals)?;
-        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
-        // SAFETY: the set was filled by sigemptyset and sigaddset and outlives the call.
-        Ok(SignalFd { fd: owned(unsafe { libc::signalfd(-1, &raw const set, flags) })? })
+        let mut set = SigSet::empty();
+        for signal in signals {
+            set.add(signal::Signal::try_from(*signal)?);
+        }
+        set.thread_block()?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(SignalFd(signalfd::SignalFd::with_flags(&set, flags)?))
     }
 
-    /// The number of the next signal that has come.
+    /// The number of the next signal that has come. Does not wait.
     pub fn next_signal(&self) -> io::Result<Option<i32>> {
-        let mut info = mem::MaybeUninit::<libc::signalfd_siginfo>::zeroed();
-        let size = mem::size_of::<libc::signalfd_siginfo>();
-        let start = info.as_mut_ptr().cast();
-        // SAFETY: `info` has `size` writable bytes.
-        let read = retry(|| check_size(unsafe { libc::read(self.fd.as_raw_fd(), start, size) }));
-        if unless_it_would_block(read)?.is_none() {
-            return Ok(None);
-        }
-        // SAFETY: the structure is integers: all zero before, and filled by the kernel now.
-        Ok(Some(unsafe { info.assume_init() }.ssi_signo as i32))
+        Ok(retry(|| self.0.read_signal())?.map(|signal| signal.ssi_signo as i32))
     }
 }
 
 impl AsFd for SignalFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.0.as_fd()
     }
 }
 
-/// Blocks these signals in the calling thread and the threads it will start.
-fn block_signals(signals: &[i32]) -> io::Result<libc::sigset_t> {
-    let mut set = empty_set();
-    for signal in signals {
-        // SAFETY: the set was initialised by sigemptyset.
-        check(unsafe { libc::sigaddset(&raw mut set, *signal) })?;
-    }
-    // SAFETY: the set is initialised, and the old mask is not asked for.
-    let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
-    if error == 0 { Ok(set) } else { Err(io::Error::from_raw_os_error(error)) }
-}
-
-fn empty_set() -> libc::sigset_t {
-    let mut set = mem::MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: the pointer is to memory of a sigset_t, which the call initialises.
-    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-    // SAFETY: initialised by the call above.
-    unsafe { set.assume_init() }
-}
-
-/// Every signal back to its default, none blocked: what a program expects at its start.
+/// Resets every signal to its default and blocks none: what a program expects at its start.
 pub fn reset_signals() -> io::Result<()> {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is no handler of ours; numbers that cannot be changed only fail.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
-    // glibc keeps the first real-time signals to itself, and so cannot set them right where they came
-    // ignored. The kernel's own sigaction of zeros is SIG_DFL; the last argument is the size of a signal set.
-    let default = [0usize; 4];
-    for signal in 32..libc::SIGRTMIN() {
-        // SAFETY: the structure is read during the call only; no thread is there that would need the signal.
-        unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null_mut::<usize>(), 8)
-        };
-    }
-    let set = empty_set();
-    // SAFETY: the set is initialised, and the old mask is not asked for.
-    let error = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) };
-    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+    (1..=libc::SIGRTMAX()).for_each(default_signal);
+    Ok(SigSet::empty().thread_set_mask()?)
 }
 
+/// From now on the signal does what it does in a program that has not asked for it.
+pub fn default_signal(signal: i32) {
+    set_disposition(signal, libc::SIG_DFL);
+}
+
+/// Programs that are executed later inherit it.
 pub fn ignore_signal(signal: i32) {
-    // SAFETY: SIG_IGN is no handler of ours; a number that cannot be changed only fails.
-    unsafe { libc::signal(signal, libc::SIG_IGN) };
+    set_disposition(signal, libc::SIG_IGN);
 }
 
+/// SIG_DFL or SIG_IGN. By the kernel's own call, since glibc keeps the first real-time signals to itself, and
+/// so cannot reset them where they came ignored.
+fn set_disposition(signal: i32, disposition: libc::sighandler_t) {
+    // The kernel's structure begins with the disposition; flags and mask of zero mean nothing. The last
+    // argument of the call is the size of a signal set.
+    let action = [disposition, 0, 0, 0, 0, 0, 0, 0];
+    let none = ptr::null_mut::<usize>();
+    // SAFETY: the array is larger than the structure and is read during the call only; neither value is a
+    // handler, and a number that cannot be changed only fails. (rustix has no rt_sigaction.)
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), none, 8) };
+}
+
+/// Sends a signal to one process. InvalidInput for a pid that is not above 0, or an unknown signal.
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
-    if pid <= 0 {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    // SAFETY: takes two integers.
-    check(unsafe { libc::kill(pid, signal) })?;
-    Ok(())
+    let signal = Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::kill_process(process(pid)?, signal)?)
+}
+
+fn process(pid: i32) -> io::Result<Pid> {
+    let process = (pid > 0).then(|| Pid::from_raw(pid)).flatten();
+    process.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 /// Bytes of memory that the process has in use; None if it has gone.
@@ -165,9 +145,9 @@ pub fn resident_memory(pid: i32) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// Processes whose parents end become this one's children.
+/// Processes below this one whose parents end become its children.
 pub fn adopt_orphans() -> io::Result<()> {
-    process_control(libc::PR_SET_CHILD_SUBREAPER, 1)
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
 }
 
 /// Parent and real user of a process; None if it has gone.
@@ -191,77 +171,44 @@ fn status<const N: usize>(pid: i32, names: [&str; N]) -> Option<[u64; N]> {
 
 /// A descriptor that becomes readable when the process ends; an error on kernels before 5.3.
 pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: takes two integers, returns a close-on-exec descriptor.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    owned(libc::c_int::try_from(fd).unwrap_or(-1))
+    Ok(rustix::process::pidfd_open(process(pid)?, PidfdFlags::empty())?)
 }
 
 pub fn parent_pid() -> i32 {
     std::os::unix::process::parent_id() as i32
 }
 
-/// Out of the terminal's reach: its Ctrl-C is for httpd alone.
+/// Takes the process out of the terminal's reach: the terminal's Ctrl-C is for httpd alone.
 pub fn new_session() -> io::Result<()> {
-    // SAFETY: takes nothing.
-    check(unsafe { libc::setsid() })?;
+    rustix::process::setsid()?;
     Ok(())
 }
 
 /// Ends the process without running what httpd or a library registered for its end.
 pub fn exit_now(status: i32) -> ! {
-    // SAFETY: takes an integer and does not return.
+    // SAFETY: takes an integer and does not return. (std, rustix and nix have no _exit.)
     unsafe { libc::_exit(status) }
 }
 
-/// The previous umask.
+/// Sets the umask, and returns the previous one.
 pub fn set_umask(mask: u32) -> u32 {
-    // SAFETY: takes an integer and cannot fail.
-    unsafe { libc::umask(mask as libc::mode_t) as u32 }
+    rustix::process::umask(Mode::from_raw_mode(mask)).as_raw_mode()
 }
 
 /// No program that this process or its children execute can raise its privileges any more.
 pub fn forbid_new_privileges() -> io::Result<()> {
-    process_control(libc::PR_SET_NO_NEW_PRIVS, 1)
+    Ok(rustix::thread::set_no_new_privs(true)?)
 }
 
 pub fn forbids_new_privileges() -> bool {
-    // SAFETY: takes integers and returns one.
-    unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 }
+    rustix::thread::no_new_privs().unwrap_or(false)
 }
 
-/// Has the kernel send this signal when the parent ends. Changing the uid cancels it, so it comes
-/// after; and a parent that ended before is to be seen by `parent_pid`.
+/// Has the kernel send this signal to the calling process when its parent ends. A change of the uid cancels
+/// that, so this comes after one; a parent that ended before shows in `parent_pid`.
 pub fn die_with_parent(signal: i32) -> io::Result<()> {
-    process_control(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong)
-}
-
-/// The next process that is forked here is ended with this one; but not what it forks itself, for which its
-/// own end is no reason to end. This comes before the at-fork functions of Python, in which a process can get
-/// stuck.
-pub fn die_with_parent_after_next_fork() {
-    static REGISTERED: Once = Once::new();
-    static NEXT: AtomicBool = AtomicBool::new(false);
-    extern "C" fn in_parent() {
-        NEXT.store(false, Ordering::Relaxed);
-    }
-    extern "C" fn in_child() {
-        if NEXT.swap(false, Ordering::Relaxed) {
-            // It cannot fail with a signal that exists.
-            let _ = die_with_parent(libc::SIGKILL);
-        }
-    }
-    REGISTERED.call_once(|| {
-        // SAFETY: an atomic and one system call, which are allowed in a child of whatever process.
-        unsafe { libc::pthread_atfork(None, Some(in_parent), Some(in_child)) };
-    });
-    NEXT.store(true, Ordering::Relaxed);
-}
-
-fn process_control(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
-    let none: libc::c_ulong = 0;
-    // SAFETY: the options that come here take integers only.
-    check(unsafe { libc::prctl(option, value, none, none, none) })?;
-    Ok(())
+    let signal = Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::set_parent_process_death_signal(Some(signal))?)
 }
 
 /// Runs this in a process of its own, whose pid is returned: for tests of what changes a whole process.
@@ -274,20 +221,15 @@ pub fn fork_for_test(run: impl FnOnce()) -> i32 {
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         exit_now(i32::from(run.is_err()));
     }
-    check(pid).unwrap()
+    nix::errno::Errno::result(pid).unwrap()
 }
 
 /// Waits for one child, and leaves those of other tests alone.
 #[cfg(test)]
 pub fn wait_for_test(pid: i32) -> Exit {
-    let mut status = 0;
-    // SAFETY: the status is an int that outlives the call.
-    retry(|| check(unsafe { libc::waitpid(pid, &raw mut status, 0) })).unwrap();
-    if libc::WIFSIGNALED(status) {
-        Exit::Signal(libc::WTERMSIG(status))
-    } else {
-        Exit::Status(libc::WEXITSTATUS(status))
-    }
+    let child = process(pid).unwrap();
+    let ended = retry(|| rustix::process::waitpid(Some(child), WaitOptions::empty())).unwrap();
+    exit_of(ended.unwrap().1)
 }
 
 #[cfg(test)]
@@ -310,11 +252,8 @@ mod tests {
     #[test]
     fn every_signal_is_reset() {
         let pid = fork_for_test(|| {
-            // SIG_IGN for a signal that glibc keeps to itself, as it may be inherited.
-            let ignore = [1usize, 0, 0, 0];
-            let null = ptr::null_mut::<usize>();
-            // SAFETY: the structure is read during the call only.
-            unsafe { libc::syscall(libc::SYS_rt_sigaction, 32, ignore.as_ptr(), null, 8) };
+            // One of those that glibc keeps to itself, as it may be inherited.
+            ignore_signal(32);
             let ignored = || {
                 let status = std::fs::read_to_string("/proc/self/status").unwrap();
                 status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim().to_owned()
@@ -337,8 +276,9 @@ mod tests {
     #[test]
     fn a_process_is_known_by_its_number_which_is_never_zero() {
         let pid = std::process::id() as i32;
-        assert!(kill(pid, 0).is_ok());
-        assert!(kill(0, 0).is_err() && kill(-pid, 0).is_err());
+        assert!(kill(0, libc::SIGTERM).is_err() && kill(-pid, libc::SIGTERM).is_err());
+        // Without effect in a program that has not asked for it.
+        assert!(kill(pid, libc::SIGURG).is_ok() && kill(pid, 0).is_err());
         assert!(pidfd(pid).is_ok());
         assert!(resident_memory(pid).unwrap() > 100_000 && resident_memory(0).is_none());
     }

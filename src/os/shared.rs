@@ -1,16 +1,17 @@
 //! Memory that several processes have mapped, as `control::group_page` and `control::activity_page` use it.
 //!
-//! Its size is sealed when it is made, so that no mapping can be made to fault, whatever another process
-//! does.
+//! The httpd parent and the supervisor make it; they, the httpd children and the daemons map it. Its size is
+//! sealed when it is made, so that no process can make a mapping fault (F_SEAL_SHRINK, memfd_create(2)).
 
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU64;
+
+use rustix::mm::{MapFlags, ProtFlags};
 
 use super::copies::keep_memory_from_copies;
 use super::descriptor::{memfd, seal_size};
@@ -25,25 +26,21 @@ unsafe impl Send for SharedMemory {}
 // SAFETY: as above.
 unsafe impl Sync for SharedMemory {}
 
-/// New shared memory of this size, all zero.
+/// New shared memory of this size in bytes, all zero.
 pub fn shared_memory(name: &CStr, size: usize) -> io::Result<OwnedFd> {
     let memory = memfd(name, size as u64)?;
-    seal_size(std::os::fd::AsFd::as_fd(&memory))?;
+    seal_size(memory.as_fd())?;
     Ok(memory)
 }
 
 impl SharedMemory {
-    /// All of what somebody made.
+    /// Maps all of what `shared_memory` made, here or in another process.
     pub fn map(memory: BorrowedFd<'_>) -> io::Result<SharedMemory> {
-        let size = File::from(memory.try_clone_to_owned()?).metadata()?.len();
-        let size = usize::try_from(size).map_err(|_| io::ErrorKind::InvalidData)?;
-        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let size = usize::try_from(rustix::fs::fstat(memory)?.st_size);
+        let size = size.map_err(|_| io::ErrorKind::InvalidData)?;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address that the kernel chooses touches no memory in use.
-        let start =
-            unsafe { libc::mmap(ptr::null_mut(), size, access, libc::MAP_SHARED, memory.as_raw_fd(), 0) };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
+        let start = unsafe { rustix::mm::mmap(ptr::null_mut(), size, access, MapFlags::SHARED, memory, 0) }?;
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(SharedMemory { start, size })
     }
@@ -54,6 +51,7 @@ impl SharedMemory {
         keep_memory_from_copies(self.start.as_ptr(), self.size);
     }
 
+    /// In bytes.
     pub fn size(&self) -> usize {
         self.size
     }
@@ -63,6 +61,7 @@ impl SharedMemory {
         self.start
     }
 
+    /// The memory as words that other processes may write at any time.
     pub fn words(&self) -> &[AtomicU64] {
         let count = self.size / size_of::<AtomicU64>();
         // SAFETY: mapped for as long as `self` lives, aligned, of this size and never resized; atomics have
@@ -74,13 +73,12 @@ impl SharedMemory {
 impl Drop for SharedMemory {
     fn drop(&mut self) {
         // SAFETY: mapped by `map` with this size; no reference into it outlives `self`.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.size) };
+        let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.size) };
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
     use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;

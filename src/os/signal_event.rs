@@ -2,19 +2,25 @@
 //!
 //! A daemon's main thread waits for them (`daemon::main_thread`, `daemon::service`, `daemon::template`). A
 //! blocked signal would stay blocked in the programs that the application starts; a handler is gone after an
-//! exec. In a process that the application forks, signals have their ordinary meaning: `os::copies` takes the
-//! handler away. Where a copy was made without at-fork functions, the handler takes itself away.
+//! exec (execve(2)). In a process that the application forks, signals have their ordinary meaning:
+//! `os::copies` takes the handler away. Where a copy was made without at-fork functions, the handler takes
+//! itself away. The handler and `reset_in_copy` allocate and lock nothing (signal-safety(7)), and leave errno
+//! as it is.
 
 #![allow(unsafe_code)]
 
+use std::ffi::c_int;
 use std::io;
-use std::mem;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use super::call::check;
-use super::descriptor::{clear_event, eventfd};
+use nix::errno::Errno;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+use super::descriptor::{clear_event, eventfd, look_up};
+use super::process::{default_signal, kill};
 
 /// The descriptor that the handler writes to.
 static EVENT: AtomicI32 = AtomicI32::new(-1);
@@ -39,13 +45,11 @@ impl SignalEvent {
 
     /// From now on these signals come here, whatever handlers they had.
     pub fn watch(&self, signals: &[i32]) -> io::Result<()> {
+        let action = SigAction::new(SigHandler::Handler(note), SaFlags::SA_RESTART, SigSet::empty());
         for signal in signals {
-            // SAFETY: a sigaction of zeros is valid: no flags, an empty mask.
-            let mut action: libc::sigaction = unsafe { mem::zeroed() };
-            action.sa_sigaction = note as extern "C" fn(libc::c_int) as usize;
-            action.sa_flags = libc::SA_RESTART;
+            let signal = Signal::try_from(*signal)?;
             // SAFETY: the handler below does nothing that is not async-signal-safe.
-            check(unsafe { libc::sigaction(*signal, &raw const action, ptr::null_mut()) })?;
+            unsafe { sigaction(signal, &action) }?;
         }
         Ok(())
     }
@@ -53,11 +57,7 @@ impl SignalEvent {
     /// The same for those that have no handler: others keep theirs.
     pub fn watch_unhandled(&self, signals: &[i32]) -> io::Result<()> {
         for signal in signals {
-            // SAFETY: a sigaction of zeros is valid for the kernel to fill.
-            let mut action: libc::sigaction = unsafe { mem::zeroed() };
-            // SAFETY: no new action is given; the variable outlives the call.
-            check(unsafe { libc::sigaction(*signal, ptr::null(), &raw mut action) })?;
-            if action.sa_sigaction == libc::SIG_DFL {
+            if handler_of(*signal)? == libc::SIG_DFL {
                 self.watch(&[*signal])?;
             }
         }
@@ -78,39 +78,39 @@ impl AsFd for SignalEvent {
     }
 }
 
+/// The handler in force, SIG_DFL or SIG_IGN.
+fn handler_of(signal: c_int) -> io::Result<libc::sighandler_t> {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: no new action is given; the structure outlives the call. (nix cannot ask without setting one.)
+    Errno::result(unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) })?;
+    // SAFETY: zeroed, which is valid, and filled by the call.
+    Ok(unsafe { action.assume_init() }.sa_sigaction)
+}
+
 fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-extern "C" fn note(signal: libc::c_int) {
-    // SAFETY: takes nothing and cannot fail.
-    let here = unsafe { libc::getpid() };
+extern "C" fn note(signal: c_int) {
+    let here = rustix::process::getpid().as_raw_pid();
     if here != OWNER.load(Ordering::SeqCst) {
-        // SAFETY: SIG_DFL is no handler of ours.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-        // SAFETY: takes two integers. It comes when this handler has returned, since it is blocked until
-        // then.
-        unsafe { libc::kill(here, signal) };
+        default_signal(signal);
+        // It comes when this handler has returned, since it is blocked until then.
+        let _ = kill(here, signal);
         return;
     }
     PENDING.fetch_or(bit(signal), Ordering::SeqCst);
-    let one = 1u64;
-    // SAFETY: write(2) may be called in a handler; the value outlives the call, and a closed
-    // descriptor only makes it fail.
-    unsafe { libc::write(EVENT.load(Ordering::SeqCst), (&raw const one).cast(), mem::size_of::<u64>()) };
+    // A descriptor that is closed, or a counter that is full, only makes it fail.
+    let _ = look_up(EVENT.load(Ordering::SeqCst), |event| rustix::io::write(event, &1u64.to_ne_bytes()));
 }
 
 /// For a copy that the application has made. Handlers of the application's own stay.
 pub(super) fn reset_in_copy() {
     PENDING.store(0, Ordering::SeqCst);
     for signal in 1..=libc::SIGSYS {
-        // SAFETY: a sigaction of zeros is valid, and is only written to.
-        let mut action: libc::sigaction = unsafe { mem::zeroed() };
-        // SAFETY: no new action is given; a signal that has none only makes it fail.
-        let asked = unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) };
-        if asked == 0 && action.sa_sigaction == note as extern "C" fn(libc::c_int) as usize {
-            // SAFETY: SIG_DFL is no handler of ours.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        let handler = handler_of(signal);
+        if handler.is_ok_and(|handler| handler == note as extern "C" fn(c_int) as usize) {
+            default_signal(signal);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Unix sockets: what std's `UnixStream` does not offer.
 //!
-//! Used by the httpd children (connect, send, receive), the daemons' workers (accept, peer
-//! credentials, descriptors in messages) and the supervisor (control sockets). Nothing here raises
-//! SIGPIPE, and every descriptor that comes out is close-on-exec.
+//! The httpd children use it (connect, send, receive), the daemons' workers (accept, peer credentials,
+//! descriptors in messages) and the supervisor (control sockets). Nothing here raises SIGPIPE, and every
+//! descriptor that comes out is close-on-exec. A signal interrupts no call.
 
 #![allow(unsafe_code)]
 
@@ -12,16 +12,20 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::ptr;
 use std::time::Duration;
 
-use super::call::{check, check_size, retry, unless_it_would_block};
-use super::descriptor::owned;
+use nix::errno::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, sockopt,
+};
+
+use super::call::{retry, unless_it_would_block};
 use super::message::{receive_message, send_message};
 
-/// Who is at the other end of a connection, as the kernel noted when it was made.
+/// The process at the other end of a connection, as the kernel noted when the connection was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credentials {
+    /// 0 where the process is in another pid namespace.
     pub pid: i32,
     pub uid: u32,
     pub gid: u32,
@@ -29,12 +33,7 @@ pub struct Credentials {
 
 /// The next connection of a non-blocking listener; None when another thread was faster.
 pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<UnixStream>> {
-    let none = ptr::null_mut();
-    let result = retry(|| {
-        // SAFETY: no address is asked for, so no memory is written.
-        owned(unsafe { libc::accept4(listener.as_raw_fd(), none, ptr::null_mut(), libc::SOCK_CLOEXEC) })
-    });
-    match result {
+    match retry(|| rustix::net::accept_with(listener, SocketFlags::CLOEXEC)) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(None),
         result => Ok(unless_it_would_block(result)?.map(UnixStream::from)),
     }
@@ -42,64 +41,48 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<UnixStream>> {
 
 pub fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut size = mem::size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: `peer` is as large as `size` says, and both outlive the call.
-    check(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut peer).cast(),
-            &raw mut size,
-        )
-    })?;
+    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+    let (level, option, start) = (libc::SOL_SOCKET, libc::SO_PEERCRED, (&raw mut peer).cast());
+    // SAFETY: `peer` is as large as `size` says, and both outlive the call. (rustix has no value for pid 0.)
+    Errno::result(unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, start, &raw mut size) })?;
     Ok(Credentials { pid: peer.pid, uid: peer.uid, gid: peer.gid })
 }
 
 /// Connects to a listening socket; while its backlog is full, waits no longer than `timeout` and then
 /// fails with `WouldBlock`. The write timeout of the stream is `timeout` until the caller sets another.
 pub fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
-    let (address, size) = unix_address(path)?;
-    let stream = UnixStream::from(stream_socket(0)?);
+    let address = unix_address(path)?;
+    let stream = UnixStream::from(stream_socket(SocketFlags::CLOEXEC)?);
     stream.set_write_timeout(Some(timeout.max(Duration::from_millis(1))))?;
-    // SAFETY: the address has at least `size` bytes and is read during the call only.
-    retry(|| check(unsafe { libc::connect(stream.as_raw_fd(), (&raw const address).cast(), size) }))?;
+    retry(|| rustix::net::connect(&stream, &address))?;
     Ok(stream)
 }
 
-/// A non-blocking socket that listens at this path; the caller sees to the umask.
+/// A non-blocking socket that listens at this path; the caller sets the umask.
 pub fn bind_listener(path: &Path, backlog: u32) -> io::Result<OwnedFd> {
-    let (address, size) = unix_address(path)?;
-    let listener = stream_socket(libc::SOCK_NONBLOCK)?;
-    // SAFETY: the address has at least `size` bytes and is read during the call only.
-    check(unsafe { libc::bind(listener.as_raw_fd(), (&raw const address).cast(), size) })?;
-    let backlog = libc::c_int::try_from(backlog).unwrap_or(libc::c_int::MAX);
-    // SAFETY: takes a descriptor and an integer.
-    check(unsafe { libc::listen(listener.as_raw_fd(), backlog) })?;
+    let address = unix_address(path)?;
+    let listener = stream_socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    rustix::net::bind(&listener, &address)?;
+    rustix::net::listen(&listener, i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(listener)
 }
 
 /// Two connected ends that keep messages apart.
 pub fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [-1; 2];
-    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
-    // SAFETY: there is room for the two descriptors.
-    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
-    Ok((owned(ends[0])?, owned(ends[1])?))
+    let (kind, flags) = (SocketType::SEQPACKET, SocketFlags::CLOEXEC);
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, kind, flags, None)?)
 }
 
 /// Takes nothing from the other end any more, which sees that as soon as it sends.
 pub fn refuse_input(socket: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: takes a descriptor and an integer.
-    check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) })?;
-    Ok(())
+    Ok(rustix::net::shutdown(socket, Shutdown::Read)?)
 }
 
-/// Sends all of it, however often that takes; a time-out of the socket is an error.
+/// Sends all of it, however many calls that takes; a time-out of the socket is an error.
 pub fn send_all(socket: BorrowedFd<'_>, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
     IoSlice::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
-        let sent = send_message(socket, parts, None, 0)?;
+        let sent = send_message(socket, parts, None, SendFlags::empty())?;
         if sent == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -117,7 +100,7 @@ pub fn send_all_waiting(
 ) -> io::Result<()> {
     IoSlice::advance_slices(&mut parts, 0);
     while !parts.is_empty() {
-        match unless_it_would_block(send_message(socket, parts, None, libc::MSG_DONTWAIT))? {
+        match unless_it_would_block(send_message(socket, parts, None, SendFlags::DONTWAIT))? {
             Some(0) => return Err(io::ErrorKind::WriteZero.into()),
             Some(sent) => IoSlice::advance_slices(&mut parts, sent),
             None => wait()?,
@@ -129,88 +112,75 @@ pub fn send_all_waiting(
 /// Whether the peer has yet to read any of what was sent.
 pub fn is_unread(socket: BorrowedFd<'_>) -> io::Result<bool> {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: TIOCOUTQ, which is SIOCOUTQ, writes one int during the call.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
+    // SAFETY: TIOCOUTQ, which is SIOCOUTQ, writes one int during the call. (rustix and nix have no SIOCOUTQ.)
+    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
     Ok(bytes > 0)
 }
 
 /// Sends as much as goes without waiting; `WouldBlock` if that is nothing.
 pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    send_message(socket, &[IoSlice::new(bytes)], None, libc::MSG_DONTWAIT)
+    send_message(socket, &[IoSlice::new(bytes)], None, SendFlags::DONTWAIT)
 }
 
 /// Sends all of these bytes (at least one), the descriptor with the first of them.
 pub fn send_with_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<()> {
-    let sent = send_message(socket, &[IoSlice::new(bytes)], Some(fd), 0)?;
+    let sent = send_message(socket, &[IoSlice::new(bytes)], Some(fd), SendFlags::empty())?;
     send_all(socket, &mut [IoSlice::new(&bytes[sent..])])
 }
 
 /// Sends one message with a descriptor, without waiting, on a socket that keeps messages apart.
 pub fn send_with_fd_now(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<usize> {
-    send_message(socket, &[IoSlice::new(bytes)], Some(fd), libc::MSG_DONTWAIT)
+    send_message(socket, &[IoSlice::new(bytes)], Some(fd), SendFlags::DONTWAIT)
 }
 
 /// What has arrived, at least one byte; 0 at the end of the stream.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    receive_bytes(socket, buffer, 0)
+    receive_bytes(socket, buffer, RecvFlags::empty())
 }
 
 /// The same without waiting; None when nothing has arrived.
 pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    unless_it_would_block(receive_bytes(socket, buffer, libc::MSG_DONTWAIT))
+    unless_it_would_block(receive_bytes(socket, buffer, RecvFlags::DONTWAIT))
 }
 
 /// Like `receive`, with the descriptor that came along.
 pub fn receive_with_fd(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-    receive_message(socket, buffer, 0)
+    receive_message(socket, buffer, RecvFlags::empty())
 }
 
-/// SO_SNDBUF; the kernel bounds it silently.
+/// SO_SNDBUF, in bytes; the kernel bounds it silently.
 pub fn set_send_buffer(socket: BorrowedFd<'_>, size: usize) -> io::Result<()> {
-    set_buffer(socket, libc::SO_SNDBUF, size)
+    Ok(sockopt::set_socket_send_buffer_size(socket, int(size))?)
 }
 
-/// SO_RCVBUF; the kernel bounds it silently.
+/// SO_RCVBUF, in bytes; the kernel bounds it silently.
 pub fn set_receive_buffer(socket: BorrowedFd<'_>, size: usize) -> io::Result<()> {
-    set_buffer(socket, libc::SO_RCVBUF, size)
+    Ok(sockopt::set_socket_recv_buffer_size(socket, int(size))?)
 }
 
-fn set_buffer(socket: BorrowedFd<'_>, option: libc::c_int, size: usize) -> io::Result<()> {
-    let size = libc::c_int::try_from(size).unwrap_or(libc::c_int::MAX);
-    let length = mem::size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: the value is an int of the length given, read during the call only.
-    check(unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const size).cast(), length)
-    })?;
-    Ok(())
+/// The kernel counts in an int.
+fn int(size: usize) -> usize {
+    size.min(i32::MAX as usize)
 }
 
-fn stream_socket(flags: libc::c_int) -> io::Result<OwnedFd> {
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | flags;
-    // SAFETY: takes three integers, returns a descriptor.
-    owned(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })
+fn stream_socket(flags: SocketFlags) -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
 }
 
-fn unix_address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
+/// InvalidFilename for an empty path, one with a NUL, and one too long for a C string in an address.
+fn unix_address(path: &Path) -> io::Result<SocketAddrUnix> {
     let bytes = path.as_os_str().as_bytes();
-    // SAFETY: sockaddr_un is integers and an array of them, for which all zero is a value.
-    let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
-    // The last byte stays zero: what the kernel reads is a C string.
-    if bytes.is_empty() || bytes.contains(&0) || bytes.len() >= address.sun_path.len() {
+    if bytes.is_empty() || bytes.contains(&0) || bytes.len() >= LONGEST_PATH {
         return Err(io::ErrorKind::InvalidFilename.into());
     }
-    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
-        *to = *from as libc::c_char;
-    }
-    let size = mem::offset_of!(libc::sockaddr_un, sun_path) + bytes.len() + 1;
-    Ok((address, size as libc::socklen_t))
+    Ok(SocketAddrUnix::new(path)?)
 }
 
-fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
-    let (start, size) = (buffer.as_mut_ptr().cast(), buffer.len());
-    // SAFETY: the buffer has `size` writable bytes and outlives the call.
-    retry(|| check_size(unsafe { libc::recv(socket.as_raw_fd(), start, size, flags) }))
+/// In bytes, with the NUL at its end (unix(7)).
+const LONGEST_PATH: usize = size_of::<libc::sockaddr_un>() - mem::offset_of!(libc::sockaddr_un, sun_path);
+
+fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
+    retry(|| rustix::net::recv(socket, &mut *buffer, flags)).map(|(size, _)| size)
 }
 
 /// Like `receive_now`, with the descriptor that came along.
@@ -218,7 +188,7 @@ pub fn receive_with_fd_now(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> io::Result<Option<(usize, Option<OwnedFd>)>> {
-    unless_it_would_block(receive_message(socket, buffer, libc::MSG_DONTWAIT))
+    unless_it_would_block(receive_message(socket, buffer, RecvFlags::DONTWAIT))
 }
 
 #[cfg(test)]

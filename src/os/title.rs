@@ -1,6 +1,6 @@
 //! The names of a process: what `ps`, `top` and /proc show.
 //!
-//! Used by the supervisor and by each daemon for itself.
+//! The supervisor and each daemon call it for themselves.
 
 #![allow(unsafe_code)]
 
@@ -9,11 +9,9 @@ use std::fs;
 use std::io;
 use std::ptr;
 
-use super::call::check;
-
-/// What `ps` shows of this process: the title over the memory of its arguments, never beyond, and the
-/// short name. A daemon's arguments are long enough for every title (its start program is one of
-/// them); httpd's may not be, then the title is cut. To be called from the main thread.
+/// What `ps` shows of this process: writes the title over the memory of its arguments, never beyond, and sets
+/// the short name. A daemon's arguments are long enough for every title (its start program is one of them);
+/// where httpd's are not, the title is cut. The main thread calls it.
 pub fn set_title(title: &str) -> io::Result<()> {
     set_process_name(title)?;
     let (start, end) = argument_area()?;
@@ -49,10 +47,7 @@ fn argument_area() -> io::Result<(usize, usize)> {
 /// The short name of the calling thread, of the process when it is the main one; the kernel keeps
 /// fifteen bytes.
 fn set_process_name(name: &str) -> io::Result<()> {
-    let name = CString::new(name)?;
-    // SAFETY: the name is a C string that outlives the call.
-    check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) })?;
-    Ok(())
+    Ok(rustix::thread::set_name(&CString::new(name)?)?)
 }
 
 #[cfg(test)]

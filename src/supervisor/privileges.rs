@@ -66,7 +66,7 @@ fn limits(group: &ProcessGroup) -> Result<(), Message> {
     }
     if let Some(nice) = group.cpu_priority {
         let cure = "only root may choose a value below the one that httpd has";
-        let set = os::set_priority(nice).and_then(|()| verify(os::priority() == nice.clamp(-20, 19)));
+        let set = os::set_priority(nice).and_then(|()| verify(os::priority()? == nice.clamp(-20, 19)));
         step("cpu-priority=", cure, set)?;
     }
     Ok(())
