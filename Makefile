@@ -81,7 +81,8 @@ bench:
 faults:
 	@sh tests/setup.sh build
 	$(MAKE) --no-print-directory build
-	@python3 tests/bench/faults.py
+	@sh tests/venv.sh
+	@$(TEST_CACHE)/venv/bin/python tests/bench/faults.py
 
 soak:
 	@sh tests/setup.sh build
