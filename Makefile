@@ -18,7 +18,7 @@ help:
 	@echo 'make build       the release module, $(MODULE)'
 	@echo 'make demo        three Django sites, each on a Python of its own, under a private Apache; Ctrl-C ends it'
 	@echo '                 (DEMO_ONCE=1: check them and exit)'
-	@echo 'make test        format, lints, unit tests, documentation, then the live tests against a real Apache'
+	@echo 'make test        format, lints, unit tests, documentation, crates (cargo-deny), then the live tests against a real Apache'
 	@echo 'make quick       the same in a few minutes, while working: one kind of Apache, fewer Pythons, and not what mostly waits'
 	@echo 'make compat      the same requests to mod_wsgi 6.1.1 and to this module: what differs is in docs/differences.md'
 	@echo 'make bench       requests/s and CPU per request beside mod_wsgi and a C handler (BENCH_ROUNDS, BENCH_SECONDS)'
@@ -55,6 +55,7 @@ check:
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	cargo test $(CARGO_FLAGS)
 	RUSTDOCFLAGS='-D warnings' cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
+	@sh tests/deny.sh
 
 # What is installed, against a real Apache.
 live: build
@@ -80,7 +81,8 @@ bench:
 faults:
 	@sh tests/setup.sh build
 	$(MAKE) --no-print-directory build
-	@python3 tests/bench/faults.py
+	@sh tests/venv.sh
+	@$(TEST_CACHE)/venv/bin/python tests/bench/faults.py
 
 soak:
 	@sh tests/setup.sh build

@@ -33,7 +33,6 @@ build() {
         || missing python3-dev python3-devel
     $python -c 'import ensurepip' 2>/dev/null || missing python3-venv python3
     have curl || missing curl curl
-    have openssl || missing openssl openssl
     have patchelf || missing patchelf patchelf
     any /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt || missing ca-certificates ca-certificates
     # rustc-web is what Debian's security updates keep current; its rustc package is years older.

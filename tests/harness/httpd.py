@@ -2,7 +2,7 @@
 
 Made by the fixtures of tests/live/conftest.py, and by `make soak`. The configuration given by a test may use these words:
 @ROOT@ scratch folder, @APPS@ copy of tests/live/apps, @PORT@ @PORT2@ @TLS@ ports, @USER@ the account daemons run as,
-@PYTHON@ the environment of Python 3.11.
+@PYTHON@ the environment of Python 3.11, @HTTPS@ a virtual host for TLS on the port @TLS@.
 The environment chooses what is tested: MODULE_SO the module, MPM event, worker or prefork, HTTPD the
 server's program, LIVE_PYTHON another Python for @PYTHON@, QUICK=1 fewer Pythons, REFERENCE=1 the pip-installed
 mod_wsgi 6.1.1 in place of our module, for comparison.
@@ -16,7 +16,6 @@ import re
 import shutil
 import signal
 import socket
-import ssl
 import stat
 import subprocess
 import sys
@@ -27,7 +26,7 @@ import httpx
 
 import processes
 import pythons
-from certificate import write_certificate
+from certificate import trusting, write_certificate
 from machine import PROJECT, daemon_account, free_ports, libexec, listening_ports, module_so, program
 from processes import Process
 from pythons import REFERENCE
@@ -76,7 +75,7 @@ class Httpd:
         self.configuration_file.write_text(self.fill_in(self._frame() + configuration + "\n"))
 
     def fill_in(self, text: str) -> str:
-        words = {"ROOT": self.root, "APPS": self.root / "apps", "USER": daemon_account(), **self.ports}
+        words = {"HTTPS": HTTPS, "ROOT": self.root, "APPS": self.root / "apps", "USER": daemon_account(), **self.ports}
         if "@PYTHON@" in text:
             words["PYTHON"] = pythons.environment(LIVE_PYTHON).home
         for word, value in words.items():
@@ -222,7 +221,7 @@ class Httpd:
 
     def client(self, *, port: str = "PORT", **options) -> httpx.Client:
         options.setdefault("timeout", 30)
-        options.setdefault("verify", _trusting(self.root / "localhost.crt") if port == "TLS" else False)
+        options.setdefault("verify", trusting() if port == "TLS" else False)
         transport_options = {key: options.pop(key) for key in ("http1", "http2", "verify") if key in options}
         transport = httpx.HTTPTransport(**transport_options)
         return httpx.Client(base_url=self.url("", port=port), transport=transport, trust_env=False, **options)
@@ -296,6 +295,13 @@ Require all granted
 </Directory>
 """
 
+HTTPS = """\
+Listen 127.0.0.1:@TLS@
+<VirtualHost *:@TLS@>
+    SSLEngine on
+</VirtualHost>
+"""
+
 
 def embedded(configuration: str) -> str:
     """The same for applications in httpd's own processes: no process groups, and their options as directives."""
@@ -313,7 +319,3 @@ def _is_supervisor(process: Process) -> bool:
 
 def _module_under_test() -> Path:
     return pythons.reference_module()[0] if REFERENCE else module_so()
-
-
-def _trusting(certificate: Path) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(certificate))

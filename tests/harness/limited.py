@@ -12,8 +12,9 @@ def pid(server: Httpd, path: str = "/") -> int:
     return int(answer.text.split()[0])
 
 
-def told(server: Httpd) -> list[str]:
-    file = server.root / "told/told"
+def told(server: Httpd, name: str = "told") -> list[str]:
+    """What the application has written down under this name."""
+    file = server.root / "told" / name
     return file.read_text().splitlines() if file.exists() else []
 
 

@@ -1,6 +1,8 @@
 """What /proc says about the processes of a private httpd: who they are, what they map, hold and use.
 
-Used by httpd.py for the check that nothing is left behind, and by the tests that look into daemons.
+Used by httpd.py for the check that nothing is left behind, and by the tests that look into daemons. Standard library
+only, since private_apache.py runs before anything is installed; and psutil knows neither the highest resident memory,
+nor the signals that a process catches, nor where its descriptors lead.
 A process is known by pid and start time together, so that a reused pid is not mistaken for the old one.
 """
 

@@ -10,6 +10,8 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
+
 import raw_http
 from accounts import Hit, Wrong
 from httpd import Httpd
@@ -139,7 +141,7 @@ class Faults:
 
     def memory(self):
         hit, _ = self.request("memory", "two")
-        died = not any(os.path.exists(f"/proc/{pid}") for pid in hit.pids)
+        died = not any(psutil.pid_exists(pid) for pid in hit.pids)
         # Without memory not even the environ of the next request can be made: it has no chance to begin, nor have
         # those that the thread takes next, as long as there is none.
         hit.allowed, hit.unread = f"status 500|{DIED}" if died else "status 500", True
@@ -226,11 +228,6 @@ def group_of(process: Process) -> str:
 
 
 def clients_of(process: Process, port: int) -> set[int]:
-    """The clients' ports of the connections that this process has accepted."""
-    held = set(process.descriptors)
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {
-        int(row[2].partition(":")[2], 16)
-        for row in rows
-        if int(row[1].partition(":")[2], 16) == port and f"socket:[{row[9]}]" in held
-    }
+    """The clients' ports of the connections that this process has accepted, and 0 for the port that it listens on."""
+    connections = psutil.Process(process.pid).net_connections("tcp4")
+    return {each.raddr.port if each.raddr else 0 for each in connections if each.laddr.port == port}

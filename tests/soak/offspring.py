@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
+
 from httpd import Httpd
 from processes import Process, descendants
 from waiting import wait_for
@@ -50,12 +52,6 @@ def left_behind(server: Httpd) -> list[str]:
 def zombies_of(server: Httpd) -> list[tuple[int, int]]:
     """Ended processes that nobody has asked for, and whose they are."""
     family = {server.parent.pid, *(process.pid for process in descendants(server.parent.pid))}
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = path.read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue
-        if state == "Z" and int(parent) in family:
-            found.append((int(path.parent.name), int(parent)))
-    return found
+    everything = [process.info for process in psutil.process_iter(["pid", "ppid", "status"])]
+    zombies = [info for info in everything if info["status"] == psutil.STATUS_ZOMBIE]
+    return [(info["pid"], info["ppid"]) for info in zombies if info["ppid"] in family]

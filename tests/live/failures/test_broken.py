@@ -28,10 +28,7 @@ WSGIApplicationGroup %{GLOBAL}
 WSGIChunkedRequest On
 WSGIScriptAlias /broken @APPS@/broken.wsgi
 WSGIScriptAlias /doomed @APPS@/broken.wsgi process-group=doomed
-Listen 127.0.0.1:@TLS@
-<VirtualHost *:@TLS@>
-    SSLEngine on
-</VirtualHost>
+@HTTPS@
 """
 
 needs_http2 = pytest.mark.skipif(MPM == "prefork", reason="mod_http2 does not work with prefork")

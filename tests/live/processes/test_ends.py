@@ -27,13 +27,8 @@ def under_way(server: Httpd, *paths: str) -> Iterator[list[Future]]:
     """Requests that are with the application."""
     with ThreadPoolExecutor(len(paths)) as pool:
         answers = [pool.submit(server.get, path) for path in paths]
-        wait_for(lambda: begun(server) == len(paths), "the requests are under way")
+        wait_for(lambda: len(told(server, "begun")) == len(paths), "the requests are under way")
         yield answers
-
-
-def begun(server: Httpd) -> int:
-    file = server.root / "told/begun"
-    return len(file.read_text().splitlines()) if file.exists() else 0
 
 
 def ask(server: Httpd, number: int) -> float:
@@ -144,7 +139,7 @@ def test_an_interpreter_that_is_never_let_go_is_no_hindrance(limited):
     old = pid(server)
     with ThreadPoolExecutor(1) as pool:
         stuck = pool.submit(server.get, "/gil?30")
-        wait_for(lambda: begun(server) == 1, "the request is under way")
+        wait_for(lambda: len(told(server, "begun")) == 1, "the request is under way")
         asked = ask(server, signal.SIGTERM)
         status, seconds = end_of(stuck, asked)
     assert status == 502 and 0.95 < seconds < 2

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+import psutil
 import pytest
 
 import processes
@@ -22,8 +21,7 @@ SITES = 200
 def proportional_memory(server: Httpd) -> int:
     """KiB of memory of all processes together; what several share is counted once."""
     pids = [server.parent.pid, *(process.pid for process in processes.descendants(server.parent.pid))]
-    rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
-    return sum(int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1]) for text in rollups)
+    return sum(psutil.Process(pid).memory_full_info().pss for pid in pids) // 1024
 
 
 @pytest.mark.waits

@@ -7,6 +7,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 import raw_http
@@ -20,10 +21,7 @@ WSGIDaemonProcess steady python-home=@PYTHON@ processes=2 threads=3
 WSGIDaemonProcess fragile python-home=@PYTHON@ processes=2 threads=1
 WSGIScriptAlias /steady @APPS@/crash.wsgi process-group=steady application-group=%{GLOBAL}
 WSGIScriptAlias /fragile @APPS@/crash.wsgi process-group=fragile application-group=%{GLOBAL}
-Listen 127.0.0.1:@TLS@
-<VirtualHost *:@TLS@>
-    SSLEngine on
-</VirtualHost>
+@HTTPS@
 """
 
 
@@ -84,18 +82,18 @@ def test_the_private_key_is_in_no_daemon(server: Httpd):
 @pytest.mark.ours
 def test_descriptors_of_a_daemon(server: Httpd):
     """No log, no port and no pipe of httpd that a site could misuse."""
+    assert ports_listened_on(psutil.Process(server.parent.pid)).intersection(server.ports.values())
     server.get("/steady/")
     for process in server.daemons("steady"):
         held = process.descriptors
         assert not any(str(server.root / "run/httpd.pid") in place or "localhost.key" in place for place in held)
         assert len(held) < 30, held
-        assert listening_inodes(server.ports.values()).isdisjoint(held)
+        assert ports_listened_on(psutil.Process(process.pid)).isdisjoint(server.ports.values())
 
 
-def listening_inodes(ports) -> set[str]:
-    with open("/proc/net/tcp") as table:
-        rows = [line.split() for line in table.readlines()[1:]]
-    return {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) in ports}
+def ports_listened_on(process: psutil.Process) -> set[int]:
+    connections = process.net_connections("tcp")
+    return {connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN}
 
 
 # Daemons that cannot start

@@ -19,10 +19,7 @@ WSGIDaemonProcess django python-home=@PYTHON@ python-path=@ROOT@/sites/shop proc
 Alias /static/ @ROOT@/sites/shop/static/
 WSGIScriptAlias /flask @APPS@/flask_site.wsgi process-group=flask application-group=%{GLOBAL}
 WSGIScriptAlias / @ROOT@/sites/shop/mysite/wsgi.py process-group=django application-group=%{GLOBAL}
-Listen 127.0.0.1:@TLS@
-<VirtualHost *:@TLS@>
-    SSLEngine on
-</VirtualHost>
+@HTTPS@
 """
 
 PROTOCOLS = {

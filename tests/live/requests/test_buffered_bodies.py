@@ -42,10 +42,7 @@ WSGIScriptAlias /flask @APPS@/flask_site.wsgi
 <Location /inflated>
     SetInputFilter DEFLATE
 </Location>
-Listen 127.0.0.1:@TLS@
-<VirtualHost *:@TLS@>
-    SSLEngine on
-</VirtualHost>
+@HTTPS@
 """
 SIZES = [0, 1, 65_536, 200_000, 262_144, 262_145, 3_000_000]
 # A site's urls.py goes on with it.

@@ -11,7 +11,6 @@ import json
 import os
 import select
 import socket
-import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 
 import raw_http
 import pythons
+from certificate import over_tls
 from httpd import Httpd
 from machine import libexec
 from waiting import wait_for
@@ -37,10 +37,7 @@ WSGIChunkedRequest On
 WSGIScriptAlias /site @APPS@/late.wsgi process-group=site
 WSGIScriptAlias /narrow @APPS@/late.wsgi process-group=narrow
 WSGIScriptAlias /hasty @APPS@/late.wsgi process-group=hasty
-Listen 127.0.0.1:@TLS@
-<VirtualHost *:@TLS@>
-    SSLEngine on
-</VirtualHost>
+@HTTPS@
 """
 PAUSE = 1.5
 CODINGS = ["length", "chunked"]
@@ -57,9 +54,7 @@ class Upload:
     def __init__(self, server: Httpd, path: str, body: bytes, coding: str = "length", port: str = "PORT"):
         self.connection = raw_http.Connection(server.ports[port])
         if port == "TLS":
-            context = ssl.create_default_context(cafile=str(server.root / "localhost.crt"))
-            context.maximum_version = ssl.TLSVersion.TLSv1_2  # nothing comes after the handshake but the answer
-            self.connection.socket = context.wrap_socket(self.connection.socket, server_hostname="localhost")
+            self.connection.socket = over_tls(self.connection.socket)
         framing = f"Content-Length: {len(body)}" if coding == "length" else "Transfer-Encoding: chunked"
         self.head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode()
         middle = len(body) // 2

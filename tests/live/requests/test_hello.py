@@ -11,10 +11,7 @@ CONFIGURATION = """
 WSGIDaemonProcess hello python-home=@PYTHON@ processes=2 threads=3 display-name=%{GROUP}
 WSGIProcessGroup hello
 WSGIScriptAlias / @APPS@/hello.wsgi
-Listen 127.0.0.1:@TLS@
-<VirtualHost *:@TLS@>
-    SSLEngine on
-</VirtualHost>
+@HTTPS@
 """
 
 

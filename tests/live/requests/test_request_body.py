@@ -21,10 +21,7 @@ WSGIScriptAlias /echo @APPS@/echo.wsgi
 WSGIScriptAlias /chunked/body @APPS@/body.wsgi
 WSGIScriptAlias /chunked/echo @APPS@/echo.wsgi
 WSGIScriptAlias /small @APPS@/echo.wsgi
-Listen 127.0.0.1:@TLS@
-<VirtualHost *:@TLS@>
-    SSLEngine on
-</VirtualHost>
+@HTTPS@
 <Location /chunked>
     WSGIChunkedRequest On
 </Location>

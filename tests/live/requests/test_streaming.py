@@ -34,10 +34,7 @@ WSGIScriptAlias /measured @APPS@/streaming.wsgi
 <Location /measured>
     WSGIChunkedRequest Off
 </Location>
-Listen 127.0.0.1:@TLS@
-<VirtualHost *:@TLS@>
-    SSLEngine on
-</VirtualHost>
+@HTTPS@
 """
 
 SOON = 0.02

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import select
-import ssl
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import raw_http
+from certificate import over_tls
 from httpd import Httpd
 from raw_http import Answer
 from waiting import wait_for
@@ -36,17 +36,10 @@ WSGIScriptAlias /any @APPS@/pep3333.wsgi callable-object=any_arguments
 WSGIScriptAlias /url @APPS@/pep3333.wsgi callable-object=reconstructed_url
 """ + "".join(f"WSGIScriptAlias /{name} @APPS@/pep3333.wsgi callable-object={name}\n" for name in CALLABLES)
 
-TLS = """
-Listen 127.0.0.1:@TLS@
-<VirtualHost *:@TLS@>
-    SSLEngine on
-</VirtualHost>
-"""
-
 
 @pytest.fixture(scope="module")
 def server(serve) -> Httpd:
-    return serve(CONFIGURATION + TLS)
+    return serve(CONFIGURATION + "@HTTPS@\n")
 
 
 @pytest.fixture(scope="module")
@@ -623,7 +616,7 @@ def test_file_wrapper_of_a_file_that_shrinks_is_a_visible_error(server: Httpd, f
     children, start = server.children(), len(server.error_log())
     with raw_http.Connection(server.ports[port], timeout=10) as connection:
         if port == "TLS":
-            connection.socket = over_tls(server, connection)
+            connection.socket = over_tls(connection.socket)
         connection.send(f"GET {target('file', {'path': str(shrinking), 'like': 'raw'})} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         assert select.select([connection.socket], [], [], 10)[0], "the answer does not begin"
         with open(shrinking, "r+b") as file:
@@ -636,13 +629,6 @@ def test_file_wrapper_of_a_file_that_shrinks_is_a_visible_error(server: Httpd, f
     assert "the client closed the connection" not in server.error_log()[start:]
     assert server.get("/a_function").json() == "a_function"
     assert [child for child in children if not child.alive] == []
-
-
-def over_tls(server: Httpd, connection: raw_http.Connection) -> ssl.SSLSocket:
-    """With TLS 1.2, where nothing comes after the handshake but the answer."""
-    context = ssl.create_default_context(cafile=str(server.root / "localhost.crt"))
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    return context.wrap_socket(connection.socket, server_hostname="localhost")
 
 
 def test_file_wrapper_is_an_ordinary_iterable(server: Httpd):
