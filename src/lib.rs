@@ -73,3 +73,7 @@ mod script;
 
 mod log;
 mod sys;
+
+/// For the examples in its documentation, one of which must not compile.
+#[doc(hidden)]
+pub use python::Attached;

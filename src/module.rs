@@ -176,15 +176,22 @@ static COMMANDS: Commands = Commands(commands());
 pub static mut wsgi_module: module = record::<Wsgi>(COMMANDS.0.as_ptr());
 
 /// Python's door.
+///
+/// # Safety
+///
+/// CPython alone calls it, while it imports the module.
 #[unsafe(no_mangle)]
-pub extern "C" fn PyInit_mod_wsgi_rs() -> *mut PyObject {
-    extension::initialize(&[(c"serve", python_serve), (c"embed", python_embed)])
+pub unsafe extern "C" fn PyInit_mod_wsgi_rs() -> *mut PyObject {
+    // SAFETY: CPython imports the module.
+    unsafe { extension::initialize(&[(c"serve", python_serve), (c"embed", python_embed)]) }
 }
 
 unsafe extern "C" fn python_serve(_module: *mut PyObject, _nothing: *mut PyObject) -> *mut PyObject {
-    extension::enter_function(serve::main)
+    // SAFETY: CPython calls a function of the module.
+    unsafe { extension::enter_function(serve::main) }
 }
 
 unsafe extern "C" fn python_embed(_module: *mut PyObject, _nothing: *mut PyObject) -> *mut PyObject {
-    extension::enter_function(lifecycle::embed)
+    // SAFETY: CPython calls a function of the module.
+    unsafe { extension::enter_function(lifecycle::embed) }
 }

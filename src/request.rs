@@ -5,11 +5,10 @@
 
 use crate::log::Level;
 use std::any::Any;
-use std::ffi::c_void;
 use std::fmt;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::RawFd;
-use std::ptr::NonNull;
 
 /// How the request's body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +36,7 @@ pub struct Request<'a> {
     pub environ: Environ<'a>,
     /// Address of httpd's own record of the request, for `WSGIPassApacheRequest`: only where the application
     /// runs in the same process, and only handed through.
-    pub record: Option<NonNull<c_void>>,
+    pub record: Option<NonZero<usize>>,
 }
 
 /// CGI and server variables, flat: for each two lengths (u16, u32), the name and the value.

@@ -9,13 +9,13 @@ use super::server::{Server, config_slot, config_slot_of};
 use super::table::{api, bytes, copy};
 use crate::sys::httpd::*;
 use std::cell::Cell;
-use std::ffi::{CStr, CString, OsStr, c_void};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::marker::PhantomData;
+use std::num::NonZero;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::ptr::NonNull;
 use std::time::Duration;
 
 pub struct Request<'r> {
@@ -46,8 +46,8 @@ impl<'r> Request<'r> {
     }
 
     /// For an application that wants to hand it to a C extension of its own.
-    pub fn address(&self) -> NonNull<c_void> {
-        NonNull::new(self.record.cast()).expect("httpd calls no hook without a request")
+    pub fn address(&self) -> NonZero<usize> {
+        NonZero::new(self.record.expose_provenance()).expect("httpd calls no hook without a request")
     }
 
     fn record(&self) -> &request_rec {

@@ -7,11 +7,12 @@
 
 use super::world::{Loading, Watcher, World};
 use crate::log::Message;
-use crate::python::{Attached, Exception, Object};
+use crate::python::{Attached, Exception, Kept, Object};
 use crate::script::Holding;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fs;
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -38,10 +39,10 @@ enum State {
     #[default]
     New,
     Loaded {
-        module: Object,
+        module: Kept,
         modified: Option<SystemTime>,
         /// `reload_required` of the script, if it has one.
-        hook: Option<Object>,
+        hook: Option<Kept>,
         /// The hook has said so. It is not asked again: the process is about to be replaced, or the script is
         /// being loaded, or has failed to be and waits for its file to change.
         required: bool,
@@ -162,7 +163,7 @@ impl Scripts {
         // Of several requests that hear it, one goes on.
         let first = match &mut *lock(py, script) {
             State::Loaded { module: current, required, .. } if current.is(&module) => {
-                !std::mem::replace(required, true)
+                !mem::replace(required, true)
             }
             _ => false,
         };
@@ -184,9 +185,9 @@ fn not_asked(py: Attached<'_>, world: &World, path: &[u8]) -> Failure {
 }
 
 /// The hook `reload_required` that a script may have.
-fn hook(py: Attached<'_>, world: &World, module: &Object) -> Option<Object> {
+fn hook(py: Attached<'_>, world: &World, module: &Object) -> Option<Kept> {
     let name = world.name(py, b"reload_required").map_err(|_raised| drop(Exception::fetch(py))).ok()?;
-    module.optional_attribute(py, &name).filter(|found| found.is_callable(py))
+    module.optional_attribute(py, &name).filter(|found| found.is_callable(py)).map(Object::keep)
 }
 
 /// Executes a changed script; what was there before goes on where that fails, until it changes again.
@@ -195,8 +196,10 @@ fn load_anew(py: Attached<'_>, world: &World, path: &[u8], script: &Mutex<State>
         Ok(new) => {
             let new_hook = hook(py, world, &new);
             if let State::Loaded { module, hook, required, .. } = &mut *lock(py, script) {
-                *module = new.clone_ref(py);
-                *hook = new_hook;
+                mem::replace(module, new.clone_ref(py).keep()).release(py);
+                if let Some(old) = mem::replace(hook, new_hook) {
+                    old.release(py);
+                }
                 *required = false;
             }
             Loaded { module: new, change: None, failure: None }
@@ -253,7 +256,7 @@ fn load(
         Ok(module) => {
             let loaded = Loaded { module: module.clone_ref(py), change: None, failure: None };
             let hook = hook(py, world, &module);
-            *state = State::Loaded { module, modified, hook, required: false };
+            *state = State::Loaded { module: module.keep(), modified, hook, required: false };
             Ok(loaded)
         }
         Err(_raised) => {

@@ -44,7 +44,7 @@ impl Transaction {
     }
 
     /// Runs work that does not wait. None when the request is over.
-    pub fn with<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Reply) -> R) -> Option<R> {
+    pub fn with<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Reply) -> R + Send) -> Option<R> {
         if self.is_copy() {
             return None;
         }
@@ -55,7 +55,11 @@ impl Transaction {
     }
 
     /// Runs work that may wait, detached from Python. None when the request is over.
-    pub fn with_detached<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Reply) -> R) -> Option<R> {
+    pub fn with_detached<R>(
+        &self,
+        py: Attached<'_>,
+        work: impl FnOnce(&mut dyn Reply) -> R + Send,
+    ) -> Option<R> {
         if self.is_copy() {
             return None;
         }

@@ -14,7 +14,7 @@ use crate::log::Level;
 use crate::python::class::Class;
 use crate::python::error::Kind;
 use crate::python::object::Result;
-use crate::python::{Attached, Exception, Object};
+use crate::python::{Attached, Exception, Kept, Object};
 use crate::script::Holding;
 use parking_lot::Mutex;
 use std::any::Any;
@@ -79,19 +79,19 @@ pub struct Support(Object);
 
 pub struct World {
     pub errors: Class<LogStream>,
-    pub request_timeout: Object,
+    pub request_timeout: Kept,
     protocol: Box<dyn Protocol>,
-    load: Object,
-    describe: Object,
-    finish: Object,
-    publish_signal: Object,
-    publish_fork: Object,
-    fork: Object,
-    warn_of_forks: Object,
-    show_stacks: Object,
+    load: Kept,
+    describe: Kept,
+    finish: Kept,
+    publish_signal: Kept,
+    publish_fork: Kept,
+    fork: Kept,
+    warn_of_forks: Kept,
+    show_stacks: Kept,
     /// The signal at which Python writes where all threads of this interpreter are, where it can.
     pub stacks_signal: Option<i32>,
-    names: Mutex<HashMap<Box<[u8]>, Object>>,
+    names: Mutex<HashMap<Box<[u8]>, Kept>>,
     companions: Option<Companions>,
 }
 
@@ -139,22 +139,23 @@ impl World {
         let in_httpd = facts.reload_in_place;
         let support = Support::load(py, in_httpd)?;
         let function = |name: &CStr| support.function(py, name);
+        let kept = |name: &CStr| function(name).keep();
         let signal = stacks_signal.map_or(Ok(None), |signal| {
             let taken = function(c"show_stacks_at").call(py, [Object::int(py, signal.into())?])?;
             Ok(taken.is_true(py)?.then_some(signal))
         })?;
         let world = World {
             errors: log_stream::define(py, &function(c"log_class"))?,
-            request_timeout: function(c"RequestTimeout"),
+            request_timeout: kept(c"RequestTimeout"),
             protocol: (facts.protocol)(py, facts, application_group, &support)?,
-            load: function(c"load"),
-            describe: function(c"describe"),
-            finish: function(c"finish"),
-            publish_signal: function(c"publish_signal"),
-            publish_fork: function(c"publish_fork"),
-            fork: function(c"fork"),
-            warn_of_forks: function(c"warn_of_forks"),
-            show_stacks: function(c"show_stacks"),
+            load: kept(c"load"),
+            describe: kept(c"describe"),
+            finish: kept(c"finish"),
+            publish_signal: kept(c"publish_signal"),
+            publish_fork: kept(c"publish_fork"),
+            fork: kept(c"fork"),
+            warn_of_forks: kept(c"warn_of_forks"),
+            show_stacks: kept(c"show_stacks"),
             stacks_signal: signal,
             names: Mutex::default(),
             companions: facts.companions.clone(),
@@ -240,7 +241,7 @@ impl World {
         let interned = Object::interned(py, name)?;
         let mut names = self.names.lock();
         if names.len() < MOST_NAMES && !names.contains_key(name) {
-            names.insert(name.into(), interned.clone_ref(py));
+            names.insert(name.into(), interned.clone_ref(py).keep());
         }
         Ok(interned)
     }

@@ -9,7 +9,7 @@
 
 use super::attach::Attached;
 use super::error::{Kind, raise};
-use super::object::{self, Object};
+use super::object::{self, Kept, Object};
 use super::raised::Raised;
 use super::table::api;
 pub use crate::sys::python::PyMethodDef;
@@ -54,7 +54,7 @@ pub trait Native: Send + Sync + Sized + 'static {
 
 /// The Python type of `T` in one interpreter.
 pub struct Class<T: Native> {
-    class: Object,
+    class: Kept,
     native: PhantomData<T>,
 }
 
@@ -87,7 +87,7 @@ impl<T: Native> Class<T> {
         };
         // SAFETY: attached; the spec is complete, its strings and method table live for ever.
         let class = Object::from_owned(py, unsafe { api().PyType_FromSpec(&mut spec) })?;
-        Ok(Class { class, native: PhantomData })
+        Ok(Class { class: class.keep(), native: PhantomData })
     }
 
     pub fn instance(&self, py: Attached<'_>, value: T) -> object::Result {
@@ -104,7 +104,7 @@ impl<T: Native> Class<T> {
     /// on. What such a class has for itself (a dictionary, weak references) CPython keeps behind the pointer.
     pub fn derived(self, py: Attached<'_>, derive: &Object) -> object::Result<Class<T>> {
         let class = derive.call(py, [self.class.clone_ref(py)])?;
-        Ok(Class { class, native: PhantomData })
+        Ok(Class { class: class.keep(), native: PhantomData })
     }
 
     /// The type as Python code sees it.

@@ -16,11 +16,12 @@ pub mod object;
 pub mod attach;
 
 mod beyond;
+mod not_send;
 mod raised;
 
 mod table;
 
 pub use attach::Attached;
 pub use error::Exception;
-pub use object::Object;
+pub use object::{Kept, Object};
 pub use raised::Raised;

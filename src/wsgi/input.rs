@@ -6,7 +6,7 @@ use crate::interpreter::transaction::Transaction;
 use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
 use crate::python::error::{Kind, raise};
 use crate::python::object::Result;
-use crate::python::{Attached, Object, Raised};
+use crate::python::{Attached, Kept, Object, Raised};
 use crate::request::{BodyError, BodyLength};
 use parking_lot::Mutex;
 use std::ffi::CStr;
@@ -17,8 +17,8 @@ const PIECE: usize = 64 * 1024;
 
 /// Functions for an application's own buffers: a writable view of one's bytes, and copying into it.
 pub struct Buffers {
-    pub view: Object,
-    pub fill: Object,
+    pub view: Kept,
+    pub fill: Kept,
 }
 
 pub struct Input {
