@@ -29,27 +29,12 @@ use crate::sys::python::PyObject;
 struct Wsgi;
 
 impl Module for Wsgi {
-    type Directory = Settings;
-    type Server = ServerConfig;
-
-    fn create_directory() -> Settings {
-        Settings::default()
-    }
-
-    fn merge_directory(base: &Settings, add: &Settings) -> Settings {
-        Settings::merge(base, add)
-    }
-
     /// The main server's is made first, each time httpd reads its configuration.
     fn create_server(virtual_host: bool) -> ServerConfig {
         if !virtual_host {
             *BUILDING.lock() = Building::default();
         }
         ServerConfig::default()
-    }
-
-    fn merge_server(base: &ServerConfig, add: &ServerConfig) -> ServerConfig {
-        ServerConfig::merge(base, add)
     }
 
     fn directive(

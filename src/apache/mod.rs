@@ -18,6 +18,8 @@ pub mod request;
 pub mod accounts;
 pub mod server;
 
+mod vector;
+
 mod index;
 mod table;
 

@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::sys::httpd::{Httpd, apr_pool_t};
+use crate::sys::httpd::*;
 use libloading::os::unix::Library;
 use once_cell::sync::OnceCell;
 use std::ffi::CStr;
@@ -33,10 +33,23 @@ pub(super) fn api() -> &'static Httpd {
     &TABLE.get().expect("apache::module loads the table before anything else").0
 }
 
-/// The bytes of a C string of httpd's; None for NULL.
-pub(super) fn bytes<'a>(string: *const c_char) -> Option<&'a [u8]> {
-    // SAFETY: httpd's strings are NUL-terminated and live in a pool that outlives the wrapper whose
-    // lifetime the caller gives the result.
+/// A structure whose strings live as long as it does: those that its fields point to, and those that a function
+/// has put in its pool.
+pub(super) trait Record {}
+
+impl Record for request_rec {}
+impl Record for conn_rec {}
+impl Record for server_rec {}
+impl Record for process_rec {}
+impl Record for cmd_parms {}
+impl Record for command_rec {}
+impl Record for ap_directive_t {}
+impl Record for libc::passwd {}
+impl Record for libc::Dl_info {}
+
+/// The bytes of a record's C string; None for NULL.
+pub(super) fn bytes<R: Record>(_record: &R, string: *const c_char) -> Option<&[u8]> {
+    // SAFETY: the strings of these records are NUL-terminated, and live as long as the record.
     (!string.is_null()).then(|| unsafe { CStr::from_ptr(string) }.to_bytes())
 }
 
@@ -47,7 +60,7 @@ pub(super) fn copy(pool: *mut apr_pool_t, text: &[u8]) -> *mut c_char {
 }
 
 /// Gives a value to a pool, which drops it when it is cleared.
-pub(super) fn keep<T>(pool: *mut apr_pool_t, value: T) -> *mut T {
+pub(super) fn keep<T: 'static>(pool: *mut apr_pool_t, value: T) -> *mut T {
     unsafe extern "C" fn release<T>(value: *mut c_void) -> i32 {
         // SAFETY: `keep` made the box, and APR runs each cleanup once.
         drop(unsafe { Box::from_raw(value.cast::<T>()) });

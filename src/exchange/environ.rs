@@ -3,7 +3,6 @@
 //! Runs in httpd children. The process that runs the application adds its own variables (`wsgi::environ`).
 
 use crate::apache::request::{Request, Table};
-use crate::apache::server;
 use crate::config::group_name;
 use crate::config::settings::{MapHead, Settings};
 use crate::process::Child;
@@ -140,7 +139,7 @@ fn push_connection(environ: &mut EnvironBuilder, request: &Request<'_>) {
     let (client, client_port) = request.client();
     let (local, local_port) = request.local();
     let server = request.server();
-    environ.push(b"SERVER_SOFTWARE", server::banner());
+    environ.push(b"SERVER_SOFTWARE", request.server_banner());
     environ.push(b"SERVER_NAME", request.server_name());
     environ.push(b"SERVER_ADDR", local);
     environ.push(b"SERVER_PORT", request.server_port().to_string().as_bytes());

@@ -64,7 +64,7 @@ impl Refusal {
 fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> {
     let alias = translate::alias_of(request);
     check_script(request, alias.is_some())?;
-    let base = request.settings::<Settings>();
+    let base = request.settings();
     let merged = alias.map(|alias| Settings::merge(base, &alias.options));
     let settings = merged.as_ref().unwrap_or(base);
 

@@ -13,12 +13,11 @@ use crate::apache::scoreboard;
 use crate::apache::server::{self, Server, main_server, servers};
 use crate::client::Client;
 use crate::config::check;
-use crate::config::global::{PythonOptions, Server as ConfiguredServer, ServerConfig};
+use crate::config::global::{PythonOptions, Server as ConfiguredServer};
 use crate::config::interpreter::without_gil;
 use crate::config::options::Accounts;
 use crate::config::plan::loadings;
 use crate::config::process_group::{Origin, ProcessGroup, ResponseOptions};
-use crate::config::settings::Settings;
 use crate::control::generation;
 use crate::control::listener::{ListenerKey, Registry};
 use crate::control::module_file::ModuleFile;
@@ -84,8 +83,8 @@ fn configured(servers: &[(String, Server)]) -> Vec<ConfiguredServer<'_>> {
         .map(|(name, server)| ConfiguredServer {
             name,
             virtual_host: server.is_virtual(),
-            config: server.config::<ServerConfig>(),
-            settings: server.defaults::<Settings>(),
+            config: server.config(),
+            settings: server.defaults(),
         })
         .collect()
 }
@@ -136,7 +135,7 @@ fn configuration(generation: u64) -> Configuration {
             let owner = all
                 .iter()
                 .map(|(_, server)| server)
-                .find(|server| server.config::<ServerConfig>().defined.contains(&group.name));
+                .find(|server| server.config().defined.contains(&group.name));
             owner.copied().unwrap_or_else(main_server)
         })
         .collect();
