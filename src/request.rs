@@ -4,7 +4,6 @@
 //! frame. `Body` and `Reply` are how the application's side reads and answers, whoever carries it.
 
 use crate::log::Level;
-use std::any::Any;
 use std::fmt;
 use std::io;
 use std::num::NonZero;
@@ -110,9 +109,6 @@ pub trait Body: Send {
 
     /// Waits for what was asked for. Called detached from Python.
     fn receive(&mut self) -> Result<(), BodyError>;
-
-    /// For its owner, who gets it back when the request is over.
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
 /// Status line and headers as the application gave them, in Latin-1.
@@ -177,8 +173,9 @@ pub trait Reply: Send {
     /// Sends everything that is queued, and then `bytes` as one more piece of data. Called detached.
     fn flush(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// For its owner, who gets it back when the request is over.
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    /// The request is over, and a thread of the application still waits for its body: sends what is queued, and
+    /// has that thread wake where the carrier can. Called detached.
+    fn hang_up(&mut self);
 }
 
 #[cfg(test)]

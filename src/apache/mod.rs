@@ -10,8 +10,8 @@ pub mod process;
 pub mod regex;
 
 pub mod brigade;
-pub mod lend;
 pub mod log;
+pub mod turns;
 
 pub mod request;
 

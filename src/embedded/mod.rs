@@ -14,6 +14,7 @@ use crate::apache::server::main_server;
 use crate::interpreter::interpreters::{Interpreters, ThreadStates};
 use crate::interpreter::preload;
 use crate::interpreter::process_log;
+use crate::interpreter::transaction::Transaction;
 use crate::log::{Level, Message};
 use crate::os::{self, Host, SignalMask};
 use crate::python::library::{self, Program};
@@ -73,13 +74,13 @@ impl Embedded {
         }
     }
 
-    /// Runs a request's application; the reply comes back with all that was said.
+    /// Runs a request's application.
     pub fn run(
         &'static self,
         request: &Request<'_>,
-        body: Box<dyn Body>,
-        reply: Box<dyn Reply>,
-    ) -> Result<Box<dyn Reply>, Message> {
+        body: &mut dyn Body,
+        reply: &mut dyn Reply,
+    ) -> Result<(), Message> {
         let interpreters = self.interpreters()?;
         let main = interpreters.main().state;
         let group = String::from_utf8_lossy(request.application_group);
@@ -87,10 +88,12 @@ impl Embedded {
             with_thread(interpreters, |thread| (thread.id, thread.states.main(), thread.blocked));
         let interpreter = interpreters.get(&main_state, &group)?;
         let state = with_thread(interpreters, |thread| thread.states.of(&interpreter, main));
-        let ran = state.attached(|py| run::run(py, &interpreter, request, thread_id, body, reply));
+        Transaction::conduct(body, reply, request.body, |transaction| {
+            state.attached(|py| run::run(py, &interpreter, request, thread_id, transaction))
+        });
         // CPython's own multiprocessing leaves SIGTERM unblocked: httpd would send its children one in vain.
         blocked.set();
-        Ok(ran.reply)
+        Ok(())
     }
 
     fn interpreters(&'static self) -> Result<&'static Interpreters, Message> {

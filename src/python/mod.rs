@@ -15,6 +15,8 @@ pub mod object;
 
 pub mod attach;
 
+pub mod lent;
+
 mod beyond;
 mod not_send;
 mod raised;

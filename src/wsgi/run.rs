@@ -1,8 +1,8 @@
 //! Running the application for one request: PEP 3333's server side, top to bottom.
 //!
 //! Runs in a daemon's worker thread or a thread of an httpd child, attached to the interpreter of the
-//! request's application group. Called by `daemon::worker` or `embedded` with the request and the two
-//! directions of its connection, which it gives back.
+//! request's application group. Called by `daemon::worker` or `embedded` with the request and its
+//! transaction.
 
 use super::call::Call;
 use super::environ;
@@ -20,33 +20,23 @@ use crate::log::{Level, Message};
 use crate::python::error::Kind;
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object, Raised};
-use crate::request::{Body, Outcome, Reply, Request};
+use crate::request::{Outcome, Request};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// What the worker gets back.
-pub struct Ran {
-    /// None while a thread of the application still reads.
-    pub body: Option<Box<dyn Body>>,
-    pub reply: Box<dyn Reply>,
-    /// The script is to be loaded anew, by a process that replaces this one.
-    pub script_changed: Option<Change>,
-}
-
+/// Returns whether the script is to be loaded anew, by a process that replaces this one.
 pub fn run(
     py: Attached<'_>,
     interpreter: &Interpreter,
     request: &Request<'_>,
     thread_id: u32,
-    body: Box<dyn Body>,
-    reply: Box<dyn Reply>,
-) -> Ran {
-    let transaction = Transaction::new(body, reply, request.body);
-    let call = Call::new(Arc::clone(&transaction), request.head);
+    transaction: &Arc<Transaction>,
+) -> Option<Change> {
+    let call = Call::new(Arc::clone(transaction), request.head);
     let mut script_changed = None;
     let serving = AssertUnwindSafe(|| {
-        transaction::with_current(&transaction, || {
+        transaction::with_current(transaction, || {
             serve(py, interpreter, request, thread_id, &call, &mut script_changed)
         })
     });
@@ -63,8 +53,8 @@ pub fn run(
         Err(Failed::Logged(status)) => Outcome::Failed(status),
         Err(Failed::Disconnected) => Outcome::Failed(500),
     };
-    let (body, reply) = transaction.finish(py, outcome);
-    Ran { body, reply, script_changed }
+    transaction.finish(py, outcome);
+    script_changed
 }
 
 /// An exception that left the application: its fault, and 500 (504 for `mod_wsgi.RequestTimeout`), unless it
