@@ -69,6 +69,7 @@ mod config;
 mod wire;
 
 mod request;
+mod scoreboard;
 mod script;
 
 mod log;

@@ -6,7 +6,7 @@
 use crate::python::class::{Class, Native};
 use crate::python::object::Result;
 use crate::python::{Attached, Object};
-use crate::wire::scoreboard::{Process, Scoreboard, Worker};
+use crate::scoreboard::{Process, Scoreboard, Worker};
 use std::ffi::CStr;
 use std::sync::Arc;
 
