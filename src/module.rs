@@ -19,7 +19,7 @@ use crate::config::global::{GlobalConfig, ServerConfig};
 use crate::config::process_group::Origin;
 use crate::config::settings::Settings;
 use crate::daemon::serve;
-use crate::hooks::{handler, lifecycle, translate};
+use crate::hooks::{child, fork, handler, parent, translate};
 use crate::log::Message;
 use crate::process::{BUILDING, Building};
 use crate::python::extension;
@@ -56,23 +56,23 @@ impl Module for Wsgi {
     }
 
     fn check_config() -> Result<(), Message> {
-        lifecycle::check_config()
+        parent::check_config()
     }
 
     fn post_config(lifetime: Lifetime) -> Result<(), Message> {
-        lifecycle::post_config(lifetime)
+        parent::post_config(lifetime)
     }
 
     fn pre_mpm() -> Result<(), Message> {
-        lifecycle::pre_mpm()
+        fork::pre_mpm()
     }
 
     fn child_init(lifetime: Lifetime) {
-        lifecycle::child_init(lifetime);
+        child::child_init(lifetime);
     }
 
     fn monitor() {
-        lifecycle::monitor();
+        fork::monitor();
     }
 
     fn translate_name(request: &Request<'_>) -> Flow {
@@ -178,5 +178,5 @@ unsafe extern "C" fn python_serve(_module: *mut PyObject, _nothing: *mut PyObjec
 
 unsafe extern "C" fn python_embed(_module: *mut PyObject, _nothing: *mut PyObject) -> *mut PyObject {
     // SAFETY: CPython calls a function of the module.
-    unsafe { extension::enter_function(lifecycle::embed) }
+    unsafe { extension::enter_function(child::embed) }
 }

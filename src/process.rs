@@ -7,6 +7,7 @@
 //! here: it is a value that `daemon::serve` owns.
 
 use crate::apache::Server;
+use crate::apache::process::module_path;
 use crate::apache::regex::Regex;
 use crate::client::Client;
 use crate::config::global::{GlobalConfig, Note};
@@ -33,7 +34,11 @@ pub static BUILDING: Lazy<Mutex<Building>> = Lazy::new(Mutex::default);
 
 /// What httpd has loaded, opened when the first configuration was complete. The library is never unloaded, so
 /// that this is the file of every generation.
-pub static MODULE_FILE: OnceCell<ModuleFile> = OnceCell::new();
+static MODULE_FILE: OnceCell<ModuleFile> = OnceCell::new();
+
+pub fn module_file() -> &'static ModuleFile {
+    MODULE_FILE.get_or_init(|| ModuleFile::open(&module_path()))
+}
 
 /// A configuration that was read to its end; nothing in it changes any more.
 pub struct Configuration {

@@ -1,6 +1,6 @@
 //! httpd's servers: the main one and the virtual hosts, and what their directives say.
 //!
-//! Used in the httpd parent (`hooks::lifecycle`) and its children.
+//! Used in the httpd parent (`hooks::parent`) and its children.
 
 #![allow(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! The configuration of the whole server, and that of one (virtual) host.
 //!
-//! `actions` fill it in the httpd parent. At the end of the reading `hooks::lifecycle` calls
+//! `actions` fill it in the httpd parent. At the end of the reading `hooks::parent` calls
 //! `GlobalConfig::complete` once; from then on nothing changes in this generation.
 
 use std::path::PathBuf;

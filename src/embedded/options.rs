@@ -1,6 +1,6 @@
 //! The options with which the Python inside an httpd child is started.
 //!
-//! Made (`hooks::lifecycle`) and used in httpd children.
+//! Made (`hooks::child`) and used in httpd children.
 
 use std::path::PathBuf;
 
