@@ -7,9 +7,9 @@
 
 #![allow(unsafe_code)]
 
-use crate::apache::Request;
+use crate::apache::RequestRec;
 use crate::apache::accounts::SystemAccounts;
-use crate::apache::module::{Flow, Module, Place, command, last_command, record};
+use crate::apache::module::{DirectivePlace, Flow, Module, command, last_command, record};
 use crate::apache::process::Lifetime;
 use crate::apache::regex::Regex;
 use crate::apache::server::below_server_root;
@@ -39,7 +39,7 @@ impl Module for Wsgi {
 
     fn directive(
         name: &str,
-        place: Place,
+        place: DirectivePlace,
         settings: &mut Settings,
         server: &mut ServerConfig,
         arguments: &str,
@@ -75,18 +75,18 @@ impl Module for Wsgi {
         fork::monitor();
     }
 
-    fn translate_name(request: &Request<'_>) -> Flow {
+    fn translate_name(request: &RequestRec<'_>) -> Flow {
         translate::translate_name(request)
     }
 
-    fn handler(request: &Request<'_>) -> Flow {
+    fn handler(request: &RequestRec<'_>) -> Flow {
         handler::handler(request)
     }
 }
 
 fn apply(
     directive: &directives::Directive,
-    place: Place,
+    place: DirectivePlace,
     settings: &mut Settings,
     server: &mut ServerConfig,
     building: &mut Building,

@@ -11,7 +11,7 @@ use crate::apache::process::module_path;
 use crate::apache::regex::Regex;
 use crate::client::Client;
 use crate::config::global::{GlobalConfig, Note};
-use crate::config::plan::Loading;
+use crate::config::plan::GroupPreload;
 use crate::control::generation::{GenerationHolder, GenerationWatch};
 use crate::control::listener::Registry;
 use crate::control::module_file::ModuleFile;
@@ -44,7 +44,7 @@ pub fn module_file() -> &'static ModuleFile {
 pub struct Configuration {
     pub global: GlobalConfig,
     pub regexes: Vec<Regex>,
-    pub loadings: Vec<Loading>,
+    pub preloads: Vec<GroupPreload>,
     /// The server whose error log a group writes to, in the order of the groups.
     pub group_servers: Vec<Server>,
     pub generation: u64,

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::index::index;
-use super::request::Request;
+use super::request::RequestRec;
 use super::server::Server;
 use super::table::api;
 use crate::log::Level;
@@ -34,7 +34,7 @@ pub fn server(server: Server, level: Level, line: &[u8]) {
     }
 }
 
-pub fn request(request: &Request<'_>, level: Level, line: &[u8]) {
+pub fn request(request: &RequestRec<'_>, level: Level, line: &[u8]) {
     for part in parts(line) {
         // SAFETY: the request record is alive; format and text are C strings that outlive the call.
         unsafe {

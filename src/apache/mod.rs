@@ -23,5 +23,5 @@ mod vector;
 mod index;
 mod table;
 
-pub use request::Request;
+pub use request::RequestRec;
 pub use server::Server;

@@ -8,7 +8,7 @@
 use super::brigade::Output;
 use super::log;
 use super::process::Lifetime;
-use super::request::Request;
+use super::request::RequestRec;
 use super::server::main_server;
 use super::table::{self, Record, api, bytes, copy};
 use super::vector;
@@ -33,7 +33,7 @@ pub enum Flow {
 }
 
 /// Where a directive stands.
-pub struct Place {
+pub struct DirectivePlace {
     pub file: String,
     pub line: u32,
     /// Path of the enclosing section; None at server level.
@@ -52,7 +52,7 @@ pub trait Module {
     /// expression that lives as long as this configuration.
     fn directive(
         name: &str,
-        place: Place,
+        place: DirectivePlace,
         settings: &mut Settings,
         server: &mut ServerConfig,
         arguments: &str,
@@ -67,8 +67,8 @@ pub trait Module {
     fn child_init(child: Lifetime);
     /// Called in the parent every few seconds.
     fn monitor();
-    fn translate_name(request: &Request<'_>) -> Flow;
-    fn handler(request: &Request<'_>) -> Flow;
+    fn translate_name(request: &RequestRec<'_>) -> Flow;
+    fn handler(request: &RequestRec<'_>) -> Flow;
 }
 
 /// The module record that LoadModule finds.
@@ -166,7 +166,7 @@ unsafe extern "C" fn directive<M: Module>(
     let in_virtual_host = unsafe { (*parameters.server).is_virtual } != 0;
     // SAFETY: only asks for the context of these parameters.
     let in_htaccess = !unsafe { api().ap_check_cmd_context(parameters, NOT_IN_HTACCESS as u32) }.is_null();
-    let place = Place {
+    let place = DirectivePlace {
         file: text(directive, directive.filename),
         line: u32::try_from(directive.line_num).unwrap_or(0),
         section: (!parameters.path.is_null()).then(|| text(parameters, parameters.path)),
@@ -281,8 +281,8 @@ unsafe extern "C" fn handler<M: Module>(request: *mut request_rec) -> c_int {
 }
 
 /// A panic costs the request: 500, or a cut connection when the answer had begun.
-fn request_hook(request: *mut request_rec, hook: fn(&Request<'_>) -> Flow) -> c_int {
-    let request = Request::new(request);
+fn request_hook(request: *mut request_rec, hook: fn(&RequestRec<'_>) -> Flow) -> c_int {
+    let request = RequestRec::new(request);
     match catch_unwind(AssertUnwindSafe(|| hook(&request))) {
         Ok(Flow::Declined) => DECLINED,
         Ok(Flow::Done) => OK,

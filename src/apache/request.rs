@@ -22,7 +22,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub struct Request<'r> {
+pub struct RequestRec<'r> {
     record: *mut request_rec,
     /// Our handler has passed data to the output filters.
     begun: Cell<bool>,
@@ -40,9 +40,9 @@ pub enum Table {
     Notes,
 }
 
-impl<'r> Request<'r> {
-    pub(super) fn new(record: *mut request_rec) -> Request<'r> {
-        Request { record, begun: Cell::new(false), borrowed: PhantomData }
+impl<'r> RequestRec<'r> {
+    pub(super) fn new(record: *mut request_rec) -> RequestRec<'r> {
+        RequestRec { record, begun: Cell::new(false), borrowed: PhantomData }
     }
 
     pub(super) fn as_ptr(&self) -> *mut request_rec {

@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use super::request::Request;
+use super::request::RequestRec;
 use parking_lot::Mutex;
 
 /// One thread at a time uses the value.
@@ -19,7 +19,10 @@ unsafe impl<T> Send for OfRequest<T> {}
 
 impl<T> Turns<T> {
     /// Makes the value. The caller leaves the request alone until it has the value back.
-    pub fn new<'a, 'r>(request: &'a Request<'r>, make: impl FnOnce(&'a Request<'r>) -> T + Send) -> Turns<T> {
+    pub fn new<'a, 'r>(
+        request: &'a RequestRec<'r>,
+        make: impl FnOnce(&'a RequestRec<'r>) -> T + Send,
+    ) -> Turns<T> {
         Turns(Mutex::new(OfRequest(make(request))))
     }
 

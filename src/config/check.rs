@@ -12,7 +12,7 @@ use crate::config::alias::Alias;
 use crate::config::global::{GlobalConfig, GroupKind, GroupUse, Note, Server};
 use crate::config::group_name::GroupName;
 use crate::config::home::{self, Files, Mistake};
-use crate::config::plan::{self, Loading};
+use crate::config::plan::{self, GroupPreload};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::log::{Level, Message};
 
@@ -26,10 +26,10 @@ struct Check<'a> {
 pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -> Vec<Note> {
     let mut check = Check { global, files, notes: Vec::new() };
     check.socket_prefix();
-    let loadings = plan::loadings(global, servers);
+    let preloads = plan::preloads(global, servers);
     for group in global.groups.groups() {
         check.group(group);
-        check.preload(group, &loadings);
+        check.preload(group, &preloads);
     }
     check.unused_groups(servers);
     for server in servers {
@@ -52,10 +52,10 @@ pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -
 }
 
 impl Check<'_> {
-    fn preload(&mut self, group: &ProcessGroup, loadings: &[Loading]) {
-        let of_group = |loading: &&Loading| loading.process_group == group.name;
-        let in_main = |loading: &Loading| loading.application_group.is_empty();
-        if group.preload && (group.threads == 0 || !loadings.iter().filter(of_group).any(in_main)) {
+    fn preload(&mut self, group: &ProcessGroup, preloads: &[GroupPreload]) {
+        let of_group = |preload: &&GroupPreload| preload.process_group == group.name;
+        let in_main = |preload: &GroupPreload| preload.application_group.is_empty();
+        if group.preload && (group.threads == 0 || !preloads.iter().filter(of_group).any(in_main)) {
             let text = format!(
                 "WSGIDaemonProcess {} at {}: preload=On has no effect, since no script for the main interpreter of the \
                  group is known in advance: give WSGIScriptAlias a fixed process-group= and \

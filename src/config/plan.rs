@@ -13,7 +13,7 @@ use crate::config::registry::Registry;
 
 /// A script to load when a process of a group starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loading {
+pub struct GroupPreload {
     /// Empty for embedded mode.
     pub process_group: String,
     pub script: String,
@@ -50,27 +50,27 @@ pub fn sole_scripts(groups: &Registry, servers: &[Server<'_>]) -> Vec<Option<Str
 
 /// Everything to load in advance: the imports, then the scripts of aliases whose process group,
 /// application group and callable are all fixed. Needs a completed configuration.
-pub fn loadings(global: &GlobalConfig, servers: &[Server<'_>]) -> Vec<Loading> {
-    let imports = global.imports.iter().map(|import| Loading {
+pub fn preloads(global: &GlobalConfig, servers: &[Server<'_>]) -> Vec<GroupPreload> {
+    let imports = global.imports.iter().map(|import| GroupPreload {
         process_group: import.process_group.clone(),
         script: import.script.clone(),
         application_group: import.application_group.clone(),
         callable: None,
     });
     let aliases = servers.iter().flat_map(|server| {
-        server.config.aliases.iter().filter_map(|alias| alias_loading(alias, server, &global.groups))
+        server.config.aliases.iter().filter_map(|alias| alias_preload(alias, server, &global.groups))
     });
-    let mut loadings: Vec<Loading> = Vec::new();
-    for loading in imports.chain(aliases) {
-        let known = loading.process_group.is_empty() || global.groups.find(&loading.process_group).is_some();
-        if known && !loadings.contains(&loading) {
-            loadings.push(loading);
+    let mut preloads: Vec<GroupPreload> = Vec::new();
+    for preload in imports.chain(aliases) {
+        let known = preload.process_group.is_empty() || global.groups.find(&preload.process_group).is_some();
+        if known && !preloads.contains(&preload) {
+            preloads.push(preload);
         }
     }
-    loadings
+    preloads
 }
 
-fn alias_loading(alias: &Alias, server: &Server<'_>, groups: &Registry) -> Option<Loading> {
+fn alias_preload(alias: &Alias, server: &Server<'_>, groups: &Registry) -> Option<GroupPreload> {
     let script = alias.fixed_script()?;
     let process_group = fixed_name(alias, server, GroupKind::Process)?;
     if process_group.is_empty() && alias.options.process_group.is_none() {
@@ -89,7 +89,12 @@ fn alias_loading(alias: &Alias, server: &Server<'_>, groups: &Registry) -> Optio
     };
     let callable = alias.options.callable_object.as_ref().or(server.settings.callable_object.as_ref());
     let callable = callable.map_or(Some("application"), GroupName::fixed)?.to_string();
-    Some(Loading { process_group, script: script.to_string(), application_group, callable: Some(callable) })
+    Some(GroupPreload {
+        process_group,
+        script: script.to_string(),
+        application_group,
+        callable: Some(callable),
+    })
 }
 
 /// The name of the alias's group, unless it depends on the request. None also stands for the

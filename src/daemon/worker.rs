@@ -177,7 +177,7 @@ impl Workers {
             payload: Vec::new(),
         };
         // Before the states are cleared, which needs the GIL.
-        let _end = End(self);
+        let _end = ThreadEnd(self);
         while !self.draining.load(Ordering::SeqCst) {
             self.begin_to_wait();
             let event = self.epoll.wait(None);
@@ -271,9 +271,9 @@ impl Workers {
 }
 
 /// Counts a thread's end, even when it ends by a panic.
-struct End<'a>(&'a Workers);
+struct ThreadEnd<'a>(&'a Workers);
 
-impl Drop for End<'_> {
+impl Drop for ThreadEnd<'_> {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::SeqCst);
         // The counter of an event cannot overflow with so few threads.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use crate::config::process_group::ProcessGroup;
-use crate::interpreter::world::Facts;
+use crate::interpreter::world::ProcessFacts;
 use crate::script::Preload;
 
 /// How Python is started, and what it tells applications.
@@ -16,7 +16,7 @@ pub struct Options {
     pub flags: Vec<String>,
     /// This very module's file.
     pub module: PathBuf,
-    pub facts: Facts,
+    pub facts: ProcessFacts,
     pub preload: Vec<Preload>,
     /// `WSGIDestroyInterpreter`: whether interpreters come to an orderly end.
     pub finish: bool,

@@ -8,7 +8,7 @@ use super::body::ClientBody;
 use crate::apache::brigade::{Aborted, Output};
 use crate::apache::log;
 use crate::apache::module::Flow;
-use crate::apache::request::{Request, Table};
+use crate::apache::request::{RequestRec, Table};
 use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
 use crate::log::{Level, Message};
@@ -25,7 +25,7 @@ const GATHERED: usize = 16 * 1024;
 
 /// An answer on its way.
 pub struct Answer<'a, 'r> {
-    request: &'a Request<'r>,
+    request: &'a RequestRec<'r>,
     output: Output<'a, 'r>,
     input: ClientBody<'a, 'r>,
     /// `WSGIErrorOverride`.
@@ -86,7 +86,7 @@ impl From<Aborted> for Cut {
 
 impl<'a, 'r> Answer<'a, 'r> {
     pub fn new(
-        request: &'a Request<'r>,
+        request: &'a RequestRec<'r>,
         input: ClientBody<'a, 'r>,
         settings: &Settings,
         options: &ResponseOptions,

@@ -6,7 +6,7 @@
 //! look at its body on, even while only the application takes its time.
 
 use super::stock::Stock;
-use crate::apache::Request;
+use crate::apache::RequestRec;
 use crate::apache::brigade::Input;
 use crate::client::Beside;
 use crate::request::{BodyError, BodyLength};
@@ -17,7 +17,7 @@ use std::os::fd::BorrowedFd;
 const TRAVELLING: usize = 64 * 1024;
 
 pub struct ClientBody<'a, 'r> {
-    request: &'a Request<'r>,
+    request: &'a RequestRec<'r>,
     input: Input<'a, 'r>,
     stock: Stock,
     /// There may be more in httpd's filters that no look at the client's socket would show.
@@ -26,7 +26,7 @@ pub struct ClientBody<'a, 'r> {
 
 impl<'a, 'r> ClientBody<'a, 'r> {
     /// `stock` is what was gathered.
-    pub fn new(request: &'a Request<'r>, length: BodyLength, stock: Stock) -> Self {
+    pub fn new(request: &'a RequestRec<'r>, length: BodyLength, stock: Stock) -> Self {
         let mut input = Input::new(request);
         if length == BodyLength::Known(0) || stock.whole().is_some() {
             input.end();

@@ -6,7 +6,7 @@
 use super::answer::{Answer, Cut};
 use super::body::ClientBody;
 use super::stock::Stock;
-use crate::apache::Request;
+use crate::apache::RequestRec;
 use crate::apache::module::Flow;
 use crate::apache::turns::Turns;
 use crate::config::process_group::ResponseOptions;
@@ -14,15 +14,15 @@ use crate::config::settings::Settings;
 use crate::embedded::Embedded;
 use crate::log::{Level, Message};
 use crate::os;
-use crate::request::{Body, BodyError, FilePart, Head, Outcome, Reply, Request as WsgiRequest};
+use crate::request::{Body, BodyError, FilePart, Head, Outcome, Reply, Request};
 use std::io;
 
 /// Runs the application here and gives its answer to the client. `stock` is what was gathered of its body.
 pub fn run(
-    request: &Request<'_>,
+    request: &RequestRec<'_>,
     stock: Stock,
     python: &'static Embedded,
-    wsgi: &WsgiRequest<'_>,
+    wsgi: &Request<'_>,
     settings: &Settings,
 ) -> Flow {
     let (options, length) = (ResponseOptions::default(), wsgi.body);

@@ -14,7 +14,7 @@ use crate::config::interpreter::without_gil;
 use crate::config::process_group::{Origin, ProcessGroup, ResponseOptions};
 use crate::embedded::{self, Embedded};
 use crate::interpreter::server_metrics::Source;
-use crate::interpreter::world::Facts;
+use crate::interpreter::world::ProcessFacts;
 use crate::process::{CHILD, Child, Configuration, PARENT, Parent, module_file};
 use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Object};
@@ -98,7 +98,7 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
     embedded::Options {
         flags: plan::python_flags(&global.python),
         module: module_file().loaded_as.clone(),
-        facts: Facts {
+        facts: ProcessFacts {
             process_group: String::new(),
             processes,
             threads,

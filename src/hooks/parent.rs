@@ -14,7 +14,7 @@ use crate::apache::server::{self, Server, main_server, servers};
 use crate::config::check;
 use crate::config::global::Server as ConfiguredServer;
 use crate::config::options::Accounts;
-use crate::config::plan::loadings;
+use crate::config::plan::preloads;
 use crate::config::process_group::Origin;
 use crate::control::listener::{ListenerKey, Registry};
 use crate::control::module_file::ModuleFile;
@@ -108,7 +108,7 @@ fn configuration(generation: u64) -> Configuration {
     let building = std::mem::take(&mut *BUILDING.lock());
     let all: Vec<(String, Server)> = servers().map(|server| (server.name(), server)).collect();
     let configured = configured(&all);
-    let loadings = loadings(&building.global, &configured);
+    let preloads = preloads(&building.global, &configured);
     let groups = building.global.groups.groups().iter();
     let group_servers = groups
         .map(|group| {
@@ -119,7 +119,7 @@ fn configuration(generation: u64) -> Configuration {
             owner.copied().unwrap_or_else(main_server)
         })
         .collect();
-    Configuration { global: building.global, regexes: building.regexes, loadings, group_servers, generation }
+    Configuration { global: building.global, regexes: building.regexes, preloads, group_servers, generation }
 }
 
 fn socket_prefix(configuration: &Configuration) -> (PathBuf, Option<&Origin>) {

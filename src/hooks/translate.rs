@@ -3,7 +3,7 @@
 //! Runs in httpd children. httpd calls it for each request after mod_alias, so an `Alias` for static files
 //! wins wherever it stands.
 
-use crate::apache::Request;
+use crate::apache::RequestRec;
 use crate::apache::module::Flow;
 use crate::apache::request::Table;
 use crate::config::alias::{Alias, Pattern};
@@ -15,12 +15,12 @@ use std::ffi::CStr;
 const ALIAS: &CStr = c"mod_wsgi_rs-alias";
 
 /// The alias that mapped the request to its script; None for a script found in another way.
-pub fn alias_of<'r>(request: &'r Request<'_>) -> Option<&'r Alias> {
+pub fn alias_of<'r>(request: &'r RequestRec<'_>) -> Option<&'r Alias> {
     let index = std::str::from_utf8(request.get(Table::Notes, ALIAS)?).ok()?;
     request.server_config().aliases.get(index.parse::<usize>().ok()?)
 }
 
-pub fn translate_name(request: &Request<'_>) -> Flow {
+pub fn translate_name(request: &RequestRec<'_>) -> Flow {
     let aliases = &request.server_config().aliases;
     if !request.uri().starts_with(b"/") {
         return Flow::Declined;

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 /// What the process tells every application about itself.
 #[derive(Clone)]
-pub struct Facts {
+pub struct ProcessFacts {
     pub process_group: String,
     pub processes: u32,
     pub threads: u32,
@@ -47,7 +47,7 @@ pub struct Facts {
 }
 
 /// A script is executed as a module.
-pub enum Loading<'a> {
+pub enum LoadStep<'a> {
     Begins,
     Done {
         script: &'a [u8],
@@ -60,7 +60,7 @@ pub enum Loading<'a> {
     },
 }
 
-pub type Watcher = Arc<dyn Fn(Loading<'_>) + Send + Sync>;
+pub type Watcher = Arc<dyn Fn(LoadStep<'_>) + Send + Sync>;
 
 /// The other processes of the group.
 pub type Companions = Arc<dyn Fn() -> Vec<i32> + Send + Sync>;
@@ -72,7 +72,7 @@ pub trait Protocol: Any + Send + Sync {
 }
 
 /// Makes a `Protocol` for the interpreter that the thread is attached to, of this application group.
-pub type Prepare = fn(Attached<'_>, &Facts, &str, &Support) -> Result<Box<dyn Protocol>>;
+pub type Prepare = fn(Attached<'_>, &ProcessFacts, &str, &Support) -> Result<Box<dyn Protocol>>;
 
 /// What `support.py` and its companions define.
 pub struct Support(Object);
@@ -131,7 +131,7 @@ impl World {
     /// Prepares the interpreter that the thread is attached to. `stacks_signal` is free for its stacks.
     pub fn create(
         py: Attached<'_>,
-        facts: &Facts,
+        facts: &ProcessFacts,
         application_group: &str,
         stacks_signal: Option<i32>,
     ) -> Result<World> {
@@ -173,7 +173,13 @@ impl World {
     }
 
     /// `sys` as applications find it: streams, paths, restrictions.
-    fn prepare(&self, py: Attached<'_>, facts: &Facts, application_group: &str, support: &Support) -> Result {
+    fn prepare(
+        &self,
+        py: Attached<'_>,
+        facts: &ProcessFacts,
+        application_group: &str,
+        support: &Support,
+    ) -> Result {
         let options = options_of(&facts.interpreters, application_group);
         let paths = options.python_path.iter().map(|path| Object::filesystem(py, path.as_bytes()));
         // The signals of a process that only executes a service script are the script's.
@@ -201,7 +207,7 @@ impl World {
     fn install_modules(
         &self,
         py: Attached<'_>,
-        facts: &Facts,
+        facts: &ProcessFacts,
         application_group: &str,
         support: &Support,
     ) -> Result {
@@ -226,7 +232,7 @@ impl World {
         self.errors.instance(py, LogStream::of_process(level))
     }
 
-    /// What the interpreter was prepared with (`Facts::protocol`).
+    /// What the interpreter was prepared with (`ProcessFacts::protocol`).
     pub fn protocol<T: Protocol>(&self) -> &T {
         let protocol: &dyn Any = &*self.protocol;
         protocol.downcast_ref().expect("a process has one protocol")
@@ -345,7 +351,7 @@ pub fn version_tuple(py: Attached<'_>) -> Result {
     )
 }
 
-pub fn httpd_version_tuple(py: Attached<'_>, facts: &Facts) -> Result {
+pub fn httpd_version_tuple(py: Attached<'_>, facts: &ProcessFacts) -> Result {
     let [major, minor, patch] = facts.httpd_version.map(|number| Object::int(py, number.into()));
     Object::tuple(py, [major?, minor?, patch?])
 }

@@ -24,11 +24,11 @@ pub struct Buffers {
 pub struct Input {
     transaction: Arc<Transaction>,
     buffers: Arc<Buffers>,
-    state: Mutex<State>,
+    state: Mutex<ReadBuffer>,
 }
 
 #[derive(Default)]
-struct State {
+struct ReadBuffer {
     /// Received, not yet read by the application.
     buffer: Vec<u8>,
     start: usize,
@@ -37,7 +37,7 @@ struct State {
     failed: Option<BodyError>,
 }
 
-impl State {
+impl ReadBuffer {
     fn pending(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
@@ -168,7 +168,7 @@ impl Input {
     }
 
     /// Length of the next line with its newline, at most `most`; 0 at the end of the body.
-    fn find_line(&self, py: Attached<'_>, state: &mut State, most: usize) -> Result<usize> {
+    fn find_line(&self, py: Attached<'_>, state: &mut ReadBuffer, most: usize) -> Result<usize> {
         let mut searched = 0;
         loop {
             let pending = state.pending();
@@ -185,7 +185,7 @@ impl Input {
     }
 
     /// Reads on: at least a byte, or `ended` is set.
-    fn fill(&self, py: Attached<'_>, state: &mut State, wanted: usize) -> Result<()> {
+    fn fill(&self, py: Attached<'_>, state: &mut ReadBuffer, wanted: usize) -> Result<()> {
         if let Some(error) = &state.failed {
             return Err(read_error(py, error));
         }
@@ -213,7 +213,7 @@ impl Input {
     }
 
     /// Another thread of the application may be reading; waiting for it is done detached.
-    fn lock(&self, py: Attached<'_>) -> parking_lot::MutexGuard<'_, State> {
+    fn lock(&self, py: Attached<'_>) -> parking_lot::MutexGuard<'_, ReadBuffer> {
         loop {
             if let Some(state) = self.state.try_lock() {
                 return state;

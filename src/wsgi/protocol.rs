@@ -6,7 +6,7 @@
 use super::hop_by_hop::Told;
 use super::input::{self, Buffers, Input};
 use super::start_response::{StartResponse, Write};
-use crate::interpreter::world::{Facts, Protocol, Support, httpd_version_tuple, version_tuple};
+use crate::interpreter::world::{ProcessFacts, Protocol, Support, httpd_version_tuple, version_tuple};
 use crate::python::class::Class;
 use crate::python::object::Result;
 use crate::python::{Attached, Kept, Object};
@@ -34,7 +34,7 @@ pub struct Wsgi {
 /// For the interpreter that the thread is attached to.
 pub fn prepare(
     py: Attached<'_>,
-    facts: &Facts,
+    facts: &ProcessFacts,
     application_group: &str,
     support: &Support,
 ) -> Result<Box<dyn Protocol>> {
@@ -67,7 +67,12 @@ impl Protocol for Wsgi {
 }
 
 /// The part of environ that is the same for all requests of an application group.
-fn prototype(py: Attached<'_>, facts: &Facts, application_group: &str, file_wrapper: &Object) -> Result {
+fn prototype(
+    py: Attached<'_>,
+    facts: &ProcessFacts,
+    application_group: &str,
+    file_wrapper: &Object,
+) -> Result {
     let environ = Object::dict(py)?;
     let set =
         |name: &str, value: Object| environ.dict_set(py, &Object::interned(py, name.as_bytes())?, &value);
