@@ -121,7 +121,7 @@ impl Refusal {
 mod tests {
     use super::*;
     use crate::config::directives::tests::Site;
-    use crate::config::global::Server;
+    use crate::config::global::ConfiguredServer;
     use crate::config::group_name::tests::{Request, request};
     use crate::config::options::tests::TestAccounts;
 
@@ -138,7 +138,7 @@ mod tests {
 
     fn complete(global: &mut GlobalConfig, site: &Site, name: &str) {
         let (config, settings) = (&site.server, &site.settings);
-        let servers = [Server { name, virtual_host: site.virtual_host, config, settings }];
+        let servers = [ConfiguredServer { name, virtual_host: site.virtual_host, config, settings }];
         global.complete(&servers, &TestAccounts { root: false }).unwrap();
     }
 

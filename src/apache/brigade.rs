@@ -14,7 +14,7 @@ use std::time::Duration;
 use std::{mem, ptr};
 
 /// What httpd's input filters give for the body of a request.
-pub struct Input<'a, 'r> {
+pub struct InputFilters<'a, 'r> {
     request: &'a RequestRec<'r>,
     brigade: *mut apr_bucket_brigade,
     ended: bool,
@@ -31,9 +31,9 @@ const APR_EGENERAL: i32 = 20014;
 
 const CLOSED: &str = "the client closed the connection before the end of the body";
 
-impl<'a, 'r> Input<'a, 'r> {
+impl<'a, 'r> InputFilters<'a, 'r> {
     pub fn new(request: &'a RequestRec<'r>) -> Self {
-        Input { request, brigade: new_brigade(request), ended: false, failed: None }
+        InputFilters { request, brigade: new_brigade(request), ended: false, failed: None }
     }
 
     /// There is nothing to read, or nothing more.
@@ -209,7 +209,7 @@ unsafe extern "C" fn sink(filter: *mut ap_filter_t, brigade: *mut apr_bucket_bri
 }
 
 /// An answer on its way through httpd's output filters.
-pub struct Output<'a, 'r> {
+pub struct OutputFilters<'a, 'r> {
     request: &'a RequestRec<'r>,
     brigade: *mut apr_bucket_brigade,
     /// How long the client may go without reading; None leaves that to httpd.
@@ -232,9 +232,9 @@ pub enum Aborted {
     Answered(u16),
 }
 
-impl<'a, 'r> Output<'a, 'r> {
+impl<'a, 'r> OutputFilters<'a, 'r> {
     pub fn new(request: &'a RequestRec<'r>, silence: Option<Duration>) -> Self {
-        Output { request, brigade: new_brigade(request), silence }
+        OutputFilters { request, brigade: new_brigade(request), silence }
     }
 
     fn insert(&self, bucket: *mut apr_bucket) {

@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use super::brigade::Output;
+use super::brigade::OutputFilters;
 use super::log;
 use super::process::Lifetime;
 use super::request::RequestRec;
@@ -293,7 +293,7 @@ fn request_hook(request: *mut request_rec, hook: fn(&RequestRec<'_>) -> Flow) ->
             log::request(&request, Level::Error, Message::new(205, text).to_string().as_bytes());
             // An answer that has begun must not look complete.
             if request.has_begun() {
-                Output::new(&request, None).cut();
+                OutputFilters::new(&request, None).cut();
                 OK
             } else {
                 HTTP_INTERNAL_SERVER_ERROR

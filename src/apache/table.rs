@@ -10,22 +10,22 @@ use once_cell::sync::OnceCell;
 use std::ffi::CStr;
 use std::os::raw::{c_char, c_void};
 
-struct Table(Httpd);
+struct Functions(Httpd);
 
 // SAFETY: the table is written once and holds addresses of functions and variables of httpd, which
 // live as long as the process.
-unsafe impl Send for Table {}
+unsafe impl Send for Functions {}
 // SAFETY: as above; nothing in it changes after it was filled.
-unsafe impl Sync for Table {}
+unsafe impl Sync for Functions {}
 
-static TABLE: OnceCell<Table> = OnceCell::new();
+static TABLE: OnceCell<Functions> = OnceCell::new();
 
 /// Looks every function up; the error names the first that this httpd does not have.
 pub(super) fn load() -> Result<(), libloading::Error> {
     let library = libloading::Library::from(Library::this());
     // SAFETY: the process is httpd, so each name is httpd's or APR's function, whose signature the
     // generated field carries.
-    TABLE.get_or_try_init(|| unsafe { Httpd::from_library(library) }.map(Table)).map(|_| ())
+    TABLE.get_or_try_init(|| unsafe { Httpd::from_library(library) }.map(Functions)).map(|_| ())
 }
 
 #[inline]

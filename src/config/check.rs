@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::config::alias::Alias;
-use crate::config::global::{GlobalConfig, GroupKind, GroupUse, Note, Server};
+use crate::config::global::{ConfiguredServer, GlobalConfig, GroupKind, GroupUse, Note};
 use crate::config::group_name::GroupName;
 use crate::config::home::{self, Files, Mistake};
 use crate::config::plan::{self, GroupPreload};
@@ -23,7 +23,7 @@ struct Check<'a> {
 }
 
 /// Each finding once, in the order of the configuration.
-pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -> Vec<Note> {
+pub fn check(global: &GlobalConfig, servers: &[ConfiguredServer<'_>], files: &dyn Files) -> Vec<Note> {
     let mut check = Check { global, files, notes: Vec::new() };
     check.socket_prefix();
     let preloads = plan::preloads(global, servers);
@@ -172,7 +172,7 @@ impl Check<'_> {
         }
     }
 
-    fn unused_groups(&mut self, servers: &[Server<'_>]) {
+    fn unused_groups(&mut self, servers: &[ConfiguredServer<'_>]) {
         let uses =
             || servers.iter().flat_map(|server| &server.config.uses).filter(|u| u.kind == GroupKind::Process);
         if uses().any(|group_use| group_use.name.fixed().is_none()) {
@@ -245,7 +245,7 @@ impl Check<'_> {
         }
     }
 
-    fn group_use(&mut self, group_use: &GroupUse, server: &Server<'_>) {
+    fn group_use(&mut self, group_use: &GroupUse, server: &ConfiguredServer<'_>) {
         let GroupUse { directive, name, origin, .. } = group_use;
         if let Some(cure) = name.unknown_form() {
             self.warn(102, format!("{directive} at {origin}: '{name}' is used literally as a name: {cure}"));

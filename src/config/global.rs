@@ -137,7 +137,7 @@ impl ServerConfig {
 
 /// A server at the end of the configuration, everything merged.
 #[derive(Clone, Copy)]
-pub struct Server<'a> {
+pub struct ConfiguredServer<'a> {
     /// Its `ServerName`.
     pub name: &'a str,
     pub virtual_host: bool,

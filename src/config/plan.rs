@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use crate::config::alias::{Alias, Pattern};
-use crate::config::global::{GlobalConfig, GroupKind, Server};
+use crate::config::global::{ConfiguredServer, GlobalConfig, GroupKind};
 use crate::config::group_name::GroupName;
 use crate::config::registry::Registry;
 
@@ -25,7 +25,7 @@ pub struct GroupPreload {
 
 /// For each process group the one script it serves, if it is known to serve exactly one: the same
 /// file under one URL of one server name (the same host with and without TLS counts once).
-pub fn sole_scripts(groups: &Registry, servers: &[Server<'_>]) -> Vec<Option<String>> {
+pub fn sole_scripts(groups: &Registry, servers: &[ConfiguredServer<'_>]) -> Vec<Option<String>> {
     let mut served: Vec<HashSet<(String, &str, &str)>> = vec![HashSet::new(); groups.groups().len()];
     let mut many = vec![false; served.len()];
     for server in servers {
@@ -50,7 +50,7 @@ pub fn sole_scripts(groups: &Registry, servers: &[Server<'_>]) -> Vec<Option<Str
 
 /// Everything to load in advance: the imports, then the scripts of aliases whose process group,
 /// application group and callable are all fixed. Needs a completed configuration.
-pub fn preloads(global: &GlobalConfig, servers: &[Server<'_>]) -> Vec<GroupPreload> {
+pub fn preloads(global: &GlobalConfig, servers: &[ConfiguredServer<'_>]) -> Vec<GroupPreload> {
     let imports = global.imports.iter().map(|import| GroupPreload {
         process_group: import.process_group.clone(),
         script: import.script.clone(),
@@ -70,7 +70,7 @@ pub fn preloads(global: &GlobalConfig, servers: &[Server<'_>]) -> Vec<GroupPrelo
     preloads
 }
 
-fn alias_preload(alias: &Alias, server: &Server<'_>, groups: &Registry) -> Option<GroupPreload> {
+fn alias_preload(alias: &Alias, server: &ConfiguredServer<'_>, groups: &Registry) -> Option<GroupPreload> {
     let script = alias.fixed_script()?;
     let process_group = fixed_name(alias, server, GroupKind::Process)?;
     if process_group.is_empty() && alias.options.process_group.is_none() {
@@ -99,7 +99,7 @@ fn alias_preload(alias: &Alias, server: &Server<'_>, groups: &Registry) -> Optio
 
 /// The name of the alias's group, unless it depends on the request. None also stands for the
 /// default application group.
-fn fixed_name(alias: &Alias, server: &Server<'_>, kind: GroupKind) -> Option<String> {
+fn fixed_name(alias: &Alias, server: &ConfiguredServer<'_>, kind: GroupKind) -> Option<String> {
     let (own, outer) = layers(alias, server, kind);
     if let Some(name) = own {
         return name.fixed().map(str::to_string);
@@ -120,7 +120,7 @@ fn fixed_name(alias: &Alias, server: &Server<'_>, kind: GroupKind) -> Option<Str
 }
 
 /// Whether any layer that may concern the alias says which interpreter to use.
-fn chooses_interpreter(alias: &Alias, server: &Server<'_>) -> bool {
+fn chooses_interpreter(alias: &Alias, server: &ConfiguredServer<'_>) -> bool {
     let (own, outer) = layers(alias, server, GroupKind::Application);
     let mut sections = sections(server, GroupKind::Application);
     own.or(outer).is_some() || sections.any(|(section, _)| concerns(section, alias) != Some(false))
@@ -128,7 +128,7 @@ fn chooses_interpreter(alias: &Alias, server: &Server<'_>) -> bool {
 
 fn layers<'a>(
     alias: &'a Alias,
-    server: &Server<'a>,
+    server: &ConfiguredServer<'a>,
     kind: GroupKind,
 ) -> (Option<&'a GroupName>, Option<&'a GroupName>) {
     let (own, outer) = (&alias.options, server.settings);
@@ -138,7 +138,10 @@ fn layers<'a>(
     }
 }
 
-fn sections<'a>(server: &Server<'a>, kind: GroupKind) -> impl Iterator<Item = (&'a str, &'a GroupName)> {
+fn sections<'a>(
+    server: &ConfiguredServer<'a>,
+    kind: GroupKind,
+) -> impl Iterator<Item = (&'a str, &'a GroupName)> {
     let uses = server.config.uses.iter().filter(move |group_use| group_use.kind == kind);
     uses.filter_map(|group_use| Some((group_use.section.as_deref()?, &group_use.name)))
 }

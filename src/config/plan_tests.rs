@@ -25,9 +25,13 @@ fn loaded(hosts: &[(&str, &[&str])]) -> Vec<String> {
             None => own,
         });
     }
-    let server =
-        |(index, (name, config, settings))| Server { name, virtual_host: index > 0, config, settings };
-    let servers: Vec<Server<'_>> =
+    let server = |(index, (name, config, settings))| ConfiguredServer {
+        name,
+        virtual_host: index > 0,
+        config,
+        settings,
+    };
+    let servers: Vec<ConfiguredServer<'_>> =
         merged.iter().map(|(n, c, s)| (*n, c, s)).enumerate().map(server).collect();
     global.complete(&servers, &TestAccounts { root: false }).unwrap();
     let show = |l: &GroupPreload| {

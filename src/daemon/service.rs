@@ -18,7 +18,7 @@ use crate::interpreter::service::{ScriptEnd, execute};
 use crate::log::{Level, Message};
 use crate::os::{self, PollFd, SignalEvent};
 use crate::python::attach::{self, InterpreterState, ThreadState};
-use crate::python::error::{self, Kind};
+use crate::python::error::{self, Exc};
 use crate::python::{Attached, Exception, Object};
 use crate::script::Preload;
 use parking_lot::Mutex;
@@ -177,7 +177,7 @@ impl Service {
         let elsewhere = self.elsewhere.lock();
         let Some((interpreter, thread)) = *elsewhere else { return false };
         ThreadState::new(interpreter).attached(|py| {
-            error::raise_in_thread(py, thread, &Kind::SystemExit.object(py));
+            error::raise_in_thread(py, thread, &Exc::SystemExit.object(py));
         });
         true
     }

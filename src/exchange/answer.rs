@@ -5,7 +5,7 @@
 //! with the answer of an application in this very process.
 
 use super::body::ClientBody;
-use crate::apache::brigade::{Aborted, Output};
+use crate::apache::brigade::{Aborted, OutputFilters};
 use crate::apache::log;
 use crate::apache::module::Flow;
 use crate::apache::request::{RequestRec, Table};
@@ -26,7 +26,7 @@ const GATHERED: usize = 16 * 1024;
 /// An answer on its way.
 pub struct Answer<'a, 'r> {
     request: &'a RequestRec<'r>,
-    output: Output<'a, 'r>,
+    output: OutputFilters<'a, 'r>,
     input: ClientBody<'a, 'r>,
     /// `WSGIErrorOverride`.
     error_override: bool,
@@ -93,7 +93,7 @@ impl<'a, 'r> Answer<'a, 'r> {
     ) -> Self {
         Answer {
             request,
-            output: Output::new(request, options.socket_timeout),
+            output: OutputFilters::new(request, options.socket_timeout),
             input,
             error_override: settings.error_override(),
             overridden: None,

@@ -7,7 +7,7 @@
 
 use super::stock::Stock;
 use crate::apache::RequestRec;
-use crate::apache::brigade::Input;
+use crate::apache::brigade::InputFilters;
 use crate::client::Beside;
 use crate::request::{BodyError, BodyLength};
 use std::io;
@@ -18,7 +18,7 @@ const TRAVELLING: usize = 64 * 1024;
 
 pub struct ClientBody<'a, 'r> {
     request: &'a RequestRec<'r>,
-    input: Input<'a, 'r>,
+    input: InputFilters<'a, 'r>,
     stock: Stock,
     /// There may be more in httpd's filters that no look at the client's socket would show.
     filtered: bool,
@@ -27,7 +27,7 @@ pub struct ClientBody<'a, 'r> {
 impl<'a, 'r> ClientBody<'a, 'r> {
     /// `stock` is what was gathered.
     pub fn new(request: &'a RequestRec<'r>, length: BodyLength, stock: Stock) -> Self {
-        let mut input = Input::new(request);
+        let mut input = InputFilters::new(request);
         if length == BodyLength::Known(0) || stock.whole().is_some() {
             input.end();
         }

@@ -5,7 +5,7 @@
 //! body gets a length, which many frameworks need.
 
 use super::stock::Stock;
-use crate::apache::brigade::Input;
+use crate::apache::brigade::InputFilters;
 use crate::apache::log;
 use crate::apache::request::RequestRec;
 use crate::config::settings::{Chunked, Settings};
@@ -61,7 +61,7 @@ fn most_to_gather(request: &RequestRec<'_>, settings: &Settings, length: BodyLen
 }
 
 fn fill(stock: &mut Stock, request: &RequestRec<'_>, most: u64) -> Result<(), Fault> {
-    let mut input = Input::new(request);
+    let mut input = InputFilters::new(request);
     let (limit, mut length, mut piece) = (request.body_limit(), 0, Vec::new());
     while length <= most {
         let wanted = PIECE.min(stock.room());

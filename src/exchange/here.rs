@@ -1,6 +1,6 @@
 //! Embedded mode: a request whose application runs in this very process.
 //!
-//! Runs in httpd children. `Incoming` and `Outgoing` are the two directions as `wsgi::run` sees them, on top
+//! Runs in httpd children. `LocalBody` and `LocalReply` are the two directions as `wsgi::run` sees them, on top
 //! of the same `Answer` that passes a daemon's frames on.
 
 use super::answer::{Answer, Cut};
@@ -29,10 +29,10 @@ pub fn run(
     let answer = Turns::new(request, |request| {
         Answer::new(request, ClientBody::new(request, length, stock), settings, &options)
     });
-    let mut body = Incoming { answer: &answer, ready: Vec::new(), wanted: 0, ended: false };
-    let mut reply = Outgoing { answer: &answer, said: Said::default(), cut: None };
+    let mut body = LocalBody { answer: &answer, ready: Vec::new(), wanted: 0, ended: false };
+    let mut reply = LocalReply { answer: &answer, said: Said::default(), cut: None };
     let ran = python.run(wsgi, &mut body, &mut reply);
-    let Outgoing { said, cut, .. } = reply;
+    let LocalReply { said, cut, .. } = reply;
     let answer = answer.into_inner();
     match ran {
         Ok(()) => said.conclude(answer, cut),
@@ -44,7 +44,7 @@ pub fn run(
 }
 
 /// The client's body.
-struct Incoming<'t, 'a, 'r> {
+struct LocalBody<'t, 'a, 'r> {
     answer: &'t Turns<Answer<'a, 'r>>,
     /// Read from httpd, not yet by the application.
     ready: Vec<u8>,
@@ -53,7 +53,7 @@ struct Incoming<'t, 'a, 'r> {
     ended: bool,
 }
 
-impl Body for Incoming<'_, '_, '_> {
+impl Body for LocalBody<'_, '_, '_> {
     fn read_ready(&mut self, most: usize, into: &mut Vec<u8>) -> Option<usize> {
         if self.ready.is_empty() && !self.ended {
             self.wanted = most;
@@ -77,7 +77,7 @@ impl Body for Incoming<'_, '_, '_> {
 }
 
 /// The answer.
-struct Outgoing<'t, 'a, 'r> {
+struct LocalReply<'t, 'a, 'r> {
     answer: &'t Turns<Answer<'a, 'r>>,
     said: Said,
     /// Nothing more can be passed on.
@@ -125,7 +125,7 @@ impl Said {
     }
 }
 
-impl<'a, 'r> Outgoing<'_, 'a, 'r> {
+impl<'a, 'r> LocalReply<'_, 'a, 'r> {
     /// Hands over what waits and then does more; after a failure it tries nothing any more.
     fn passing(
         &mut self,
@@ -140,7 +140,7 @@ impl<'a, 'r> Outgoing<'_, 'a, 'r> {
     }
 }
 
-impl Reply for Outgoing<'_, '_, '_> {
+impl Reply for LocalReply<'_, '_, '_> {
     fn head(&mut self, head: &Head) {
         self.said.head = Some(head.clone());
     }

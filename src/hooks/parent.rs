@@ -12,7 +12,7 @@ use crate::apache::process as httpd;
 use crate::apache::process::Lifetime;
 use crate::apache::server::{self, Server, main_server, servers};
 use crate::config::check;
-use crate::config::global::Server as ConfiguredServer;
+use crate::config::global::ConfiguredServer;
 use crate::config::options::Accounts;
 use crate::config::plan::preloads;
 use crate::config::process_group::Origin;

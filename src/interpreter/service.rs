@@ -6,7 +6,7 @@
 use super::process_log::write_process_output;
 use super::world::World;
 use crate::log::Level;
-use crate::python::error::Kind;
+use crate::python::error::Exc;
 use crate::python::{Attached, Exception};
 
 /// How a script ended, and the status of a process that ends with it.
@@ -22,7 +22,7 @@ pub fn execute(py: Attached<'_>, world: &World, script: &str) -> ScriptEnd {
         return ScriptEnd { status: 0, how: "has come to its end".to_string(), level: Level::Warning };
     }
     let exception = Exception::fetch(py);
-    if exception.is(py, Kind::SystemExit) {
+    if exception.is(py, Exc::SystemExit) {
         let status = exit_status(py, &exception);
         return ScriptEnd {
             status,

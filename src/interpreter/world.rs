@@ -12,7 +12,7 @@ use super::server_metrics;
 use crate::config::interpreter::{ByApplicationGroup, options_of};
 use crate::log::Level;
 use crate::python::class::Class;
-use crate::python::error::Kind;
+use crate::python::error::Exc;
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Kept, Object};
 use crate::script::Holding;
@@ -263,7 +263,7 @@ impl World {
         if finished.is_err() {
             let exception = Exception::fetch(py);
             // SystemExit is a signal to a service script whose own threads were being waited for.
-            if !exception.is(py, Kind::SystemExit) {
+            if !exception.is(py, Exc::SystemExit) {
                 self.log(py, &exception);
             }
         }

@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use super::attach::Attached;
-use super::error::{Kind, raise};
+use super::error::{Exc, raise};
 use super::object::{self, Kept, Object};
 use super::raised::Raised;
 use super::table::api;
@@ -48,7 +48,7 @@ pub trait Native: Send + Sync + Sized + 'static {
     const CALLABLE: bool = false;
 
     fn call(&self, py: Attached<'_>, _arguments: &Object, _named: Option<&Object>) -> object::Result {
-        Err(raise(py, Kind::Type, "not callable"))
+        Err(raise(py, Exc::Type, "not callable"))
     }
 }
 
@@ -136,7 +136,7 @@ impl Arguments<'_> {
             return Ok(());
         }
         let text = format!("expected {least} to {most} arguments, got {}", self.0.len());
-        Err(raise(py, Kind::Type, &text))
+        Err(raise(py, Exc::Type, &text))
     }
 }
 
@@ -194,7 +194,7 @@ pub(super) fn enter(work: impl FnOnce(Attached<'_>) -> object::Result<Option<Obj
         Ok(Ok(Some(object))) => object.into_ptr(),
         Ok(Ok(None)) | Ok(Err(Raised)) => ptr::null_mut(),
         Err(_) => {
-            raise(py, Kind::Runtime, "mod_wsgi_rs panicked; please report the message in the error log");
+            raise(py, Exc::Runtime, "mod_wsgi_rs panicked; please report the message in the error log");
             ptr::null_mut()
         }
     }
@@ -202,7 +202,7 @@ pub(super) fn enter(work: impl FnOnce(Attached<'_>) -> object::Result<Option<Obj
 
 /// Instances are made by us alone: one that Python code made would have no Rust value.
 unsafe extern "C" fn refuse_new(_: *mut PyObject, _: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    enter(|py| Err(raise(py, Kind::Type, "instances of this type are made by mod_wsgi only")))
+    enter(|py| Err(raise(py, Exc::Type, "instances of this type are made by mod_wsgi only")))
 }
 
 unsafe extern "C" fn iterate(this: *mut PyObject) -> *mut PyObject {

@@ -4,7 +4,7 @@
 
 use crate::interpreter::transaction::Transaction;
 use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
-use crate::python::error::{Kind, raise};
+use crate::python::error::{Exc, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Kept, Object, Raised};
 use crate::request::{BodyError, BodyLength};
@@ -206,7 +206,7 @@ impl Input {
             }
             None => {
                 let text = "wsgi.input was read after its request had ended";
-                return Err(raise(py, Kind::Runtime, text));
+                return Err(raise(py, Exc::Runtime, text));
             }
         }
         Ok(())
@@ -232,5 +232,5 @@ fn size_argument(py: Attached<'_>, arguments: &Arguments<'_>) -> Result<usize> {
 }
 
 fn read_error(py: Attached<'_>, error: &BodyError) -> Raised {
-    raise(py, Kind::Os, &format!("mod_wsgi request data read error: {}", error.reason))
+    raise(py, Exc::Os, &format!("mod_wsgi request data read error: {}", error.reason))
 }
