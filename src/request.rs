@@ -173,8 +173,8 @@ pub trait Reply: Send {
     /// Sends everything that is queued, and then `bytes` as one more piece of data. Called detached.
     fn flush(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// The request is over, and a thread of the application still waits for its body: sends what is queued, and
-    /// has that thread wake where the carrier can. Called detached.
+    /// The request is over, and a thread of the application still waits for its body: sends what is queued,
+    /// and has that thread wake where the carrier can. Called detached.
     fn hang_up(&mut self);
 }
 

@@ -178,7 +178,8 @@ unsafe extern "C" fn directive<M: Module>(
     let pool = parameters.pool;
     // SAFETY: httpd calls a directive of ours with our entry.
     let settings = unsafe { vector::section(&mut section) };
-    // A .htaccess file is read while requests run, and its directives do not change the server's configuration.
+    // A .htaccess file is read while requests run, and its directives do not change the server's
+    // configuration.
     let mut scratch = ServerConfig::default();
     let server = if in_htaccess {
         &mut scratch

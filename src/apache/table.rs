@@ -33,8 +33,8 @@ pub(super) fn api() -> &'static Httpd {
     &TABLE.get().expect("apache::module loads the table before anything else").0
 }
 
-/// A structure whose strings live as long as it does: those that its fields point to, and those that a function
-/// has put in its pool.
+/// A structure whose strings live as long as it does: those that its fields point to, and those that a
+/// function has put in its pool.
 pub(super) trait Record {}
 
 impl Record for request_rec {}

@@ -1,7 +1,7 @@
 //! Something made of a request that several threads use in turn.
 //!
-//! Runs in httpd children, for embedded mode: an application that runs in this process may read its `wsgi.input`
-//! and write to the client from threads of its own.
+//! Runs in httpd children, for embedded mode: an application that runs in this process may read its
+//! `wsgi.input` and write to the client from threads of its own.
 
 #![allow(unsafe_code)]
 
@@ -13,8 +13,8 @@ pub struct Turns<T>(Mutex<OfRequest<T>>);
 
 struct OfRequest<T>(T);
 
-// SAFETY: httpd lets any thread use a request's record and its filters, as long as no two do at the same time; the
-// lock sees to that. Whatever else is in the value has come with closures that are `Send`.
+// SAFETY: httpd lets any thread use a request's record and its filters, as long as no two do at the same
+// time; the lock sees to that. Whatever else is in the value has come with closures that are `Send`.
 unsafe impl<T> Send for OfRequest<T> {}
 
 impl<T> Turns<T> {

@@ -1,8 +1,8 @@
-//! Our entries of httpd's configuration vectors. Their two types are named here and nowhere else, beside what makes
-//! the entries and what reads them.
+//! Our entries of httpd's configuration vectors. Their two types are named here and nowhere else, beside what
+//! makes the entries and what reads them.
 //!
-//! Runs in the httpd parent while it reads its configuration, in its children for `.htaccess` files, and wherever
-//! a hook asks for the configuration of a server or a request.
+//! Runs in the httpd parent while it reads its configuration, in its children for `.htaccess` files, and
+//! wherever a hook asks for the configuration of a server or a request.
 
 #![allow(unsafe_code)]
 
@@ -71,7 +71,8 @@ pub(super) fn of_server(server: &server_rec) -> &OfServer {
 
 /// Outside of any section.
 pub(super) fn defaults(server: &server_rec) -> &OfDirectory {
-    // SAFETY: the entry is what `create_directory` or `merge_directory` made, and lives as long as the record.
+    // SAFETY: the entry is what `create_directory` or `merge_directory` made, and lives as long as the
+    // record.
     unsafe { &*entry(server.lookup_defaults, index()).cast() }
 }
 

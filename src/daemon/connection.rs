@@ -1,7 +1,7 @@
 //! A daemon's end of a connection from an httpd child: frames in, frames out.
 //!
-//! Runs in daemons. `worker` owns the connections, and lends the two halves to a request's transaction. Each is
-//! behind a lock of its own then: one thread of the application may write while another reads.
+//! Runs in daemons. `worker` owns the connections, and lends the two halves to a request's transaction. Each
+//! is behind a lock of its own then: one thread of the application may write while another reads.
 
 mod incoming;
 mod outgoing;

@@ -1,7 +1,7 @@
 //! Embedded mode: a request whose application runs in this very process.
 //!
-//! Runs in httpd children. `LocalBody` and `LocalReply` are the two directions as `wsgi::run` sees them, on top
-//! of the same `Answer` that passes a daemon's frames on.
+//! Runs in httpd children. `LocalBody` and `LocalReply` are the two directions as `wsgi::run` sees them, on
+//! top of the same `Answer` that passes a daemon's frames on.
 
 use super::answer::{Answer, Cut};
 use super::body::ClientBody;

@@ -1,5 +1,5 @@
-//! From a fork of the httpd parent to a child that serves: its clients of the groups, and the Python that it may
-//! start.
+//! From a fork of the httpd parent to a child that serves: its clients of the groups, and the Python that it
+//! may start.
 //!
 //! Runs in each httpd child: `child_init` before it serves, `embed` on the main thread of its Python.
 

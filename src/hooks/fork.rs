@@ -1,7 +1,7 @@
 //! The parent's care for the supervisor: it is forked for each generation, and forked again if it is lost.
 //!
-//! Runs in the httpd parent: `start_supervisor` at every start and restart, `pre_mpm` at all but graceful ones,
-//! `monitor` now and then, and `supervisor_lost` when httpd sees that the process has ended.
+//! Runs in the httpd parent: `start_supervisor` at every start and restart, `pre_mpm` at all but graceful
+//! ones, `monitor` now and then, and `supervisor_lost` when httpd sees that the process has ended.
 
 use super::plan;
 use crate::apache::log;

@@ -1,7 +1,7 @@
 //! From the configuration to a generation, and on to the next one or the end.
 //!
-//! Runs in the httpd parent: `check_config` and `post_config` at every start and restart, `end_of_generation` when
-//! httpd throws a configuration away.
+//! Runs in the httpd parent: `check_config` and `post_config` at every start and restart, `end_of_generation`
+//! when httpd throws a configuration away.
 
 use super::descriptors;
 use super::fork;

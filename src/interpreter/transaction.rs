@@ -1,8 +1,8 @@
 //! One request while its application runs: its body and its reply, shared by the request's Python objects.
 //!
 //! Runs where applications run. `daemon::worker` and `embedded` make one for each request and lend it the two
-//! directions; the Python objects of that request hold it. At the end of the request both directions are taken
-//! back; an object that still holds the transaction finds it closed.
+//! directions; the Python objects of that request hold it. At the end of the request both directions are
+//! taken back; an object that still holds the transaction finds it closed.
 //!
 //! Each direction has a lock of its own, so that one thread may write while another waits for the body. No
 //! thread waits for these locks while attached to Python, attaches while holding one, or holds both.
@@ -40,7 +40,8 @@ impl Lendable for Replies {
 }
 
 impl Transaction {
-    /// Lends the two directions to a transaction while `work` runs, which ends it (`finish`). Called detached.
+    /// Lends the two directions to a transaction while `work` runs, which ends it (`finish`). Called
+    /// detached.
     pub fn conduct<R>(
         body: &mut dyn Body,
         reply: &mut dyn Reply,
@@ -182,8 +183,8 @@ impl Transaction {
         self.with(py, |reply| reply.log(level, message.to_string().as_bytes()));
     }
 
-    /// Ends the request: unfinished lines are logged, and both directions go back. From then on an object that
-    /// still holds the transaction finds it closed. The body does not go back yet where a thread of the
+    /// Ends the request: unfinished lines are logged, and both directions go back. From then on an object
+    /// that still holds the transaction finds it closed. The body does not go back yet where a thread of the
     /// application still waits for it (see `conduct`).
     pub fn finish(&self, py: Attached<'_>, outcome: Outcome) {
         if self.is_copy() {

@@ -31,8 +31,8 @@ pub fn keep_states() {
     KEPT.store(true, Ordering::Relaxed);
 }
 
-/// Proof that the current thread is attached to an interpreter. It is not `Send`, and so stays out of what runs
-/// detached, attached to another interpreter, or on another thread.
+/// Proof that the current thread is attached to an interpreter. It is not `Send`, and so stays out of what
+/// runs detached, attached to another interpreter, or on another thread.
 ///
 /// ```compile_fail,E0277
 /// fn names_an_interpreter(py: mod_wsgi_rs::Attached<'_>) {
@@ -172,8 +172,8 @@ impl ThreadState {
         ThreadState(unsafe { api().PyThreadState_New(interpreter.0) })
     }
 
-    /// Runs `work` attached. The thread must not be attached already. `Send` keeps Python objects from leaving
-    /// with the result.
+    /// Runs `work` attached. The thread must not be attached already. `Send` keeps Python objects from
+    /// leaving with the result.
     pub fn attached<R: Send>(&self, work: impl FnOnce(Attached<'_>) -> R + Send) -> R {
         let _detach = self.attach();
         work(Attached::assume())

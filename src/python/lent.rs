@@ -1,8 +1,8 @@
 //! Lending a value to Python objects, which may outlive it, and which any thread may use at any time.
 //!
-//! Used where applications run, for the two directions of a request (`interpreter::transaction`). The objects hold
-//! a `Lent`, not the value. The value stays with its owner, who takes it back after waiting for the thread that
-//! is using it.
+//! Used where applications run, for the two directions of a request (`interpreter::transaction`). The objects
+//! hold a `Lent`, not the value. The value stays with its owner, who takes it back after waiting for the
+//! thread that is using it.
 
 #![allow(unsafe_code)]
 
@@ -59,12 +59,12 @@ impl<K: Lendable> Lent<K> {
 pub struct Turn<'l, K: Lendable>(MutexGuard<'l, Option<Address>>, PhantomData<fn(K)>);
 
 impl<K: Lendable> Turn<'_, K> {
-    /// Uses the value, of which `work` may keep nothing: it does not learn its lifetime. None when it is not lent
-    /// any more.
+    /// Uses the value, of which `work` may keep nothing: it does not learn its lifetime. None when it is not
+    /// lent any more.
     pub fn with<R>(&mut self, work: impl for<'v> FnOnce(&mut K::Of<'v>) -> R) -> Option<R> {
         let Address(address) = self.0.as_ref()?;
-        // SAFETY: `lend` keeps the value until it has taken the address away, for which it needs the lock that is
-        // held here; `lend` made it from a value of this type.
+        // SAFETY: `lend` keeps the value until it has taken the address away, for which it needs the lock
+        // that is held here; `lend` made it from a value of this type.
         Some(work(unsafe { address.cast::<K::Of<'_>>().as_mut() }))
     }
 

@@ -1,7 +1,7 @@
 //! `not_send!(T)` does not compile where `T` is `Send`.
 //!
-//! For the types of this border whose soundness rests on it: `detached` and `attached` let nothing through that
-//! is not `Send`.
+//! For the types of this border whose soundness rests on it: `detached` and `attached` let nothing through
+//! that is not `Send`.
 
 /// A type that is `Send` has both implementations of `Asserted`, so that the compiler cannot choose one.
 macro_rules! not_send {

@@ -1,8 +1,8 @@
 //! Python objects as owned references with safe operations.
 //!
 //! Used where applications run. Every operation takes an `Attached`, and an `Object` is dropped by the thread
-//! that made it, while that is attached: it is not `Send`, which `detached` and `attached` ask for. What threads
-//! share holds a `Kept`.
+//! that made it, while that is attached: it is not `Send`, which `detached` and `attached` ask for. What
+//! threads share holds a `Kept`.
 
 #![allow(unsafe_code)]
 
@@ -27,14 +27,14 @@ not_send!(&Object);
 
 impl Drop for Object {
     fn drop(&mut self) {
-        // SAFETY: we own the reference; the thread has made it attached, and is still, since what runs detached
-        // takes none with it.
+        // SAFETY: we own the reference; the thread has made it attached, and is still, since what runs
+        // detached takes none with it.
         unsafe { api().Py_DecRef(self.0.as_ptr()) }
     }
 }
 
-/// An object that threads share, for the life of the process: dropped, its reference is never given back, since
-/// the thread may not be attached then.
+/// An object that threads share, for the life of the process: dropped, its reference is never given back,
+/// since the thread may not be attached then.
 pub struct Kept(ManuallyDrop<Object>);
 
 // SAFETY: a shared object does nothing without an `Attached`, and is not dropped without one.

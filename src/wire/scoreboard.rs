@@ -1,7 +1,7 @@
 //! httpd's scoreboard as bytes, on its way to the daemons that may see it.
 //!
-//! Written by the supervisor to a group's scoreboard page, and read from there by daemons. The order of the fields
-//! is the format: both processes are of one build.
+//! Written by the supervisor to a group's scoreboard page, and read from there by daemons. The order of the
+//! fields is the format: both processes are of one build.
 
 use super::codec::{Decoder, Encoder, Malformed};
 use crate::scoreboard::{Process, Scoreboard, Worker};
