@@ -283,7 +283,7 @@ unsafe extern "C" fn handler<M: Module>(request: *mut request_rec) -> c_int {
 
 /// A panic costs the request: 500, or a cut connection when the answer had begun.
 fn request_hook(request: *mut request_rec, hook: fn(&RequestRec<'_>) -> Flow) -> c_int {
-    let request = RequestRec::new(request);
+    let request = RequestRec::new(&request);
     match catch_unwind(AssertUnwindSafe(|| hook(&request))) {
         Ok(Flow::Declined) => DECLINED,
         Ok(Flow::Done) => OK,

@@ -41,8 +41,9 @@ pub enum Table {
 }
 
 impl<'r> RequestRec<'r> {
-    pub(super) fn new(record: *mut request_rec) -> RequestRec<'r> {
-        RequestRec { record, begun: Cell::new(false), borrowed: PhantomData }
+    /// For the length of the hook that httpd has called with this record.
+    pub(super) fn new(record: &'r *mut request_rec) -> RequestRec<'r> {
+        RequestRec { record: *record, begun: Cell::new(false), borrowed: PhantomData }
     }
 
     pub(super) fn as_ptr(&self) -> *mut request_rec {

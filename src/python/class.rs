@@ -166,7 +166,7 @@ pub fn method_call<T: Native>(
             // SAFETY: CPython passes `count` live arguments for the length of the call.
             unsafe { slice::from_raw_parts(arguments, count) }
         };
-        method(value::<T>(this), py, &Arguments(items)).map(Some)
+        method(value::<T>(&this), py, &Arguments(items)).map(Some)
     })
 }
 
@@ -210,7 +210,7 @@ unsafe extern "C" fn iterate(this: *mut PyObject) -> *mut PyObject {
 }
 
 unsafe extern "C" fn iterate_next<T: Native>(this: *mut PyObject) -> *mut PyObject {
-    enter(|py| value::<T>(this).next(py))
+    enter(|py| value::<T>(&this).next(py))
 }
 
 unsafe extern "C" fn call<T: Native>(
@@ -221,7 +221,7 @@ unsafe extern "C" fn call<T: Native>(
     enter(|py| {
         let arguments = Object::from_borrowed(py, arguments)?;
         let named = Object::from_borrowed(py, named).ok();
-        value::<T>(this).call(py, &arguments, named.as_ref()).map(Some)
+        value::<T>(&this).call(py, &arguments, named.as_ref()).map(Some)
     })
 }
 
@@ -272,8 +272,8 @@ fn field<T: Native>(this: *mut PyObject) -> *mut *mut T {
     unsafe { this.cast::<u8>().add(offset) }.cast()
 }
 
-fn value<'a, T: Native>(this: *mut PyObject) -> &'a T {
+fn value<T: Native>(this: &*mut PyObject) -> &T {
     // SAFETY: CPython calls a type's functions only with its instances, which `instance` filled;
     // the box lives until `deallocate`, which cannot run during a call on the object.
-    unsafe { &**field::<T>(this) }
+    unsafe { &**field::<T>(*this) }
 }
