@@ -28,11 +28,11 @@
 //! In embedded mode there is no daemon: `exchange::here` hands the request to `embedded`, which calls the
 //! very same `wsgi::run` on httpd's own thread, in the Python that it has started inside the child.
 //!
-//! Before all that, `hooks::lifecycle` reads the configuration to its end, makes the sockets and forks
-//! the supervisor (`supervisor`), which executes the daemons (`supervisor::spawn`, `bootstrap.py`,
-//! `daemon::serve`). A daemon that is ready reports it; `supervisor::reports` hears that, `supervisor::group`
-//! decides what follows, and `supervisor::supervised` gives the order to serve. `docs/architecture.md` tells how all
-//! these processes end, and `wire::frame` lists all frames.
+//! Before all that, `hooks::parent` reads the configuration to its end, makes the sockets and has
+//! `hooks::fork` fork the supervisor (`supervisor`), which executes the daemons (`supervisor::spawn`,
+//! `bootstrap.py`, `daemon::serve`). A daemon that is ready reports it; `supervisor::reports` hears that,
+//! `supervisor::group` decides what follows, and `supervisor::supervised` gives the order to serve.
+//! `docs/architecture.md` tells how all these processes end, and `wire::frame` lists all frames.
 //!
 //! Reading order is module order: a module uses those below it, never one above, and so does a file within
 //! each folder; `tests/order.rs` checks it. From the top: the doors and what httpd calls; where a request
@@ -69,7 +69,12 @@ mod config;
 mod wire;
 
 mod request;
+mod scoreboard;
 mod script;
 
 mod log;
 mod sys;
+
+/// For the examples in its documentation, one of which must not compile.
+#[doc(hidden)]
+pub use python::Attached;

@@ -7,9 +7,9 @@
 
 #![allow(unsafe_code)]
 
-use crate::apache::Request;
+use crate::apache::RequestRec;
 use crate::apache::accounts::SystemAccounts;
-use crate::apache::module::{Flow, Module, Place, command, last_command, record};
+use crate::apache::module::{DirectivePlace, Flow, Module, command, last_command, record};
 use crate::apache::process::Lifetime;
 use crate::apache::regex::Regex;
 use crate::apache::server::below_server_root;
@@ -19,7 +19,7 @@ use crate::config::global::{GlobalConfig, ServerConfig};
 use crate::config::process_group::Origin;
 use crate::config::settings::Settings;
 use crate::daemon::serve;
-use crate::hooks::{handler, lifecycle, translate};
+use crate::hooks::{child, fork, handler, parent, translate};
 use crate::log::{Code, Message};
 use crate::process::{BUILDING, Building};
 use crate::python::extension;
@@ -29,17 +29,6 @@ use crate::sys::python::PyObject;
 struct Wsgi;
 
 impl Module for Wsgi {
-    type Directory = Settings;
-    type Server = ServerConfig;
-
-    fn create_directory() -> Settings {
-        Settings::default()
-    }
-
-    fn merge_directory(base: &Settings, add: &Settings) -> Settings {
-        Settings::merge(base, add)
-    }
-
     /// The main server's is made first, each time httpd reads its configuration.
     fn create_server(virtual_host: bool) -> ServerConfig {
         if !virtual_host {
@@ -48,13 +37,9 @@ impl Module for Wsgi {
         ServerConfig::default()
     }
 
-    fn merge_server(base: &ServerConfig, add: &ServerConfig) -> ServerConfig {
-        ServerConfig::merge(base, add)
-    }
-
     fn directive(
         name: &str,
-        place: Place,
+        place: DirectivePlace,
         settings: &mut Settings,
         server: &mut ServerConfig,
         arguments: &str,
@@ -71,37 +56,37 @@ impl Module for Wsgi {
     }
 
     fn check_config() -> Result<(), Message> {
-        lifecycle::check_config()
+        parent::check_config()
     }
 
     fn post_config(lifetime: Lifetime) -> Result<(), Message> {
-        lifecycle::post_config(lifetime)
+        parent::post_config(lifetime)
     }
 
     fn pre_mpm() -> Result<(), Message> {
-        lifecycle::pre_mpm()
+        fork::pre_mpm()
     }
 
     fn child_init(lifetime: Lifetime) {
-        lifecycle::child_init(lifetime);
+        child::child_init(lifetime);
     }
 
     fn monitor() {
-        lifecycle::monitor();
+        fork::monitor();
     }
 
-    fn translate_name(request: &Request<'_>) -> Flow {
+    fn translate_name(request: &RequestRec<'_>) -> Flow {
         translate::translate_name(request)
     }
 
-    fn handler(request: &Request<'_>) -> Flow {
+    fn handler(request: &RequestRec<'_>) -> Flow {
         handler::handler(request)
     }
 }
 
 fn apply(
     directive: &directives::Directive,
-    place: Place,
+    place: DirectivePlace,
     settings: &mut Settings,
     server: &mut ServerConfig,
     building: &mut Building,
@@ -176,15 +161,22 @@ static COMMANDS: Commands = Commands(commands());
 pub static mut wsgi_module: module = record::<Wsgi>(COMMANDS.0.as_ptr());
 
 /// Python's door.
+///
+/// # Safety
+///
+/// CPython alone calls it, while it imports the module.
 #[unsafe(no_mangle)]
-pub extern "C" fn PyInit_mod_wsgi_rs() -> *mut PyObject {
-    extension::initialize(&[(c"serve", python_serve), (c"embed", python_embed)])
+pub unsafe extern "C" fn PyInit_mod_wsgi_rs() -> *mut PyObject {
+    // SAFETY: CPython imports the module.
+    unsafe { extension::initialize(&[(c"serve", python_serve), (c"embed", python_embed)]) }
 }
 
 unsafe extern "C" fn python_serve(_module: *mut PyObject, _nothing: *mut PyObject) -> *mut PyObject {
-    extension::enter_function(serve::main)
+    // SAFETY: CPython calls a function of the module.
+    unsafe { extension::enter_function(serve::main) }
 }
 
 unsafe extern "C" fn python_embed(_module: *mut PyObject, _nothing: *mut PyObject) -> *mut PyObject {
-    extension::enter_function(lifecycle::embed)
+    // SAFETY: CPython calls a function of the module.
+    unsafe { extension::enter_function(child::embed) }
 }

@@ -7,10 +7,11 @@
 //! here: it is a value that `daemon::serve` owns.
 
 use crate::apache::Server;
+use crate::apache::process::module_path;
 use crate::apache::regex::Regex;
 use crate::client::Client;
 use crate::config::global::GlobalConfig;
-use crate::config::plan::Loading;
+use crate::config::plan::GroupPreload;
 use crate::control::generation::{GenerationHolder, GenerationWatch};
 use crate::control::listener::Registry;
 use crate::control::module_file::ModuleFile;
@@ -35,13 +36,17 @@ pub static BUILDING: Lazy<Mutex<Building>> = Lazy::new(Mutex::default);
 
 /// What httpd has loaded, opened when the first configuration was complete. The library is never unloaded, so
 /// that this is the file of every generation.
-pub static MODULE_FILE: OnceCell<ModuleFile> = OnceCell::new();
+static MODULE_FILE: OnceCell<ModuleFile> = OnceCell::new();
+
+pub fn module_file() -> &'static ModuleFile {
+    MODULE_FILE.get_or_init(|| ModuleFile::open(&module_path()))
+}
 
 /// A configuration that was read to its end; nothing in it changes any more.
 pub struct Configuration {
     pub global: GlobalConfig,
     pub regexes: Vec<Regex>,
-    pub loadings: Vec<Loading>,
+    pub preloads: Vec<GroupPreload>,
     /// The server whose error log a group writes to, in the order of the groups.
     pub group_servers: Vec<Server>,
     pub generation: u64,

@@ -4,12 +4,10 @@
 //! frame. `Body` and `Reply` are how the application's side reads and answers, whoever carries it.
 
 use crate::log::Level;
-use std::any::Any;
-use std::ffi::c_void;
 use std::fmt;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::RawFd;
-use std::ptr::NonNull;
 
 /// How the request's body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +35,7 @@ pub struct Request<'a> {
     pub environ: Environ<'a>,
     /// Address of httpd's own record of the request, for `WSGIPassApacheRequest`: only where the application
     /// runs in the same process, and only handed through.
-    pub record: Option<NonNull<c_void>>,
+    pub record: Option<NonZero<usize>>,
 }
 
 /// CGI and server variables, flat: for each two lengths (u16, u32), the name and the value.
@@ -111,9 +109,6 @@ pub trait Body: Send {
 
     /// Waits for what was asked for. Called detached from Python.
     fn receive(&mut self) -> Result<(), BodyError>;
-
-    /// For its owner, who gets it back when the request is over.
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
 /// Status line and headers as the application gave them, in Latin-1.
@@ -178,8 +173,9 @@ pub trait Reply: Send {
     /// Sends everything that is queued, and then `bytes` as one more piece of data. Called detached.
     fn flush(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// For its owner, who gets it back when the request is over.
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    /// The request is over, and a thread of the application still waits for its body: sends what is queued,
+    /// and has that thread wake where the carrier can. Called detached.
+    fn hang_up(&mut self);
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! `WSGIScriptAlias` as the last layer) and what is known about the request.
 
 use crate::config::global::GlobalConfig;
-use crate::config::group_name::{Facts, GroupName};
+use crate::config::group_name::{GroupName, RequestFacts};
 use crate::config::settings::Settings;
 use crate::log::{Code, Message};
 
@@ -46,7 +46,7 @@ pub fn select(
     script: &str,
     settings: &Settings,
     global: &GlobalConfig,
-    facts: &dyn Facts,
+    facts: &dyn RequestFacts,
 ) -> Result<Target, Refusal> {
     let process_group = settings.process_group().expand(facts);
     if !settings.allows_process_group(&process_group) {
@@ -65,7 +65,7 @@ pub fn select(
     Ok(Target { script: script.to_string(), process_group, group, application_group, callable })
 }
 
-fn find_group(name: &str, global: &GlobalConfig, facts: &dyn Facts) -> Result<Option<usize>, Refusal> {
+fn find_group(name: &str, global: &GlobalConfig, facts: &dyn RequestFacts) -> Result<Option<usize>, Refusal> {
     let process_group = || name.to_string();
     match global.groups.find(name) {
         _ if name.is_empty() && global.restrict_embedded => Err(Refusal::EmbeddedForbidden),
@@ -121,7 +121,7 @@ impl Refusal {
 mod tests {
     use super::*;
     use crate::config::directives::tests::Site;
-    use crate::config::global::Server;
+    use crate::config::global::ConfiguredServer;
     use crate::config::group_name::tests::{Request, request};
     use crate::config::options::tests::TestAccounts;
 
@@ -138,7 +138,7 @@ mod tests {
 
     fn complete(global: &mut GlobalConfig, site: &Site, name: &str) {
         let (config, settings) = (&site.server, &site.settings);
-        let servers = [Server { name, virtual_host: site.virtual_host, config, settings }];
+        let servers = [ConfiguredServer { name, virtual_host: site.virtual_host, config, settings }];
         global.complete(&servers, &TestAccounts { root: false }).unwrap();
     }
 

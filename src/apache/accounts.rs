@@ -75,7 +75,7 @@ fn account(entry: *const libc::passwd) -> Option<Account> {
     Some(Account {
         uid: entry.pw_uid,
         gid: entry.pw_gid,
-        name: String::from_utf8_lossy(bytes(entry.pw_name)?).into_owned(),
-        home: PathBuf::from(OsStr::from_bytes(bytes(entry.pw_dir)?)),
+        name: String::from_utf8_lossy(bytes(entry, entry.pw_name)?).into_owned(),
+        home: PathBuf::from(OsStr::from_bytes(bytes(entry, entry.pw_dir)?)),
     })
 }

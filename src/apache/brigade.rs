@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use super::request::Request;
+use super::request::RequestRec;
 use super::table::api;
 use crate::request::BodyError;
 use crate::sys::httpd::*;
@@ -14,8 +14,8 @@ use std::time::Duration;
 use std::{mem, ptr};
 
 /// What httpd's input filters give for the body of a request.
-pub struct Input<'a, 'r> {
-    request: &'a Request<'r>,
+pub struct InputFilters<'a, 'r> {
+    request: &'a RequestRec<'r>,
     brigade: *mut apr_bucket_brigade,
     ended: bool,
     /// A body that broke off stays broken.
@@ -31,9 +31,9 @@ const APR_EGENERAL: i32 = 20014;
 
 const CLOSED: &str = "the client closed the connection before the end of the body";
 
-impl<'a, 'r> Input<'a, 'r> {
-    pub fn new(request: &'a Request<'r>) -> Self {
-        Input { request, brigade: new_brigade(request), ended: false, failed: None }
+impl<'a, 'r> InputFilters<'a, 'r> {
+    pub fn new(request: &'a RequestRec<'r>) -> Self {
+        InputFilters { request, brigade: new_brigade(request), ended: false, failed: None }
     }
 
     /// There is nothing to read, or nothing more.
@@ -161,7 +161,7 @@ impl<'a, 'r> Input<'a, 'r> {
             APR_EOF | libc::ECONNRESET | libc::ECONNABORTED | libc::EPIPE => (0, CLOSED.to_string()),
             // In the middle of a chunk: it may still read an answer.
             APR_INCOMPLETE => (u16::try_from(http).unwrap_or(400), CLOSED.to_string()),
-            _ => (u16::try_from(http).unwrap_or(400), Request::describe_status(status)),
+            _ => (u16::try_from(http).unwrap_or(400), RequestRec::describe_status(status)),
         };
         BodyError { status: status_code, reason }
     }
@@ -177,7 +177,7 @@ struct Sink {
 
 impl Sink {
     /// Runs `read` with this in the place of the request's output filters.
-    fn catching(&mut self, request: &Request<'_>, read: impl FnOnce() -> i32) -> i32 {
+    fn catching(&mut self, request: &RequestRec<'_>, read: impl FnOnce() -> i32) -> i32 {
         // SAFETY: a filter record and a filter of zeros are valid: nothing in them is used but what is
         // set below.
         let (mut record, mut filter) =
@@ -209,8 +209,8 @@ unsafe extern "C" fn sink(filter: *mut ap_filter_t, brigade: *mut apr_bucket_bri
 }
 
 /// An answer on its way through httpd's output filters.
-pub struct Output<'a, 'r> {
-    request: &'a Request<'r>,
+pub struct OutputFilters<'a, 'r> {
+    request: &'a RequestRec<'r>,
     brigade: *mut apr_bucket_brigade,
     /// How long the client may go without reading; None leaves that to httpd.
     silence: Option<Duration>,
@@ -232,9 +232,9 @@ pub enum Aborted {
     Answered(u16),
 }
 
-impl<'a, 'r> Output<'a, 'r> {
-    pub fn new(request: &'a Request<'r>, silence: Option<Duration>) -> Self {
-        Output { request, brigade: new_brigade(request), silence }
+impl<'a, 'r> OutputFilters<'a, 'r> {
+    pub fn new(request: &'a RequestRec<'r>, silence: Option<Duration>) -> Self {
+        OutputFilters { request, brigade: new_brigade(request), silence }
     }
 
     fn insert(&self, bucket: *mut apr_bucket) {
@@ -388,7 +388,7 @@ impl<'a, 'r> Output<'a, 'r> {
     }
 }
 
-fn new_brigade(request: &Request<'_>) -> *mut apr_bucket_brigade {
+fn new_brigade(request: &RequestRec<'_>) -> *mut apr_bucket_brigade {
     // SAFETY: pool and allocator live as long as the request, and so does the brigade.
     unsafe {
         let record = &*request.as_ptr();

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::index::index;
-use super::request::Request;
+use super::request::RequestRec;
 use super::server::Server;
 use super::table::api;
 use crate::log::{Level, Message};
@@ -38,7 +38,7 @@ pub fn server_message(to: Server, message: &Message) {
     server(to, message.level, message.to_string().as_bytes());
 }
 
-pub fn request(request: &Request<'_>, level: Level, line: &[u8]) {
+pub fn request(request: &RequestRec<'_>, level: Level, line: &[u8]) {
     for part in parts(line) {
         // SAFETY: the request record is alive; format and text are C strings that outlive the call.
         unsafe {
@@ -56,7 +56,7 @@ pub fn request(request: &Request<'_>, level: Level, line: &[u8]) {
     }
 }
 
-pub fn request_message(of: &Request<'_>, message: &Message) {
+pub fn request_message(of: &RequestRec<'_>, message: &Message) {
     request(of, message.level, message.to_string().as_bytes());
 }
 

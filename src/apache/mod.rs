@@ -10,16 +10,18 @@ pub mod process;
 pub mod regex;
 
 pub mod brigade;
-pub mod lend;
 pub mod log;
+pub mod turns;
 
 pub mod request;
 
 pub mod accounts;
 pub mod server;
 
+mod vector;
+
 mod index;
 mod table;
 
-pub use request::Request;
+pub use request::RequestRec;
 pub use server::Server;

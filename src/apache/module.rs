@@ -5,12 +5,15 @@
 
 #![allow(unsafe_code)]
 
-use super::brigade::Output;
+use super::brigade::OutputFilters;
 use super::log;
 use super::process::Lifetime;
-use super::request::Request;
+use super::request::RequestRec;
 use super::server::main_server;
-use super::table::{self, api, bytes, copy, keep};
+use super::table::{self, Record, api, bytes, copy};
+use super::vector;
+use crate::config::global::ServerConfig;
+use crate::config::settings::Settings;
 use crate::log::{Code, Message};
 use crate::sys::httpd::*;
 use std::ffi::CStr;
@@ -30,7 +33,7 @@ pub enum Flow {
 }
 
 /// Where a directive stands.
-pub struct Place {
+pub struct DirectivePlace {
     pub file: String,
     pub line: u32,
     /// Path of the enclosing section; None at server level.
@@ -43,21 +46,15 @@ pub struct Place {
 
 /// What an httpd module is made of.
 pub trait Module {
-    type Directory: 'static;
-    type Server: 'static;
-
-    fn create_directory() -> Self::Directory;
-    fn merge_directory(base: &Self::Directory, add: &Self::Directory) -> Self::Directory;
-    fn create_server(virtual_host: bool) -> Self::Server;
-    fn merge_server(base: &Self::Server, add: &Self::Server) -> Self::Server;
+    fn create_server(virtual_host: bool) -> ServerConfig;
 
     /// One directive; an error is shown by httpd with its place. `compile` makes a regular
     /// expression that lives as long as this configuration.
     fn directive(
         name: &str,
-        place: Place,
-        directory: &mut Self::Directory,
-        server: &mut Self::Server,
+        place: DirectivePlace,
+        settings: &mut Settings,
+        server: &mut ServerConfig,
         arguments: &str,
         compile: &dyn Fn(&str) -> Option<super::regex::Regex>,
     ) -> Result<(), String>;
@@ -70,8 +67,8 @@ pub trait Module {
     fn child_init(child: Lifetime);
     /// Called in the parent every few seconds.
     fn monitor();
-    fn translate_name(request: &Request<'_>) -> Flow;
-    fn handler(request: &Request<'_>) -> Flow;
+    fn translate_name(request: &RequestRec<'_>) -> Flow;
+    fn handler(request: &RequestRec<'_>) -> Flow;
 }
 
 /// The module record that LoadModule finds.
@@ -85,10 +82,10 @@ pub const fn record<M: Module>(commands: *const command_rec) -> module {
         next: ptr::null_mut(),
         magic: MODULE_MAGIC_COOKIE as _,
         rewrite_args: None,
-        create_dir_config: Some(create_directory::<M>),
-        merge_dir_config: Some(merge_directory::<M>),
+        create_dir_config: Some(vector::create_directory),
+        merge_dir_config: Some(vector::merge_directory),
         create_server_config: Some(create_server::<M>),
-        merge_server_config: Some(merge_server::<M>),
+        merge_server_config: Some(vector::merge_server),
         cmds: commands,
         register_hooks: Some(register_hooks::<M>),
         flags: 0,
@@ -150,39 +147,15 @@ struct Name(*const c_char);
 // SAFETY: the pointers are to string literals.
 unsafe impl Sync for Name {}
 
-unsafe extern "C" fn create_directory<M: Module>(pool: *mut apr_pool_t, _: *mut c_char) -> *mut c_void {
-    keep(pool, M::create_directory()).cast()
-}
-
-unsafe extern "C" fn merge_directory<M: Module>(
-    pool: *mut apr_pool_t,
-    base: *mut c_void,
-    add: *mut c_void,
-) -> *mut c_void {
-    // SAFETY: httpd hands back what `create_directory` or this function made.
-    let (base, add) = unsafe { (&*base.cast::<M::Directory>(), &*add.cast::<M::Directory>()) };
-    keep(pool, M::merge_directory(base, add)).cast()
-}
-
 unsafe extern "C" fn create_server<M: Module>(pool: *mut apr_pool_t, server: *mut server_rec) -> *mut c_void {
     // SAFETY: httpd hands in a live server record.
     let virtual_host = unsafe { (*server).is_virtual } != 0;
-    keep(pool, M::create_server(virtual_host)).cast()
-}
-
-unsafe extern "C" fn merge_server<M: Module>(
-    pool: *mut apr_pool_t,
-    base: *mut c_void,
-    add: *mut c_void,
-) -> *mut c_void {
-    // SAFETY: httpd hands back what `create_server` made.
-    let (base, add) = unsafe { (&*base.cast::<M::Server>(), &*add.cast::<M::Server>()) };
-    keep(pool, M::merge_server(base, add)).cast()
+    vector::create_server(pool, M::create_server(virtual_host))
 }
 
 unsafe extern "C" fn directive<M: Module>(
     parameters: *mut cmd_parms,
-    directory: *mut c_void,
+    mut section: *mut c_void,
     arguments: *const c_char,
 ) -> *const c_char {
     // SAFETY: httpd hands in live parameters for the length of the call.
@@ -191,36 +164,34 @@ unsafe extern "C" fn directive<M: Module>(
     let (command, directive) = unsafe { (&*parameters.cmd, &*parameters.directive) };
     let first_child = directive.first_child;
     // SAFETY: the server is the one whose configuration is being read.
-    let server = unsafe { &*parameters.server };
-    let text = |string| String::from_utf8_lossy(bytes(string).unwrap_or_default()).into_owned();
+    let in_virtual_host = unsafe { (*parameters.server).is_virtual } != 0;
     // SAFETY: only asks for the context of these parameters.
     let in_htaccess = !unsafe { api().ap_check_cmd_context(parameters, NOT_IN_HTACCESS as u32) }.is_null();
-    let place = Place {
-        file: text(directive.filename),
+    let place = DirectivePlace {
+        file: text(directive, directive.filename),
         line: u32::try_from(directive.line_num).unwrap_or(0),
-        section: bytes(parameters.path).map(|path| String::from_utf8_lossy(path).into_owned()),
-        interpreters: own_section(directive).map(text),
-        in_virtual_host: server.is_virtual != 0,
+        section: (!parameters.path.is_null()).then(|| text(parameters, parameters.path)),
+        interpreters: own_section(directive).map(|section| text(section, section.args)),
+        in_virtual_host,
         in_htaccess,
     };
+    let (name, arguments) = (text(command, command.name), text(parameters, arguments));
     let pool = parameters.pool;
-    // SAFETY: the section's configuration is what `create_directory` made, ours alone while it is read.
-    let directory = unsafe { &mut *directory.cast::<M::Directory>() };
-    // SAFETY: likewise; a .htaccess file is read while requests run, and its directives do not
-    // change the server's configuration (`Module::directive` gets a scratch one for them).
-    let mut scratch = M::create_server(true);
+    // SAFETY: httpd calls a directive of ours with our entry.
+    let settings = unsafe { vector::section(&mut section) };
+    // A .htaccess file is read while requests run, and its directives do not change the server's
+    // configuration.
+    let mut scratch = ServerConfig::default();
     let server = if in_htaccess {
         &mut scratch
     } else {
-        let slot = super::server::config_slot(server.module_config);
-        // SAFETY: the slot holds what `create_server` made; configuration is read by one thread.
-        unsafe { &mut *slot.cast::<M::Server>() }
+        // SAFETY: one thread reads the configuration, and has no other use of the server meanwhile.
+        vector::being_read(unsafe { &mut *parameters.server })
     };
-    let inside = if is_section(command.name) { first_child } else { ptr::null_mut() };
+    let inside = if is_section(command) { first_child } else { ptr::null_mut() };
     let compile = |pattern: &str| super::regex::Regex::compile(pool, pattern);
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        M::directive(&text(command.name), place, directory, server, &text(arguments), &compile)
-    }));
+    let result =
+        catch_unwind(AssertUnwindSafe(|| M::directive(&name, place, settings, server, &arguments, &compile)));
     match result {
         // SAFETY: a section of ours: httpd reads what is in it, each directive through this door.
         Ok(Ok(())) if !inside.is_null() => unsafe {
@@ -236,16 +207,20 @@ unsafe extern "C" fn directive<M: Module>(
     }
 }
 
-fn is_section(name: *const c_char) -> bool {
-    bytes(name).is_some_and(|name| name.starts_with(b"<"))
+fn text<R: Record>(record: &R, string: *const c_char) -> String {
+    String::from_utf8_lossy(bytes(record, string).unwrap_or_default()).into_owned()
 }
 
-/// The arguments of the section around a directive, if that is one of ours.
-fn own_section(directive: &ap_directive_t) -> Option<*const c_char> {
+fn is_section(command: &command_rec) -> bool {
+    bytes(command, command.name).is_some_and(|name| name.starts_with(b"<"))
+}
+
+/// The section around a directive, if that is one of ours.
+fn own_section(directive: &ap_directive_t) -> Option<&ap_directive_t> {
     // SAFETY: a directive's parent, where it has one, lives as long as the tree they are in.
     let parent = unsafe { directive.parent.as_ref() }?;
-    let name = bytes(parent.directive)?;
-    name.to_ascii_lowercase().starts_with(b"<wsgi").then_some(parent.args)
+    let name = bytes(parent, parent.directive)?;
+    name.to_ascii_lowercase().starts_with(b"<wsgi").then_some(parent)
 }
 
 unsafe extern "C" fn check_config<M: Module>(
@@ -311,8 +286,8 @@ unsafe extern "C" fn handler<M: Module>(request: *mut request_rec) -> c_int {
 }
 
 /// A panic costs the request: 500, or a cut connection when the answer had begun.
-fn request_hook(request: *mut request_rec, hook: fn(&Request<'_>) -> Flow) -> c_int {
-    let request = Request::new(request);
+fn request_hook(request: *mut request_rec, hook: fn(&RequestRec<'_>) -> Flow) -> c_int {
+    let request = RequestRec::new(&request);
     match catch_unwind(AssertUnwindSafe(|| hook(&request))) {
         Ok(Flow::Declined) => DECLINED,
         Ok(Flow::Done) => OK,
@@ -323,7 +298,7 @@ fn request_hook(request: *mut request_rec, hook: fn(&Request<'_>) -> Flow) -> c_
             log::request_message(&request, &Message::new(Code::RequestPanicked, text));
             // An answer that has begun must not look complete.
             if request.has_begun() {
-                Output::new(&request, None).cut();
+                OutputFilters::new(&request, None).cut();
                 OK
             } else {
                 HTTP_INTERNAL_SERVER_ERROR

@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use super::table::{api, keep};
+use super::table::{api, bytes, keep};
 use crate::sys::httpd::*;
 use std::ffi::CStr;
 use std::mem;
@@ -193,7 +193,7 @@ pub fn module_path() -> std::path::PathBuf {
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
     // SAFETY: any address may be asked for; this one is in our own library.
     let found = unsafe { libc::dladdr(module_path as *const c_void, &mut info) };
-    let name = super::table::bytes(info.dli_fname).filter(|_| found != 0);
+    let name = bytes(&info, info.dli_fname).filter(|_| found != 0);
     std::ffi::OsStr::from_bytes(name.unwrap_or_default()).into()
 }
 

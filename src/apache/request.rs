@@ -5,20 +5,24 @@
 
 #![allow(unsafe_code)]
 
-use super::server::{Server, config_slot, config_slot_of};
+use super::server::Server;
 use super::table::{api, bytes, copy};
+use super::vector;
+use crate::config::global::ServerConfig;
+use crate::config::settings::Settings;
 use crate::sys::httpd::*;
 use std::cell::Cell;
-use std::ffi::{CStr, CString, OsStr, c_void};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::marker::PhantomData;
+use std::num::NonZero;
 use std::os::fd::BorrowedFd;
+use std::os::raw::c_char;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::ptr::NonNull;
 use std::time::Duration;
 
-pub struct Request<'r> {
+pub struct RequestRec<'r> {
     record: *mut request_rec,
     /// Our handler has passed data to the output filters.
     begun: Cell<bool>,
@@ -36,9 +40,10 @@ pub enum Table {
     Notes,
 }
 
-impl<'r> Request<'r> {
-    pub(super) fn new(record: *mut request_rec) -> Request<'r> {
-        Request { record, begun: Cell::new(false), borrowed: PhantomData }
+impl<'r> RequestRec<'r> {
+    /// For the length of the hook that httpd has called with this record.
+    pub(super) fn new(record: &'r *mut request_rec) -> RequestRec<'r> {
+        RequestRec { record: *record, begun: Cell::new(false), borrowed: PhantomData }
     }
 
     pub(super) fn as_ptr(&self) -> *mut request_rec {
@@ -46,8 +51,8 @@ impl<'r> Request<'r> {
     }
 
     /// For an application that wants to hand it to a C extension of its own.
-    pub fn address(&self) -> NonNull<c_void> {
-        NonNull::new(self.record.cast()).expect("httpd calls no hook without a request")
+    pub fn address(&self) -> NonZero<usize> {
+        NonZero::new(self.record.expose_provenance()).expect("httpd calls no hook without a request")
     }
 
     fn record(&self) -> &request_rec {
@@ -65,36 +70,46 @@ impl<'r> Request<'r> {
         Server::new(self.record().server)
     }
 
-    /// Our settings for this request, all sections merged. `T` is the type of `Module::Directory`.
-    pub fn settings<T>(&self) -> &T {
-        // SAFETY: the slot holds what `Module::create_directory` or `merge_directory` gave.
-        unsafe { &*config_slot(self.record().per_dir_config).cast::<T>() }
+    /// Our configuration of the request's server.
+    pub fn server_config(&self) -> &ServerConfig {
+        // SAFETY: a request's server outlives it.
+        vector::of_server(unsafe { &*self.record().server })
+    }
+
+    /// Our settings for this request, all sections merged.
+    pub fn settings(&self) -> &Settings {
+        vector::of_request(self.record())
+    }
+
+    /// A string of the request's, or one that httpd gives out for it.
+    fn text(&self, string: *const c_char) -> Option<&[u8]> {
+        bytes(self.record(), string)
     }
 
     pub fn handler(&self) -> &[u8] {
-        bytes(self.record().handler).unwrap_or_default()
+        self.text(self.record().handler).unwrap_or_default()
     }
 
     pub fn method(&self) -> &[u8] {
-        bytes(self.record().method).unwrap_or_default()
+        self.text(self.record().method).unwrap_or_default()
     }
 
     pub fn protocol(&self) -> &[u8] {
-        bytes(self.record().protocol).unwrap_or_default()
+        self.text(self.record().protocol).unwrap_or_default()
     }
 
     pub fn uri(&self) -> &[u8] {
-        bytes(self.record().uri).unwrap_or_default()
+        self.text(self.record().uri).unwrap_or_default()
     }
 
     /// The request's target as the client sent it.
     pub fn unparsed_uri(&self) -> &[u8] {
-        bytes(self.record().unparsed_uri).unwrap_or_default()
+        self.text(self.record().unparsed_uri).unwrap_or_default()
     }
 
     /// Method, target and protocol as the client sent them.
     pub fn request_line(&self) -> &[u8] {
-        bytes(self.record().the_request).unwrap_or_default()
+        self.text(self.record().the_request).unwrap_or_default()
     }
 
     /// URL and query of the request that was redirected to this one inside httpd.
@@ -105,7 +120,7 @@ impl<'r> Request<'r> {
         }
         // SAFETY: a request that was redirected lives as long as the one it became.
         let previous = unsafe { &*previous };
-        Some((bytes(previous.uri)?, bytes(previous.args)))
+        Some((bytes(previous, previous.uri)?, bytes(previous, previous.args)))
     }
 
     /// Whether an output filter that works on content, like mod_deflate's, is in the chain.
@@ -117,23 +132,23 @@ impl<'r> Request<'r> {
     }
 
     pub fn filename(&self) -> &[u8] {
-        bytes(self.record().filename).unwrap_or_default()
+        self.text(self.record().filename).unwrap_or_default()
     }
 
     pub fn path_info(&self) -> &[u8] {
-        bytes(self.record().path_info).unwrap_or_default()
+        self.text(self.record().path_info).unwrap_or_default()
     }
 
     pub fn query(&self) -> &[u8] {
-        bytes(self.record().args).unwrap_or_default()
+        self.text(self.record().args).unwrap_or_default()
     }
 
     pub fn user(&self) -> Option<&[u8]> {
-        bytes(self.record().user)
+        self.text(self.record().user)
     }
 
     pub fn auth_type(&self) -> Option<&[u8]> {
-        bytes(self.record().ap_auth_type)
+        self.text(self.record().ap_auth_type)
     }
 
     pub fn is_head(&self) -> bool {
@@ -174,7 +189,13 @@ impl<'r> Request<'r> {
     /// As in a URL: an IPv6 address has its brackets.
     pub fn server_name(&self) -> &[u8] {
         // SAFETY: the record is alive; the result is in its pool or the configuration's.
-        bytes(unsafe { api().ap_get_server_name_for_url(self.record) }).unwrap_or_default()
+        self.text(unsafe { api().ap_get_server_name_for_url(self.record) }).unwrap_or_default()
+    }
+
+    /// What SERVER_SOFTWARE says, as much as `ServerTokens` allows.
+    pub fn server_banner(&self) -> &[u8] {
+        // SAFETY: takes nothing; the string lives as long as the configuration, which outlives the request.
+        self.text(unsafe { api().ap_get_server_banner() }).unwrap_or_default()
     }
 
     pub fn server_port(&self) -> u16 {
@@ -184,22 +205,22 @@ impl<'r> Request<'r> {
 
     pub fn scheme(&self) -> &[u8] {
         // SAFETY: the record is alive; the result is a literal or in its pool.
-        bytes(unsafe { api().ap_run_http_scheme(self.record) }).unwrap_or_default()
+        self.text(unsafe { api().ap_run_http_scheme(self.record) }).unwrap_or_default()
     }
 
     pub fn document_root(&self) -> &[u8] {
         // SAFETY: the record is alive; the result is in its pool or the configuration's.
-        bytes(unsafe { api().ap_document_root(self.record) }).unwrap_or_default()
+        self.text(unsafe { api().ap_document_root(self.record) }).unwrap_or_default()
     }
 
     pub fn context_document_root(&self) -> &[u8] {
         // SAFETY: the record is alive; the result is in its pool or the configuration's.
-        bytes(unsafe { api().ap_context_document_root(self.record) }).unwrap_or_default()
+        self.text(unsafe { api().ap_context_document_root(self.record) }).unwrap_or_default()
     }
 
     pub fn context_prefix(&self) -> &[u8] {
         // SAFETY: the record is alive; the result is in its pool.
-        bytes(unsafe { api().ap_context_prefix(self.record) }).unwrap_or_default()
+        self.text(unsafe { api().ap_context_prefix(self.record) }).unwrap_or_default()
     }
 
     /// The client's address as mod_remoteip or the connection has it, and the port of the connection.
@@ -207,7 +228,7 @@ impl<'r> Request<'r> {
         let address = self.connection().client_addr;
         // SAFETY: httpd sets the address when it accepts the connection.
         let port = if address.is_null() { 0 } else { unsafe { (*address).port } };
-        (bytes(self.record().useragent_ip).unwrap_or_default(), port)
+        (self.text(self.record().useragent_ip).unwrap_or_default(), port)
     }
 
     /// The local address and port of the connection.
@@ -216,7 +237,7 @@ impl<'r> Request<'r> {
         let address = connection.local_addr;
         // SAFETY: httpd sets the address when it accepts the connection.
         let port = if address.is_null() { 0 } else { unsafe { (*address).port } };
-        (bytes(connection.local_ip).unwrap_or_default(), port)
+        (bytes(connection, connection.local_ip).unwrap_or_default(), port)
     }
 
     /// httpd's log id of the request, made now if nothing was logged yet.
@@ -228,11 +249,11 @@ impl<'r> Request<'r> {
                 api().ap_run_generate_log_id(self.record().connection, self.record, field);
             }
         }
-        bytes(self.record().log_id).unwrap_or_default()
+        self.text(self.record().log_id).unwrap_or_default()
     }
 
     pub fn connection_log_id(&self) -> Option<&[u8]> {
-        bytes(self.connection().log_id)
+        bytes(self.connection(), self.connection().log_id)
     }
 
     /// Which of the alias's characters of the URL are path info: where SCRIPT_NAME ends in the URI.
@@ -260,7 +281,7 @@ impl<'r> Request<'r> {
     /// An entry of a table; names are compared without regard to case.
     pub fn get(&self, table: Table, name: &CStr) -> Option<&[u8]> {
         // SAFETY: the table belongs to the request; the name is a C string.
-        bytes(unsafe { api().apr_table_get(self.table(table), name.as_ptr()) })
+        self.text(unsafe { api().apr_table_get(self.table(table), name.as_ptr()) })
     }
 
     pub fn entries(&self, table: Table) -> impl Iterator<Item = (&[u8], &[u8])> {
@@ -270,7 +291,7 @@ impl<'r> Request<'r> {
         (0..count).filter_map(move |index| {
             // SAFETY: the array has `nelts` entries of this type.
             let entry = unsafe { &*array.elts.cast::<apr_table_entry_t>().add(index) };
-            Some((bytes(entry.key)?, bytes(entry.val).unwrap_or_default()))
+            Some((self.text(entry.key)?, self.text(entry.val).unwrap_or_default()))
         })
     }
 
@@ -335,10 +356,7 @@ impl<'r> Request<'r> {
 
     /// `CGIPassAuth`.
     pub fn passes_authorization(&self) -> bool {
-        let core = config_slot_of(self.record().per_dir_config, AP_CORE_MODULE_INDEX);
-        // SAFETY: the core module's entry of a directory configuration is always of this type.
-        let core = unsafe { &*core.cast::<core_dir_config>() };
-        core.cgi_pass_auth() == AP_CGI_PASS_AUTH_ON as u32
+        vector::core_of_request(self.record()).cgi_pass_auth() == AP_CGI_PASS_AUTH_ON as u32
     }
 
     /// Takes back what httpd has guessed about the content from the name of the script.
@@ -391,7 +409,7 @@ impl<'r> Request<'r> {
         let mut folder = std::ptr::null();
         // SAFETY: writes a pointer to a string in the request's pool.
         let status = unsafe { api().apr_temp_dir_get(&mut folder, self.record().pool) };
-        match bytes(folder).filter(|_| status == 0) {
+        match self.text(folder).filter(|_| status == 0) {
             Some(folder) => Ok(PathBuf::from(OsStr::from_bytes(folder))),
             None => Err(io::Error::other(format!(
                 "there is no folder for temporary files: {}",

@@ -6,8 +6,8 @@
 #![allow(unsafe_code)]
 
 use super::table::api;
+use crate::scoreboard::{Process, Scoreboard, Worker};
 use crate::sys::httpd::*;
-use crate::wire::scoreboard::{Process, Scoreboard, Worker};
 use std::mem;
 use std::os::raw::{c_char, c_int};
 use std::time::SystemTime;

@@ -1,13 +1,14 @@
 //! httpd's servers: the main one and the virtual hosts, and what their directives say.
 //!
-//! Used in the httpd parent (`hooks::lifecycle`) and its children.
+//! Used in the httpd parent (`hooks::parent`) and its children.
 
 #![allow(unsafe_code)]
 
-use super::index::index;
 use super::table::{api, bytes};
-use crate::sys::httpd::{AP_MPMQ_MAX_DAEMONS, AP_MPMQ_MAX_THREADS, ap_conf_vector_t, server_rec};
-use std::ffi::c_void;
+use super::vector;
+use crate::config::global::ServerConfig;
+use crate::config::settings::Settings;
+use crate::sys::httpd::{AP_MPMQ_MAX_DAEMONS, AP_MPMQ_MAX_THREADS, server_rec};
 use std::time::Duration;
 
 /// A server record; lives as long as the configuration it belongs to.
@@ -52,11 +53,12 @@ impl Server {
 
     /// `ServerName` without the port.
     pub fn name(self) -> String {
-        String::from_utf8_lossy(bytes(self.record().server_hostname).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(bytes(self.record(), self.record().server_hostname).unwrap_or_default())
+            .into_owned()
     }
 
     pub fn admin(&self) -> &[u8] {
-        bytes(self.record().server_admin).unwrap_or_default()
+        bytes(self.record(), self.record().server_admin).unwrap_or_default()
     }
 
     /// `Timeout`.
@@ -64,30 +66,15 @@ impl Server {
         Duration::from_micros(u64::try_from(self.record().timeout).unwrap_or(0))
     }
 
-    /// Our configuration of this server, which lives as long as the record does: in a child, as long
-    /// as the process. `T` is the type that `Module::Server` names.
-    pub fn config<T>(self) -> &'static T {
-        // SAFETY: the slot holds what `Module::create_server` or `merge_server` gave.
-        unsafe { &*config_slot(self.record().module_config).cast::<T>() }
+    /// Our configuration of this server.
+    pub fn config(&self) -> &ServerConfig {
+        vector::of_server(self.record())
     }
 
-    /// Our settings outside of any section. `T` is the type that `Module::Directory` names.
-    pub fn defaults<T>(&self) -> &T {
-        // SAFETY: the slot holds what `Module::create_directory` or `merge_directory` gave.
-        unsafe { &*config_slot(self.record().lookup_defaults).cast::<T>() }
+    /// Our settings outside of any section.
+    pub fn defaults(&self) -> &Settings {
+        vector::defaults(self.record())
     }
-}
-
-/// Our entry of a configuration vector.
-pub(super) fn config_slot(vector: *mut ap_conf_vector_t) -> *mut c_void {
-    config_slot_of(vector, index())
-}
-
-/// The entry of the module with this index.
-pub(super) fn config_slot_of(vector: *mut ap_conf_vector_t, index: i32) -> *mut c_void {
-    let index = usize::try_from(index).expect("httpd numbers modules from zero");
-    // SAFETY: a configuration vector is an array of pointers with an entry for each module.
-    unsafe { *vector.cast::<*mut c_void>().add(index) }
 }
 
 /// A path made absolute below `ServerRoot`.
@@ -107,11 +94,12 @@ type Resolve = unsafe extern "C" fn(
 
 fn resolve(path: &str, function: Resolve) -> String {
     let Ok(c_path) = std::ffi::CString::new(path) else { return path.to_string() };
-    // SAFETY: the process record and its pool live as long as httpd.
-    let pool = unsafe { (*(*main_server().0).process).pconf };
-    // SAFETY: the pool is alive; the result is copied below.
-    let resolved = unsafe { function(pool, c_path.as_ptr()) };
-    bytes(resolved).map_or_else(|| path.to_string(), |text| String::from_utf8_lossy(text).into_owned())
+    // SAFETY: the process record lives as long as httpd.
+    let process = unsafe { &*main_server().record().process };
+    // SAFETY: the pool lives as long as the record, and holds the result.
+    let resolved = unsafe { function(process.pconf, c_path.as_ptr()) };
+    bytes(process, resolved)
+        .map_or_else(|| path.to_string(), |text| String::from_utf8_lossy(text).into_owned())
 }
 
 /// Who httpd's children run as: `User` and `Group`.
@@ -119,12 +107,6 @@ pub fn httpd_ids() -> (u32, u32) {
     // SAFETY: the variable is filled while httpd reads its configuration, by one thread.
     let config = unsafe { &*api().ap_unixd_config };
     (config.user_id, config.group_id)
-}
-
-/// What SERVER_SOFTWARE says, as much as `ServerTokens` allows.
-pub fn banner() -> &'static [u8] {
-    // SAFETY: takes nothing; the string lives as long as the configuration.
-    bytes(unsafe { api().ap_get_server_banner() }).unwrap_or_default()
 }
 
 /// How many processes and how many threads in each the MPM may have at once.

@@ -9,10 +9,10 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::config::alias::Alias;
-use crate::config::global::{GlobalConfig, GroupKind, GroupUse, Server};
+use crate::config::global::{ConfiguredServer, GlobalConfig, GroupKind, GroupUse};
 use crate::config::group_name::GroupName;
 use crate::config::home::{self, Files, Mistake};
-use crate::config::plan::{self, Loading};
+use crate::config::plan::{self, GroupPreload};
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::log::{Code, Message};
 
@@ -23,13 +23,13 @@ struct Check<'a> {
 }
 
 /// Each finding once, in the order of the configuration.
-pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -> Vec<Message> {
+pub fn check(global: &GlobalConfig, servers: &[ConfiguredServer<'_>], files: &dyn Files) -> Vec<Message> {
     let mut check = Check { global, files, notes: Vec::new() };
     check.socket_prefix();
-    let loadings = plan::loadings(global, servers);
+    let preloads = plan::preloads(global, servers);
     for group in global.groups.groups() {
         check.group(group);
-        check.preload(group, &loadings);
+        check.preload(group, &preloads);
     }
     check.unused_groups(servers);
     for server in servers {
@@ -52,10 +52,10 @@ pub fn check(global: &GlobalConfig, servers: &[Server<'_>], files: &dyn Files) -
 }
 
 impl Check<'_> {
-    fn preload(&mut self, group: &ProcessGroup, loadings: &[Loading]) {
-        let of_group = |loading: &&Loading| loading.process_group == group.name;
-        let in_main = |loading: &Loading| loading.application_group.is_empty();
-        if group.preload && (group.threads == 0 || !loadings.iter().filter(of_group).any(in_main)) {
+    fn preload(&mut self, group: &ProcessGroup, preloads: &[GroupPreload]) {
+        let of_group = |preload: &&GroupPreload| preload.process_group == group.name;
+        let in_main = |preload: &GroupPreload| preload.application_group.is_empty();
+        if group.preload && (group.threads == 0 || !preloads.iter().filter(of_group).any(in_main)) {
             let text = format!(
                 "WSGIDaemonProcess {} at {}: preload=On has no effect, since no script for the main interpreter of the \
                  group is known in advance: give WSGIScriptAlias a fixed process-group= and \
@@ -172,7 +172,7 @@ impl Check<'_> {
         }
     }
 
-    fn unused_groups(&mut self, servers: &[Server<'_>]) {
+    fn unused_groups(&mut self, servers: &[ConfiguredServer<'_>]) {
         let uses =
             || servers.iter().flat_map(|server| &server.config.uses).filter(|u| u.kind == GroupKind::Process);
         if uses().any(|group_use| group_use.name.fixed().is_none()) {
@@ -245,7 +245,7 @@ impl Check<'_> {
         }
     }
 
-    fn group_use(&mut self, group_use: &GroupUse, server: &Server<'_>) {
+    fn group_use(&mut self, group_use: &GroupUse, server: &ConfiguredServer<'_>) {
         let GroupUse { directive, name, origin, .. } = group_use;
         if let Some(cure) = name.unknown_form() {
             self.warn(

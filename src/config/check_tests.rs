@@ -41,8 +41,8 @@ fn findings(lines: &[&str]) -> Vec<Message> {
     }
     let (config, settings) = (&site.server, &site.settings);
     let servers = [
-        Server { name: "main.example", virtual_host: false, config, settings },
-        Server { name: "host.example", virtual_host: false, config, settings },
+        ConfiguredServer { name: "main.example", virtual_host: false, config, settings },
+        ConfiguredServer { name: "host.example", virtual_host: false, config, settings },
     ];
     global.complete(&servers, &TestAccounts { root: false }).unwrap();
     check(&global, &servers, &Invented)
@@ -158,8 +158,18 @@ fn groups_of_other_virtual_hosts() {
     host.read(&mut global, "WSGIDaemonProcess blog").unwrap();
     main.read(&mut global, "WSGIProcessGroup blog").unwrap();
     let servers = [
-        Server { name: "main.example", virtual_host: false, config: &main.server, settings: &main.settings },
-        Server { name: "blog.example", virtual_host: true, config: &host.server, settings: &host.settings },
+        ConfiguredServer {
+            name: "main.example",
+            virtual_host: false,
+            config: &main.server,
+            settings: &main.settings,
+        },
+        ConfiguredServer {
+            name: "blog.example",
+            virtual_host: true,
+            config: &host.server,
+            settings: &host.settings,
+        },
     ];
     global.complete(&servers, &TestAccounts { root: false }).unwrap();
     let notes = check(&global, &servers, &Invented);

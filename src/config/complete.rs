@@ -2,18 +2,22 @@
 //!
 //! Runs in the httpd parent at the end of each reading.
 
-use crate::config::global::{GlobalConfig, Server};
+use crate::config::global::{ConfiguredServer, GlobalConfig};
 use crate::config::options::Accounts;
 use crate::config::plan;
 
 impl GlobalConfig {
     /// Fills in what depends on directives that may come later in the file than the one that uses
     /// it; that is why the order of directives does not matter.
-    pub fn complete(&mut self, servers: &[Server<'_>], accounts: &dyn Accounts) -> Result<(), String> {
+    pub fn complete(
+        &mut self,
+        servers: &[ConfiguredServer<'_>],
+        accounts: &dyn Accounts,
+    ) -> Result<(), String> {
         self.groups.set_identities(accounts)?;
         let main = servers.iter().find(|server| !server.virtual_host).map(|server| server.config);
         // httpd gives a virtual host without directives of ours the main server's very configuration.
-        let own_config = |server: &Server<'_>| {
+        let own_config = |server: &ConfiguredServer<'_>| {
             server.virtual_host && !main.is_some_and(|main| std::ptr::eq(main, server.config))
         };
         let python = &self.python;
@@ -51,8 +55,13 @@ mod tests {
         let own = ServerConfig { defined: vec!["shop".to_string()], ..ServerConfig::default() };
         let host = ServerConfig::merge(&main, &own);
         let servers = [
-            Server { name: "main.example", virtual_host: false, config: &main, settings: &settings },
-            Server { name: "shop.example", virtual_host: true, config: &host, settings: &settings },
+            ConfiguredServer {
+                name: "main.example",
+                virtual_host: false,
+                config: &main,
+                settings: &settings,
+            },
+            ConfiguredServer { name: "shop.example", virtual_host: true, config: &host, settings: &settings },
         ];
         global.complete(&servers, &TestAccounts { root: true }).unwrap();
         let (_, blog) = global.groups.find("blog").unwrap();

@@ -1,6 +1,6 @@
 //! The configuration of the whole server, and that of one (virtual) host.
 //!
-//! `actions` fill it in the httpd parent. At the end of the reading `hooks::lifecycle` calls
+//! `actions` fill it in the httpd parent. At the end of the reading `hooks::parent` calls
 //! `GlobalConfig::complete` once; from then on nothing changes in this generation.
 
 use std::path::PathBuf;
@@ -133,7 +133,7 @@ impl ServerConfig {
 
 /// A server at the end of the configuration, everything merged.
 #[derive(Clone, Copy)]
-pub struct Server<'a> {
+pub struct ConfiguredServer<'a> {
     /// Its `ServerName`.
     pub name: &'a str,
     pub virtual_host: bool,

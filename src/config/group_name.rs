@@ -2,7 +2,7 @@
 //! for each request (`%{SERVER}`, `%{ENV:NAME}` …).
 //!
 //! Parsed while httpd reads its configuration. The httpd child expands them for each request (`target`) from
-//! what it knows about the request (`Facts`, which `exchange::environ` implements).
+//! what it knows about the request (`RequestFacts`, which `exchange::environ` implements).
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub enum GroupName {
 }
 
 /// What a request says about itself.
-pub trait Facts {
+pub trait RequestFacts {
     /// `ServerName` of the virtual host.
     fn server_name(&self) -> &str;
     /// The port as httpd reports it for this request (`ap_get_server_port`).
@@ -74,7 +74,7 @@ impl GroupName {
 
     /// The name for one request. A variable that is not set leaves the text as it is written, so
     /// that a request never ends up in the main process or interpreter by mistake.
-    pub fn expand(&self, facts: &dyn Facts) -> String {
+    pub fn expand(&self, facts: &dyn RequestFacts) -> String {
         match self {
             GroupName::Env(name) => match facts.environment(name) {
                 Some(value) if value.starts_with('%') => match GroupName::parse(&value) {
@@ -88,7 +88,7 @@ impl GroupName {
         }
     }
 
-    fn expand_form(&self, facts: &dyn Facts) -> String {
+    fn expand_form(&self, facts: &dyn RequestFacts) -> String {
         match self {
             GroupName::Global => String::new(),
             GroupName::Server => with_port(facts.server_name(), facts.server_port()),
@@ -120,7 +120,7 @@ fn with_port(name: &str, port: u16) -> String {
     }
 }
 
-fn host(facts: &dyn Facts) -> String {
+fn host(facts: &dyn RequestFacts) -> String {
     let header = facts.host_header().unwrap_or_default();
     // The colons of an IPv6 address are inside brackets.
     let after_address = header.rfind(']').unwrap_or(0);
@@ -131,7 +131,7 @@ fn host(facts: &dyn Facts) -> String {
     }
 }
 
-fn resource(facts: &dyn Facts) -> String {
+fn resource(facts: &dyn RequestFacts) -> String {
     let mut name = with_port(facts.server_name(), facts.server_port());
     name.push('|');
     let prefix = name.len();
@@ -160,7 +160,7 @@ pub mod tests {
         Request { port: 80, host: None, script_name: "/App", variable: None, case_sensitive: true }
     }
 
-    impl Facts for Request {
+    impl RequestFacts for Request {
         fn server_name(&self) -> &str {
             "blog.example"
         }

@@ -7,13 +7,13 @@
 use std::collections::HashSet;
 
 use crate::config::alias::{Alias, Pattern};
-use crate::config::global::{GlobalConfig, GroupKind, Server};
+use crate::config::global::{ConfiguredServer, GlobalConfig, GroupKind};
 use crate::config::group_name::GroupName;
 use crate::config::registry::Registry;
 
 /// A script to load when a process of a group starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loading {
+pub struct GroupPreload {
     /// Empty for embedded mode.
     pub process_group: String,
     pub script: String,
@@ -25,7 +25,7 @@ pub struct Loading {
 
 /// For each process group the one script it serves, if it is known to serve exactly one: the same
 /// file under one URL of one server name (the same host with and without TLS counts once).
-pub fn sole_scripts(groups: &Registry, servers: &[Server<'_>]) -> Vec<Option<String>> {
+pub fn sole_scripts(groups: &Registry, servers: &[ConfiguredServer<'_>]) -> Vec<Option<String>> {
     let mut served: Vec<HashSet<(String, &str, &str)>> = vec![HashSet::new(); groups.groups().len()];
     let mut many = vec![false; served.len()];
     for server in servers {
@@ -50,27 +50,27 @@ pub fn sole_scripts(groups: &Registry, servers: &[Server<'_>]) -> Vec<Option<Str
 
 /// Everything to load in advance: the imports, then the scripts of aliases whose process group,
 /// application group and callable are all fixed. Needs a completed configuration.
-pub fn loadings(global: &GlobalConfig, servers: &[Server<'_>]) -> Vec<Loading> {
-    let imports = global.imports.iter().map(|import| Loading {
+pub fn preloads(global: &GlobalConfig, servers: &[ConfiguredServer<'_>]) -> Vec<GroupPreload> {
+    let imports = global.imports.iter().map(|import| GroupPreload {
         process_group: import.process_group.clone(),
         script: import.script.clone(),
         application_group: import.application_group.clone(),
         callable: None,
     });
     let aliases = servers.iter().flat_map(|server| {
-        server.config.aliases.iter().filter_map(|alias| alias_loading(alias, server, &global.groups))
+        server.config.aliases.iter().filter_map(|alias| alias_preload(alias, server, &global.groups))
     });
-    let mut loadings: Vec<Loading> = Vec::new();
-    for loading in imports.chain(aliases) {
-        let known = loading.process_group.is_empty() || global.groups.find(&loading.process_group).is_some();
-        if known && !loadings.contains(&loading) {
-            loadings.push(loading);
+    let mut preloads: Vec<GroupPreload> = Vec::new();
+    for preload in imports.chain(aliases) {
+        let known = preload.process_group.is_empty() || global.groups.find(&preload.process_group).is_some();
+        if known && !preloads.contains(&preload) {
+            preloads.push(preload);
         }
     }
-    loadings
+    preloads
 }
 
-fn alias_loading(alias: &Alias, server: &Server<'_>, groups: &Registry) -> Option<Loading> {
+fn alias_preload(alias: &Alias, server: &ConfiguredServer<'_>, groups: &Registry) -> Option<GroupPreload> {
     let script = alias.fixed_script()?;
     let process_group = fixed_name(alias, server, GroupKind::Process)?;
     if process_group.is_empty() && alias.options.process_group.is_none() {
@@ -89,12 +89,17 @@ fn alias_loading(alias: &Alias, server: &Server<'_>, groups: &Registry) -> Optio
     };
     let callable = alias.options.callable_object.as_ref().or(server.settings.callable_object.as_ref());
     let callable = callable.map_or(Some("application"), GroupName::fixed)?.to_string();
-    Some(Loading { process_group, script: script.to_string(), application_group, callable: Some(callable) })
+    Some(GroupPreload {
+        process_group,
+        script: script.to_string(),
+        application_group,
+        callable: Some(callable),
+    })
 }
 
 /// The name of the alias's group, unless it depends on the request. None also stands for the
 /// default application group.
-fn fixed_name(alias: &Alias, server: &Server<'_>, kind: GroupKind) -> Option<String> {
+fn fixed_name(alias: &Alias, server: &ConfiguredServer<'_>, kind: GroupKind) -> Option<String> {
     let (own, outer) = layers(alias, server, kind);
     if let Some(name) = own {
         return name.fixed().map(str::to_string);
@@ -115,7 +120,7 @@ fn fixed_name(alias: &Alias, server: &Server<'_>, kind: GroupKind) -> Option<Str
 }
 
 /// Whether any layer that may concern the alias says which interpreter to use.
-fn chooses_interpreter(alias: &Alias, server: &Server<'_>) -> bool {
+fn chooses_interpreter(alias: &Alias, server: &ConfiguredServer<'_>) -> bool {
     let (own, outer) = layers(alias, server, GroupKind::Application);
     let mut sections = sections(server, GroupKind::Application);
     own.or(outer).is_some() || sections.any(|(section, _)| concerns(section, alias) != Some(false))
@@ -123,7 +128,7 @@ fn chooses_interpreter(alias: &Alias, server: &Server<'_>) -> bool {
 
 fn layers<'a>(
     alias: &'a Alias,
-    server: &Server<'a>,
+    server: &ConfiguredServer<'a>,
     kind: GroupKind,
 ) -> (Option<&'a GroupName>, Option<&'a GroupName>) {
     let (own, outer) = (&alias.options, server.settings);
@@ -133,7 +138,10 @@ fn layers<'a>(
     }
 }
 
-fn sections<'a>(server: &Server<'a>, kind: GroupKind) -> impl Iterator<Item = (&'a str, &'a GroupName)> {
+fn sections<'a>(
+    server: &ConfiguredServer<'a>,
+    kind: GroupKind,
+) -> impl Iterator<Item = (&'a str, &'a GroupName)> {
     let uses = server.config.uses.iter().filter(move |group_use| group_use.kind == kind);
     uses.filter_map(|group_use| Some((group_use.section.as_deref()?, &group_use.name)))
 }

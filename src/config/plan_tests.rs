@@ -25,16 +25,20 @@ fn loaded(hosts: &[(&str, &[&str])]) -> Vec<String> {
             None => own,
         });
     }
-    let server =
-        |(index, (name, config, settings))| Server { name, virtual_host: index > 0, config, settings };
-    let servers: Vec<Server<'_>> =
+    let server = |(index, (name, config, settings))| ConfiguredServer {
+        name,
+        virtual_host: index > 0,
+        config,
+        settings,
+    };
+    let servers: Vec<ConfiguredServer<'_>> =
         merged.iter().map(|(n, c, s)| (*n, c, s)).enumerate().map(server).collect();
     global.complete(&servers, &TestAccounts { root: false }).unwrap();
-    let show = |l: &Loading| {
+    let show = |l: &GroupPreload| {
         let callable = l.callable.as_deref().unwrap_or("-");
         format!("{}:{}:{}:{callable}", l.process_group, l.script, l.application_group)
     };
-    loadings(&global, &servers).iter().map(show).collect()
+    preloads(&global, &servers).iter().map(show).collect()
 }
 
 /// The same for a main server alone, with the group `blog` defined.

@@ -5,7 +5,8 @@
 //! would deceive only themselves; its size is sealed, so they can make it no larger.
 
 use crate::os;
-use crate::wire::scoreboard::Scoreboard;
+use crate::scoreboard::Scoreboard;
+use crate::wire::scoreboard::{decode_scoreboard, encode_scoreboard};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,7 +40,7 @@ impl ScoreboardPage {
 
     /// In the supervisor.
     pub fn show(&self, scoreboard: &Scoreboard) -> io::Result<()> {
-        let bytes = scoreboard.encode();
+        let bytes = encode_scoreboard(scoreboard);
         let version = self.header()?.0 & !1;
         self.write_header(version.wrapping_add(1), 0)?;
         self.0.write_all_at(&bytes, HEADER as u64)?;
@@ -63,7 +64,7 @@ impl ScoreboardPage {
             let mut bytes = vec![0; length];
             self.0.read_exact_at(&mut bytes, HEADER as u64)?;
             if self.header()?.0 == version
-                && let Ok(scoreboard) = Scoreboard::decode(&bytes)
+                && let Ok(scoreboard) = decode_scoreboard(&bytes)
             {
                 return Ok(scoreboard);
             }
@@ -94,7 +95,7 @@ impl AsFd for ScoreboardPage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::scoreboard::{Process, Worker};
+    use crate::scoreboard::{Process, Worker};
     use std::thread;
 
     fn full(current_time: i64) -> Scoreboard {

@@ -1,13 +1,13 @@
 //! A daemon's end of a connection from an httpd child: frames in, frames out.
 //!
-//! Runs in daemons. `worker` owns the connections. While a request runs, its transaction holds the two
-//! halves, each behind a lock of its own: one thread of the application may write while another reads.
+//! Runs in daemons. `worker` owns the connections, and lends the two halves to a request's transaction. Each
+//! is behind a lock of its own then: one thread of the application may write while another reads.
 
 mod incoming;
 mod outgoing;
 
-pub use incoming::Incoming;
-pub use outgoing::Outgoing;
+use incoming::Incoming;
+use outgoing::Outgoing;
 
 use crate::os::{self, Link};
 use crate::request::Reply;
@@ -22,21 +22,16 @@ const MOST_KEPT: usize = 128 * 1024;
 
 pub struct Connection {
     stream: Arc<Link>,
-    pub incoming: Box<Incoming>,
-    pub outgoing: Box<Outgoing>,
+    pub incoming: Incoming,
+    pub outgoing: Outgoing,
 }
 
 impl Connection {
     pub fn new(stream: UnixStream) -> Connection {
         let stream = Arc::new(Link::new(stream));
-        let incoming = Box::new(Incoming::new(Arc::clone(&stream)));
-        let outgoing = Box::new(Outgoing::new(Arc::clone(&stream)));
+        let incoming = Incoming::new(Arc::clone(&stream));
+        let outgoing = Outgoing::new(Arc::clone(&stream));
         Connection { stream, incoming, outgoing }
-    }
-
-    /// Puts the halves together again.
-    pub fn join(incoming: Box<Incoming>, outgoing: Box<Outgoing>) -> Connection {
-        Connection { stream: outgoing.stream(), incoming, outgoing }
     }
 
     /// Tells the child that its connection was accepted, and by which process: the slot's, that it shares

@@ -12,13 +12,13 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 
 #[derive(Default)]
-pub struct Loaded {
+pub struct LoadedScripts {
     configured: Mutex<Vec<Preload>>,
     /// Scripts and their application groups.
     done: Mutex<HashSet<(String, String)>>,
 }
 
-impl Loaded {
+impl LoadedScripts {
     /// Loads what the launch names, as far as it can be.
     pub fn load(
         &self,

@@ -41,7 +41,7 @@ pub const SMALL_STACK: usize = 256 * 1024;
 const STACKS_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Why the process ends.
-pub struct End {
+pub struct ProcessEnd {
     pub reason: Reason,
     /// Requests still run; the process ends at this moment, even if they have not.
     pub latest: Option<Instant>,
@@ -100,7 +100,7 @@ impl<'a> MainThread<'a> {
 
     /// Obeys orders until the end: until, after an order to end, every thread has ended, or the rest will end
     /// with the process.
-    pub fn wait_for_end(mut self) -> End {
+    pub fn wait_for_end(mut self) -> ProcessEnd {
         let mut latest = None;
         while !self.workers.have_ended() && latest.is_none() {
             let left = self.bound.map(|bound| bound.of_requests.saturating_duration_since(Instant::now()));
@@ -110,7 +110,7 @@ impl<'a> MainThread<'a> {
         }
         self.let_stacks_be_shown();
         let by_itself = if self.workers.runs_once() { Reason::MaximumRequests } else { Reason::Shutdown };
-        End { reason: self.reason.unwrap_or(by_itself), latest }
+        ProcessEnd { reason: self.reason.unwrap_or(by_itself), latest }
     }
 
     fn turn(&mut self, patience: Option<Duration>) -> io::Result<()> {

@@ -41,11 +41,11 @@ struct Seat {
     active: bool,
     /// Method and URI of the request, and where it runs; only where requests are timed.
     line: Vec<u8>,
-    place: Option<Place>,
+    running: Option<PythonThread>,
 }
 
 /// Where to find a running request in Python.
-struct Place {
+struct PythonThread {
     interpreter: Arc<Interpreter>,
     thread: u64,
 }
@@ -128,7 +128,7 @@ impl Roster {
         seat.phase = Phase::Running;
         if self.times_requests {
             let interpreter = Arc::clone(interpreter);
-            seat.place = Some(Place { interpreter, thread: attach::thread_ident(py) });
+            seat.running = Some(PythonThread { interpreter, thread: attach::thread_ident(py) });
         }
         true
     }
@@ -139,7 +139,7 @@ impl Roster {
         if seat.phase == Phase::Interrupted {
             attach::take_back_exception(py, attach::thread_ident(py));
         }
-        seat.place = None;
+        seat.running = None;
     }
 
     /// The thread is done with its request.
@@ -177,7 +177,7 @@ impl Roster {
         }
         let _ = seat.stream.as_ref()?.shutdown(std::net::Shutdown::Both);
         seat.phase = Phase::Expired;
-        let thread = seat.place.as_ref().map_or(0, |place| place.thread);
+        let thread = seat.running.as_ref().map_or(0, |running| running.thread);
         // As Python writes it in front of a thread's stack.
         Some(format!("'{}' in thread {thread:#018x}", String::from_utf8_lossy(&seat.line)))
     }
@@ -188,15 +188,15 @@ impl Roster {
         let Some(seat) = work.thread.checked_sub(1).and_then(|index| self.seats.get(index as usize)) else {
             return;
         };
-        let place = seat.lock().place.as_ref().map(|place| Arc::clone(&place.interpreter));
-        let Some(interpreter) = place else { return };
+        let interpreter = seat.lock().running.as_ref().map(|thread| Arc::clone(&thread.interpreter));
+        let Some(interpreter) = interpreter else { return };
         attach::ThreadState::new(interpreter.state).attached(|py| {
             let mut seat = seat.lock();
             if seat.number == work.number
                 && seat.phase == Phase::Running
-                && let Some(place) = &seat.place
+                && let Some(running) = &seat.running
             {
-                error::raise_in_thread(py, place.thread, &interpreter.world.request_timeout);
+                error::raise_in_thread(py, running.thread, &interpreter.world.request_timeout);
                 seat.phase = Phase::Interrupted;
             }
         });

@@ -8,8 +8,8 @@
 use super::beat;
 use super::ending::Ending;
 use super::inherited::{Inherited, inherited, inherited_scoreboard};
-use super::loads::Loaded;
-use super::main_thread::{ENDING, End, MainThread, SMALL_STACK, watch_while_loading};
+use super::loads::LoadedScripts;
+use super::main_thread::{ENDING, MainThread, ProcessEnd, SMALL_STACK, watch_while_loading};
 use super::roster::Roster;
 use super::service;
 use super::template;
@@ -24,7 +24,7 @@ use crate::control::scoreboard_page::ScoreboardPage;
 use crate::interpreter::interpreters::Interpreters;
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::server_metrics::Source;
-use crate::interpreter::world::{Companions, Facts, Loading};
+use crate::interpreter::world::{Companions, LoadStep, ProcessFacts};
 use crate::log::{Code, Message};
 use crate::os::{self, Host, SignalEvent};
 use crate::python::attach;
@@ -60,7 +60,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     attach::count_forks();
     let (control, activity) = (Arc::new(control), Arc::new(activity));
     let ties = Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity }));
-    let scripts = Arc::new(Loaded::default());
+    let scripts = Arc::new(LoadedScripts::default());
     let scoreboard_page = if launch.group.server_metrics { inherited_scoreboard().ok() } else { None };
     let page = Arc::new(page);
     let interpreters =
@@ -114,7 +114,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
 }
 
 /// Sets the bound of the process's end and waits for the threads that can come to one. Detached from Python.
-fn begin_ending(workers: &Workers, threads: Vec<thread::JoinHandle<()>>, end: &End) -> Ending {
+fn begin_ending(workers: &Workers, threads: Vec<thread::JoinHandle<()>>, end: &ProcessEnd) -> Ending {
     let launch = &workers.launch;
     let left = end.latest.map(|latest| latest.saturating_duration_since(Instant::now()));
     let stuck = workers.roster.abandoned() > 0 || end.reason == Reason::DeadlockTimeout || left.is_some();
@@ -172,17 +172,17 @@ fn companions(page: &Arc<GroupPage>) -> Companions {
 fn facts(
     launch: &Launch,
     ties: &Arc<Mutex<Ties>>,
-    scripts: &Arc<Loaded>,
+    scripts: &Arc<LoadedScripts>,
     scoreboard_page: Option<ScoreboardPage>,
     companions: Companions,
-) -> Facts {
+) -> ProcessFacts {
     let (of_loading, of_scoreboard, scripts) = (Arc::clone(ties), Arc::clone(ties), Arc::clone(scripts));
     let scoreboard = move |page: &ScoreboardPage| {
         let control = Arc::clone(&of_scoreboard.lock().control);
         // An application that is told nothing asks again, or does without.
         page.see(|| control.send(&Report::AskScoreboard), SCOREBOARD_PATIENCE).ok()
     };
-    Facts {
+    ProcessFacts {
         process_group: launch.group.name.clone(),
         processes: launch.group.maximum_processes,
         threads: launch.group.threads,
@@ -191,16 +191,16 @@ fn facts(
         home: launch.group.home.as_ref().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
         interpreters: launch.interpreters.clone(),
         reload_in_place: false,
-        watcher: Some(Arc::new(move |loading| {
+        watcher: Some(Arc::new(move |step| {
             let Ties { control, activity } = of_loading.lock().clone();
-            match loading {
-                Loading::Begins => activity.loading(),
-                Loading::Done { script, application_group } => {
+            match step {
+                LoadStep::Begins => activity.loading(),
+                LoadStep::Done { script, application_group } => {
                     activity.loaded();
                     // A successor that does not hear of it loads it when it is asked for.
                     let _ = scripts.note(script, application_group).map(|report| control.send(&report));
                 }
-                Loading::Held { script, holding } => {
+                LoadStep::Held { script, holding } => {
                     let script = String::from_utf8_lossy(script).into_owned();
                     // Unheard it is as any other failure.
                     let _ = control.send(&Report::Held { script, holding });

@@ -14,11 +14,11 @@ use crate::control::message::{Loads, Order, Report};
 use crate::control::reason::Reason;
 use crate::interpreter::interpreters::Interpreters;
 use crate::interpreter::process_log::write_message;
-use crate::interpreter::service::{End, execute};
+use crate::interpreter::service::{ScriptEnd, execute};
 use crate::log::{Code, Level, Message};
 use crate::os::{self, PollFd, SignalEvent};
 use crate::python::attach::{self, InterpreterState, ThreadState};
-use crate::python::error::{self, Kind};
+use crate::python::error::{self, Exc};
 use crate::python::{Attached, Exception, Object};
 use crate::script::Preload;
 use parking_lot::Mutex;
@@ -91,7 +91,7 @@ pub fn main(
     os::exit_now(status)
 }
 
-fn ended_message(script: &Preload, end: &End) -> Message {
+fn ended_message(script: &Preload, end: &ScriptEnd) -> Message {
     let text = format!(
         "the service script '{}' {} without being told to end; its process ends with it, and is started again",
         script.script, end.how
@@ -120,7 +120,7 @@ impl Service {
         }
     }
 
-    fn execute(&self, py: Attached<'_>, interpreters: &Interpreters, script: &Preload) -> End {
+    fn execute(&self, py: Attached<'_>, interpreters: &Interpreters, script: &Preload) -> ScriptEnd {
         let main = interpreters.main();
         if script.application_group.is_empty() {
             return match handle_signals(py) {
@@ -177,7 +177,7 @@ impl Service {
         let elsewhere = self.elsewhere.lock();
         let Some((interpreter, thread)) = *elsewhere else { return false };
         ThreadState::new(interpreter).attached(|py| {
-            error::raise_in_thread(py, thread, &Kind::SystemExit.object(py));
+            error::raise_in_thread(py, thread, &Exc::SystemExit.object(py));
         });
         true
     }
@@ -190,6 +190,6 @@ fn handle_signals(py: Attached<'_>) -> Result<(), String> {
     set.map_err(|_raised| Exception::fetch(py).value.shown(py))
 }
 
-fn not_executed(reason: String) -> End {
-    End { status: 1, how: format!("could not be executed ({reason})"), level: Level::Error }
+fn not_executed(reason: String) -> ScriptEnd {
+    ScriptEnd { status: 1, how: format!("could not be executed ({reason})"), level: Level::Error }
 }

@@ -5,7 +5,7 @@
 //! that a fork leaves nothing behind. An interpreter other than the main one cannot be forked with: the
 //! forked processes load its scripts.
 
-use super::loads::Loaded;
+use super::loads::LoadedScripts;
 use super::main_thread::{GRACEFUL, watch_while_loading};
 use crate::control::activity_page::ActivityPage;
 use crate::control::channel::ControlDaemon;
@@ -38,7 +38,7 @@ pub fn main(
     interpreters: &Interpreters,
     launch: &Launch,
     control: Arc<ControlDaemon>,
-    loaded: &Loaded,
+    loaded: &LoadedScripts,
 ) -> io::Result<Forked> {
     let signals = SignalEvent::new()?;
     // Before and after the scripts, as in other daemons.

@@ -4,7 +4,7 @@
 //! connection (one-shot), so there is no dispatcher and no hand-over. A thread receives a request detached,
 //! runs it attached in one piece, and sends its answer detached.
 
-use super::connection::{Connection, Incoming, Outgoing};
+use super::connection::Connection;
 use super::roster::Roster;
 use crate::control::channel::ControlDaemon;
 use crate::control::group_page::GroupPage;
@@ -14,6 +14,7 @@ use crate::control::reason::Reason;
 use crate::interpreter::interpreters::{Interpreters, ThreadStates};
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::script::Change;
+use crate::interpreter::transaction::Transaction;
 use crate::log::{Code, Message};
 use crate::os::{self, Epoll};
 use crate::request::{EnvironBuilder, Outcome, Reply, Request};
@@ -162,7 +163,7 @@ impl Workers {
             payload: Vec::new(),
         };
         // Before the states are cleared, which needs the GIL.
-        let _end = End(self);
+        let _end = ThreadEnd(self);
         while !self.draining.load(Ordering::SeqCst) {
             thread.abandoned = false;
             self.begin_to_wait();
@@ -262,9 +263,9 @@ impl Workers {
 }
 
 /// Counts a thread's end, even when it ends by a panic.
-struct End<'a>(&'a Workers);
+struct ThreadEnd<'a>(&'a Workers);
 
-impl Drop for End<'_> {
+impl Drop for ThreadEnd<'_> {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::SeqCst);
         // The counter of an event cannot overflow with so few threads.
@@ -378,12 +379,14 @@ impl Worker<'_> {
         connection
     }
 
-    fn answer(&mut self, connection: Box<Connection>, request: Request<'_>) -> Option<Box<Connection>> {
+    fn answer(&mut self, mut connection: Box<Connection>, request: Request<'_>) -> Option<Box<Connection>> {
         let mut environ = EnvironBuilder::with_capacity(request.environ.0.len() + 64);
         environ.append(request.environ);
         environ.push(b"mod_wsgi.daemon_start", microseconds().to_string().as_bytes());
         let request = Request { environ: environ.environ(), ..request };
-        let mut connection = self.run_in_interpreter(connection, &request)?;
+        if !self.run_in_interpreter(&mut connection, &request) {
+            return None;
+        }
         match connection.flush() {
             Ok(()) => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
@@ -397,11 +400,8 @@ impl Worker<'_> {
         connection.is_clean().then_some(connection)
     }
 
-    fn run_in_interpreter(
-        &mut self,
-        mut connection: Box<Connection>,
-        request: &Request<'_>,
-    ) -> Option<Box<Connection>> {
+    /// False if the request was given back.
+    fn run_in_interpreter(&mut self, connection: &mut Connection, request: &Request<'_>) -> bool {
         let main = self.workers.interpreters.main().state;
         let group = String::from_utf8_lossy(request.application_group);
         let interpreter = match self.workers.interpreters.get(&self.states.main(), &group) {
@@ -409,34 +409,28 @@ impl Worker<'_> {
             Err(message) => {
                 connection.outgoing.log(message.level, message.to_string().as_bytes());
                 connection.outgoing.end(Outcome::Failed(500));
-                return Some(connection);
+                return true;
             }
         };
         let thread_id = self.thread_id;
         let state = self.states.of(&interpreter, main);
-        let Connection { incoming, outgoing, .. } = *connection;
+        let Connection { incoming, outgoing, .. } = connection;
         let roster = &self.workers.roster;
-        let ran = state.attached(|py| {
-            let ours = roster.start(py, thread_id, &interpreter);
-            let ran = ours.then(|| run::run(py, &interpreter, request, thread_id, incoming, outgoing));
-            roster.finish(py, thread_id);
-            ran
-        })?;
-        if let Some(change) = ran.script_changed {
+        let ran = Transaction::conduct(incoming, outgoing, request.body, |transaction| {
+            state.attached(|py| {
+                let ours = roster.start(py, thread_id, &interpreter);
+                let ran = ours.then(|| run::run(py, &interpreter, request, thread_id, transaction));
+                roster.finish(py, thread_id);
+                ran
+            })
+        });
+        if let Some(Some(change)) = &ran {
             self.report_change(request.script, change);
         }
-        let mut outgoing = ran.reply.into_any().downcast::<Outgoing>().ok()?;
-        let incoming = ran.body.and_then(|body| body.into_any().downcast::<Incoming>().ok());
-        let Some(incoming) = incoming else {
-            // The child notices whether it got the answer: the connection is not used again.
-            let _ = outgoing.flush(&[]);
-            outgoing.shut_down();
-            return None;
-        };
-        Some(Box::new(Connection::join(incoming, outgoing)))
+        ran.is_some()
     }
 
-    fn report_change(&self, script: &[u8], change: Change) {
+    fn report_change(&self, script: &[u8], change: &Change) {
         let path = String::from_utf8_lossy(script).into_owned();
         let report = match change {
             Change::Modified(time) => {

@@ -14,6 +14,7 @@ use crate::apache::server::main_server;
 use crate::interpreter::interpreters::{Interpreters, ThreadStates};
 use crate::interpreter::preload;
 use crate::interpreter::process_log;
+use crate::interpreter::transaction::Transaction;
 use crate::log::{Code, Level, Message};
 use crate::os::{self, Host, SignalMask};
 use crate::python::library::{self, Program};
@@ -44,11 +45,11 @@ pub struct Embedded {
     program: OnceCell<Program>,
     /// Set once it runs, for good.
     interpreters: OnceCell<Interpreters>,
-    state: Mutex<State>,
+    state: Mutex<PythonState>,
     changed: Condvar,
 }
 
-enum State {
+enum PythonState {
     NotStarted,
     Starting,
     Failed {
@@ -68,18 +69,18 @@ impl Embedded {
             options,
             program: OnceCell::new(),
             interpreters: OnceCell::new(),
-            state: Mutex::new(State::NotStarted),
+            state: Mutex::new(PythonState::NotStarted),
             changed: Condvar::new(),
         }
     }
 
-    /// Runs a request's application; the reply comes back with all that was said.
+    /// Runs a request's application.
     pub fn run(
         &'static self,
         request: &Request<'_>,
-        body: Box<dyn Body>,
-        reply: Box<dyn Reply>,
-    ) -> Result<Box<dyn Reply>, Message> {
+        body: &mut dyn Body,
+        reply: &mut dyn Reply,
+    ) -> Result<(), Message> {
         let interpreters = self.interpreters()?;
         let main = interpreters.main().state;
         let group = String::from_utf8_lossy(request.application_group);
@@ -87,10 +88,12 @@ impl Embedded {
             with_thread(interpreters, |thread| (thread.id, thread.states.main(), thread.blocked));
         let interpreter = interpreters.get(&main_state, &group)?;
         let state = with_thread(interpreters, |thread| thread.states.of(&interpreter, main));
-        let ran = state.attached(|py| run::run(py, &interpreter, request, thread_id, body, reply));
+        Transaction::conduct(body, reply, request.body, |transaction| {
+            state.attached(|py| run::run(py, &interpreter, request, thread_id, transaction))
+        });
         // CPython's own multiprocessing leaves SIGTERM unblocked: httpd would send its children one in vain.
         blocked.set();
-        Ok(ran.reply)
+        Ok(())
     }
 
     fn interpreters(&'static self) -> Result<&'static Interpreters, Message> {
@@ -100,23 +103,23 @@ impl Embedded {
         let mut state = self.state.lock();
         loop {
             let retry = match &*state {
-                State::Starting => {
+                PythonState::Starting => {
                     self.changed.wait(&mut state);
                     continue;
                 }
-                State::Failed { message, since, retry } if since.elapsed() < *retry => {
+                PythonState::Failed { message, since, retry } if since.elapsed() < *retry => {
                     return Err(message.clone());
                 }
-                State::Failed { retry, .. } => (*retry * 2).min(LONGEST_RETRY),
-                State::NotStarted => FIRST_RETRY,
-                State::Running | State::Ending | State::Ended => break,
+                PythonState::Failed { retry, .. } => (*retry * 2).min(LONGEST_RETRY),
+                PythonState::NotStarted => FIRST_RETRY,
+                PythonState::Running | PythonState::Ending | PythonState::Ended => break,
             };
-            *state = State::Starting;
+            *state = PythonState::Starting;
             drop(state);
             let started = self.start();
             state = self.state.lock();
             if let Err(message) = started {
-                *state = State::Failed { message, since: Instant::now(), retry };
+                *state = PythonState::Failed { message, since: Instant::now(), retry };
                 self.changed.notify_all();
             }
         }
@@ -166,20 +169,20 @@ impl Embedded {
         let interpreters = match self.interpreters.get_or_try_init(|| made) {
             Ok(interpreters) => interpreters,
             Err(message) => {
-                let failed = State::Failed { message, since: Instant::now(), retry: FIRST_RETRY };
+                let failed = PythonState::Failed { message, since: Instant::now(), retry: FIRST_RETRY };
                 return py.detached(|| self.enter(failed));
             }
         };
-        py.detached(|| self.enter(State::Running));
+        py.detached(|| self.enter(PythonState::Running));
         // What fails is in the log, and tried again by the requests for it.
         preload::load_all(py, interpreters, &self.options.preload);
         py.detached(|| {
             let mut state = self.state.lock();
-            self.changed.wait_while(&mut state, |state| !matches!(state, State::Ending));
+            self.changed.wait_while(&mut state, |state| !matches!(state, PythonState::Ending));
         });
         interpreters.finish(py, "");
         py.detached(|| {
-            self.enter(State::Ended);
+            self.enter(PythonState::Ended);
             // Python is left as it is: httpd's threads may still be in it.
             loop {
                 std::thread::park();
@@ -187,7 +190,7 @@ impl Embedded {
         })
     }
 
-    fn enter(&self, next: State) {
+    fn enter(&self, next: PythonState) {
         *self.state.lock() = next;
         self.changed.notify_all();
     }
@@ -195,10 +198,10 @@ impl Embedded {
     /// Python's own main function has come back, which it should not.
     fn ended(&self, status: i32) {
         let mut state = self.state.lock();
-        if !matches!(*state, State::Failed { .. }) {
+        if !matches!(*state, PythonState::Failed { .. }) {
             let text = format!("Python ended at once with status {status}; its output above says why");
             let message = Message::new(Code::PythonEnded, text);
-            *state = State::Failed { message, since: Instant::now(), retry: FIRST_RETRY };
+            *state = PythonState::Failed { message, since: Instant::now(), retry: FIRST_RETRY };
         }
         self.changed.notify_all();
     }
@@ -231,10 +234,10 @@ impl Embedded {
         }
         let deadline = Instant::now() + SHUTDOWN;
         let Some(mut state) = self.state.try_lock_until(deadline) else { return };
-        if matches!(*state, State::Running) {
-            *state = State::Ending;
+        if matches!(*state, PythonState::Running) {
+            *state = PythonState::Ending;
             self.changed.notify_all();
-            let ending = |state: &mut State| matches!(state, State::Ending);
+            let ending = |state: &mut PythonState| matches!(state, PythonState::Ending);
             self.changed.wait_while_until(&mut state, ending, deadline);
         }
     }

@@ -1,11 +1,11 @@
 //! The options with which the Python inside an httpd child is started.
 //!
-//! Made (`hooks::lifecycle`) and used in httpd children.
+//! Made (`hooks::child`) and used in httpd children.
 
 use std::path::PathBuf;
 
 use crate::config::process_group::ProcessGroup;
-use crate::interpreter::world::Facts;
+use crate::interpreter::world::ProcessFacts;
 use crate::script::Preload;
 
 /// How Python is started, and what it tells applications.
@@ -16,7 +16,7 @@ pub struct Options {
     pub flags: Vec<String>,
     /// This very module's file.
     pub module: PathBuf,
-    pub facts: Facts,
+    pub facts: ProcessFacts,
     pub preload: Vec<Preload>,
     /// `WSGIDestroyInterpreter`: whether interpreters come to an orderly end.
     pub finish: bool,

@@ -5,10 +5,10 @@
 //! with the answer of an application in this very process.
 
 use super::body::ClientBody;
-use crate::apache::brigade::{Aborted, Output};
+use crate::apache::brigade::{Aborted, OutputFilters};
 use crate::apache::log;
 use crate::apache::module::Flow;
-use crate::apache::request::{Request, Table};
+use crate::apache::request::{RequestRec, Table};
 use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
 use crate::log::{Code, Level, Message};
@@ -25,8 +25,8 @@ const GATHERED: usize = 16 * 1024;
 
 /// An answer on its way.
 pub struct Answer<'a, 'r> {
-    request: &'a Request<'r>,
-    output: Output<'a, 'r>,
+    request: &'a RequestRec<'r>,
+    output: OutputFilters<'a, 'r>,
     input: ClientBody<'a, 'r>,
     /// `WSGIErrorOverride`.
     error_override: bool,
@@ -86,14 +86,14 @@ impl From<Aborted> for Cut {
 
 impl<'a, 'r> Answer<'a, 'r> {
     pub fn new(
-        request: &'a Request<'r>,
+        request: &'a RequestRec<'r>,
         input: ClientBody<'a, 'r>,
         settings: &Settings,
         options: &ResponseOptions,
     ) -> Self {
         Answer {
             request,
-            output: Output::new(request, options.socket_timeout),
+            output: OutputFilters::new(request, options.socket_timeout),
             input,
             error_override: settings.error_override(),
             overridden: None,

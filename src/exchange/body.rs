@@ -6,8 +6,8 @@
 //! look at its body on, even while only the application takes its time.
 
 use super::stock::Stock;
-use crate::apache::Request;
-use crate::apache::brigade::Input;
+use crate::apache::RequestRec;
+use crate::apache::brigade::InputFilters;
 use crate::client::Beside;
 use crate::request::{BodyError, BodyLength};
 use std::io;
@@ -17,8 +17,8 @@ use std::os::fd::BorrowedFd;
 const TRAVELLING: usize = 64 * 1024;
 
 pub struct ClientBody<'a, 'r> {
-    request: &'a Request<'r>,
-    input: Input<'a, 'r>,
+    request: &'a RequestRec<'r>,
+    input: InputFilters<'a, 'r>,
     stock: Stock,
     /// There may be more in httpd's filters that no look at the client's socket would show.
     filtered: bool,
@@ -26,8 +26,8 @@ pub struct ClientBody<'a, 'r> {
 
 impl<'a, 'r> ClientBody<'a, 'r> {
     /// `stock` is what was gathered.
-    pub fn new(request: &'a Request<'r>, length: BodyLength, stock: Stock) -> Self {
-        let mut input = Input::new(request);
+    pub fn new(request: &'a RequestRec<'r>, length: BodyLength, stock: Stock) -> Self {
+        let mut input = InputFilters::new(request);
         if length == BodyLength::Known(0) || stock.whole().is_some() {
             input.end();
         }

@@ -2,8 +2,7 @@
 //!
 //! Runs in httpd children. The process that runs the application adds its own variables (`wsgi::environ`).
 
-use crate::apache::request::{Request, Table};
-use crate::apache::server;
+use crate::apache::request::{RequestRec, Table};
 use crate::config::group_name;
 use crate::config::settings::{MapHead, Settings};
 use crate::process::Child;
@@ -13,18 +12,18 @@ use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What group names may be made of, for this request.
-pub struct Facts<'a, 'r> {
-    request: &'a Request<'r>,
+pub struct RecordFacts<'a, 'r> {
+    request: &'a RequestRec<'r>,
     case_sensitive: bool,
     server_name: String,
     host: Option<String>,
     script_name: String,
 }
 
-impl<'a, 'r> Facts<'a, 'r> {
-    pub fn new(request: &'a Request<'r>, case_sensitive: bool) -> Self {
+impl<'a, 'r> RecordFacts<'a, 'r> {
+    pub fn new(request: &'a RequestRec<'r>, case_sensitive: bool) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Facts {
+        RecordFacts {
             request,
             case_sensitive,
             server_name: request.server().name(),
@@ -34,7 +33,7 @@ impl<'a, 'r> Facts<'a, 'r> {
     }
 }
 
-impl group_name::Facts for Facts<'_, '_> {
+impl group_name::RequestFacts for RecordFacts<'_, '_> {
     fn server_name(&self) -> &str {
         &self.server_name
     }
@@ -63,7 +62,7 @@ impl group_name::Facts for Facts<'_, '_> {
     }
 }
 
-fn script_name(request: &Request<'_>) -> Vec<u8> {
+fn script_name(request: &RequestRec<'_>) -> Vec<u8> {
     single_slashes(&request.uri()[..request.script_name_length()]).into_owned()
 }
 
@@ -80,7 +79,7 @@ fn single_slashes(path: &[u8]) -> Cow<'_, [u8]> {
 /// Everything about the request that the application gets to see. `gathered` is the length of a body that was
 /// gathered.
 pub fn environ(
-    request: &Request<'_>,
+    request: &RequestRec<'_>,
     child: &Child,
     settings: &Settings,
     target: &Target,
@@ -103,7 +102,7 @@ pub fn environ(
 /// The client's headers; a name with anything but letters, digits and hyphens could pass for another.
 fn push_headers(
     environ: &mut EnvironBuilder,
-    request: &Request<'_>,
+    request: &RequestRec<'_>,
     settings: &Settings,
     gathered: Option<u64>,
 ) {
@@ -136,11 +135,11 @@ fn push_headers(
     }
 }
 
-fn push_connection(environ: &mut EnvironBuilder, request: &Request<'_>) {
+fn push_connection(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
     let (client, client_port) = request.client();
     let (local, local_port) = request.local();
     let server = request.server();
-    environ.push(b"SERVER_SOFTWARE", server::banner());
+    environ.push(b"SERVER_SOFTWARE", request.server_banner());
     environ.push(b"SERVER_NAME", request.server_name());
     environ.push(b"SERVER_ADDR", local);
     environ.push(b"SERVER_PORT", request.server_port().to_string().as_bytes());
@@ -157,12 +156,12 @@ fn push_connection(environ: &mut EnvironBuilder, request: &Request<'_>) {
 }
 
 /// By mod_ssl, or by the variable that administrators set behind a proxy that ends TLS.
-fn is_https(request: &Request<'_>) -> bool {
+fn is_https(request: &RequestRec<'_>) -> bool {
     let told = request.get(Table::SubprocessEnv, c"HTTPS");
     request.is_https() || told.is_some_and(|value| value == b"1" || value.eq_ignore_ascii_case(b"on"))
 }
 
-fn push_request(environ: &mut EnvironBuilder, request: &Request<'_>, settings: &Settings) {
+fn push_request(environ: &mut EnvironBuilder, request: &RequestRec<'_>, settings: &Settings) {
     let script_name = script_name(request);
     let path_info = single_slashes(request.path_info());
     let as_get = request.is_head() && map_to_get(request, settings);
@@ -189,7 +188,7 @@ fn push_request(environ: &mut EnvironBuilder, request: &Request<'_>, settings: &
     }
 }
 
-fn push_own(environ: &mut EnvironBuilder, request: &Request<'_>, child: &Child, target: &Target) {
+fn push_own(environ: &mut EnvironBuilder, request: &RequestRec<'_>, child: &Child, target: &Target) {
     environ.push(b"mod_wsgi.callable_object", target.callable.as_bytes());
     environ.push(b"mod_wsgi.request_handler", request.handler());
     environ.push(b"mod_wsgi.handler_script", b"");
@@ -209,7 +208,7 @@ fn push_own(environ: &mut EnvironBuilder, request: &Request<'_>, child: &Child, 
 }
 
 /// `WSGIMapHEADToGET`: an output filter may need the body to know the headers that GET would have.
-fn map_to_get(request: &Request<'_>, settings: &Settings) -> bool {
+fn map_to_get(request: &RequestRec<'_>, settings: &Settings) -> bool {
     match settings.map_head_to_get() {
         MapHead::On => true,
         MapHead::Off => false,

@@ -5,9 +5,9 @@
 //! body gets a length, which many frameworks need.
 
 use super::stock::Stock;
-use crate::apache::brigade::Input;
+use crate::apache::brigade::InputFilters;
 use crate::apache::log;
-use crate::apache::request::Request;
+use crate::apache::request::RequestRec;
 use crate::config::settings::{Chunked, Settings};
 use crate::log::{Code, Message};
 use crate::request::{BodyError, BodyLength};
@@ -22,7 +22,7 @@ enum Fault {
 }
 
 /// What of the body is to be gathered. The error is a status; of 413 nothing is logged yet.
-pub fn gather(request: &Request<'_>, settings: &Settings, length: BodyLength) -> Result<Stock, u16> {
+pub fn gather(request: &RequestRec<'_>, settings: &Settings, length: BodyLength) -> Result<Stock, u16> {
     let mut stock = Stock::default();
     let most = most_to_gather(request, settings, length);
     if most == 0 {
@@ -49,7 +49,7 @@ pub fn gather(request: &Request<'_>, settings: &Settings, length: BodyLength) ->
 }
 
 /// The largest body that is gathered here; one that turns out to be larger is passed on as it comes.
-fn most_to_gather(request: &Request<'_>, settings: &Settings, length: BodyLength) -> u64 {
+fn most_to_gather(request: &RequestRec<'_>, settings: &Settings, length: BodyLength) -> u64 {
     match length {
         BodyLength::Known(length) if length == 0 || length > settings.buffered_request() => 0,
         BodyLength::Chunked if request.is_chunked() => match settings.chunked_request() {
@@ -60,8 +60,8 @@ fn most_to_gather(request: &Request<'_>, settings: &Settings, length: BodyLength
     }
 }
 
-fn fill(stock: &mut Stock, request: &Request<'_>, most: u64) -> Result<(), Fault> {
-    let mut input = Input::new(request);
+fn fill(stock: &mut Stock, request: &RequestRec<'_>, most: u64) -> Result<(), Fault> {
+    let mut input = InputFilters::new(request);
     let (limit, mut length, mut piece) = (request.body_limit(), 0, Vec::new());
     while length <= most {
         let wanted = PIECE.min(stock.room());

@@ -1,56 +1,51 @@
 //! Embedded mode: a request whose application runs in this very process.
 //!
-//! Runs in httpd children. `Incoming` and `Outgoing` are the two directions as `wsgi::run` sees them, on top
-//! of the same `Answer` that passes a daemon's frames on.
+//! Runs in httpd children. `LocalBody` and `LocalReply` are the two directions as `wsgi::run` sees them, on
+//! top of the same `Answer` that passes a daemon's frames on.
 
 use super::answer::{Answer, Cut};
 use super::body::ClientBody;
 use super::stock::Stock;
-use crate::apache::Request;
-use crate::apache::lend::{Lent, lend};
+use crate::apache::RequestRec;
 use crate::apache::module::Flow;
+use crate::apache::turns::Turns;
 use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
 use crate::embedded::Embedded;
 use crate::log::Level;
 use crate::os;
-use crate::request::{Body, BodyError, FilePart, Head, Outcome, Reply, Request as WsgiRequest};
-use std::any::Any;
+use crate::request::{Body, BodyError, FilePart, Head, Outcome, Reply, Request};
 use std::io;
-
-type Carrier = Lent<Answer<'static, 'static>>;
 
 /// Runs the application here and gives its answer to the client. `stock` is what was gathered of its body.
 pub fn run(
-    request: &Request<'_>,
+    request: &RequestRec<'_>,
     stock: Stock,
     python: &'static Embedded,
-    wsgi: &WsgiRequest<'_>,
+    wsgi: &Request<'_>,
     settings: &Settings,
 ) -> Flow {
-    let options = ResponseOptions::default();
-    let make = |request| {
-        let body = ClientBody::new(request, wsgi.body, stock);
-        Answer::new(request, body, settings, &options)
-    };
-    let work = |carrier: Carrier| {
-        let body = Incoming { carrier: carrier.clone(), ready: Vec::new(), wanted: 0, ended: false };
-        let reply = Outgoing::new(carrier);
-        let reply: Box<dyn Reply> = python.run(wsgi, Box::new(body), Box::new(reply))?;
-        Ok(reply.into_any().downcast::<Outgoing>().expect("the reply that was handed over comes back"))
-    };
-    lend(request, make, work, |answer, reply| match reply {
-        Ok(reply) => reply.conclude(answer),
+    let (options, length) = (ResponseOptions::default(), wsgi.body);
+    let answer = Turns::new(request, |request| {
+        Answer::new(request, ClientBody::new(request, length, stock), settings, &options)
+    });
+    let mut body = LocalBody { answer: &answer, ready: Vec::new(), wanted: 0, ended: false };
+    let mut reply = LocalReply { answer: &answer, said: Said::default(), cut: None };
+    let ran = python.run(wsgi, &mut body, &mut reply);
+    let LocalReply { said, cut, .. } = reply;
+    let answer = answer.into_inner();
+    match ran {
+        Ok(()) => said.conclude(answer, cut),
         Err(message) => {
             answer.log_message(&message);
             Flow::Status(500)
         }
-    })
+    }
 }
 
 /// The client's body.
-struct Incoming {
-    carrier: Carrier,
+struct LocalBody<'t, 'a, 'r> {
+    answer: &'t Turns<Answer<'a, 'r>>,
     /// Read from httpd, not yet by the application.
     ready: Vec<u8>,
     /// How much the application asked for when there was nothing.
@@ -58,7 +53,7 @@ struct Incoming {
     ended: bool,
 }
 
-impl Body for Incoming {
+impl Body for LocalBody<'_, '_, '_> {
     fn read_ready(&mut self, most: usize, into: &mut Vec<u8>) -> Option<usize> {
         if self.ready.is_empty() && !self.ended {
             self.wanted = most;
@@ -71,47 +66,50 @@ impl Body for Incoming {
 
     fn receive(&mut self) -> Result<(), BodyError> {
         let wanted = self.wanted;
-        let gone = |reason: &str| BodyError { status: 0, reason: reason.to_string() };
-        let read =
-            self.carrier.with(|answer| answer.body(wanted)).ok_or_else(|| gone("its request has ended"))?;
-        self.ready = read.map_err(|_cut| gone("the client closed the connection"))??;
+        let read = self.answer.with(|answer| answer.body(wanted));
+        self.ready = read.map_err(|_cut| BodyError {
+            status: 0,
+            reason: "the client closed the connection".to_string(),
+        })??;
         self.ended = self.ready.is_empty();
         Ok(())
     }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
 }
 
-/// The answer. What an application says while it is attached to Python waits here until it is detached.
-struct Outgoing {
-    carrier: Carrier,
-    head: Option<Head>,
-    data: Vec<u8>,
-    lines: Vec<(Level, Vec<u8>)>,
-    outcome: Outcome,
+/// The answer.
+struct LocalReply<'t, 'a, 'r> {
+    answer: &'t Turns<Answer<'a, 'r>>,
+    said: Said,
     /// Nothing more can be passed on.
     cut: Option<Cut>,
 }
 
-impl Outgoing {
-    fn new(carrier: Carrier) -> Outgoing {
-        let (head, data, lines) = (None, Vec::new(), Vec::new());
-        Outgoing { carrier, head, data, lines, outcome: Outcome::Failed(500), cut: None }
-    }
+/// What an application has said while it was attached to Python; it waits here until the thread is detached.
+struct Said {
+    head: Option<Head>,
+    data: Vec<u8>,
+    lines: Vec<(Level, Vec<u8>)>,
+    outcome: Outcome,
+}
 
+impl Default for Said {
+    fn default() -> Said {
+        Said { head: None, data: Vec::new(), lines: Vec::new(), outcome: Outcome::Failed(500) }
+    }
+}
+
+impl Said {
     /// The end: everything that was said, and how it ended.
-    fn conclude(mut self, mut answer: Answer<'static, 'static>) -> Flow {
+    fn conclude(mut self, mut answer: Answer<'_, '_>, cut: Option<Cut>) -> Flow {
         let passed = self.pass(&mut answer);
-        match self.cut.or(passed.err()) {
+        match cut.or(passed.err()) {
             Some(cut) => answer.conclude_cut(cut),
             None => answer.conclude(self.outcome),
         }
     }
 
     /// Hands over what waits here.
-    fn pass(&mut self, answer: &mut Answer<'static, 'static>) -> Result<(), Cut> {
+    fn pass(&mut self, answer: &mut Answer<'_, '_>) -> Result<(), Cut> {
         for (level, line) in self.lines.drain(..) {
             answer.log(level, &line);
         }
@@ -125,28 +123,30 @@ impl Outgoing {
         }
         Ok(())
     }
+}
 
-    /// Hands over what waits here and then does more; after a failure it tries nothing any more.
+impl<'a, 'r> LocalReply<'_, 'a, 'r> {
+    /// Hands over what waits and then does more; after a failure it tries nothing any more.
     fn passing(
         &mut self,
-        more: impl FnOnce(&mut Answer<'static, 'static>) -> Result<(), Cut>,
+        more: impl FnOnce(&mut Answer<'a, 'r>) -> Result<(), Cut> + Send,
     ) -> io::Result<()> {
         if self.cut.is_none() {
-            let carrier = self.carrier.clone();
-            let passed = carrier.with(|answer| self.pass(answer).and_then(|()| more(answer)));
-            self.cut = passed.unwrap_or(Err(Cut::Client)).err();
+            let said = &mut self.said;
+            let passed = self.answer.with(|answer| said.pass(answer).and_then(|()| more(answer)));
+            self.cut = passed.err();
         }
         if self.cut.is_some() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 }
 
-impl Reply for Outgoing {
+impl Reply for LocalReply<'_, '_, '_> {
     fn head(&mut self, head: &Head) {
-        self.head = Some(head.clone());
+        self.said.head = Some(head.clone());
     }
 
     fn data(&mut self, bytes: &[u8]) {
-        self.data.extend_from_slice(bytes);
+        self.said.data.extend_from_slice(bytes);
     }
 
     fn file(&mut self, part: &FilePart) -> io::Result<()> {
@@ -155,13 +155,13 @@ impl Reply for Outgoing {
     }
 
     fn log(&mut self, level: Level, line: &[u8]) {
-        if self.carrier.try_with(|answer| answer.log(level, line)).is_none() {
-            self.lines.push((level, line.to_vec()));
+        if self.answer.try_with(|answer| answer.log(level, line)).is_none() {
+            self.said.lines.push((level, line.to_vec()));
         }
     }
 
     fn end(&mut self, outcome: Outcome) {
-        self.outcome = outcome;
+        self.said.outcome = outcome;
     }
 
     fn ask(&mut self, _most: usize) -> io::Result<()> {
@@ -169,7 +169,7 @@ impl Reply for Outgoing {
     }
 
     fn push(&mut self) -> io::Result<bool> {
-        Ok(self.head.is_none() && self.data.is_empty())
+        Ok(self.said.head.is_none() && self.said.data.is_empty())
     }
 
     fn flush(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -181,7 +181,6 @@ impl Reply for Outgoing {
         })
     }
 
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
+    /// A thread that waits for the client ends with httpd's `Timeout` at the latest.
+    fn hang_up(&mut self) {}
 }

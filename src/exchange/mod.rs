@@ -1,8 +1,8 @@
 //! Between httpd's request record and the process that runs the application: the environ out, the answer in.
 //!
 //! Runs in httpd children. `environ` makes what the application gets to see; `gather` may take the body
-//! beforehand. `run` sends the request to its process group and has `relay` pass the answer on; `run_here`
-//! runs it in this process. Both drive an `answer`, which reads the `body`.
+//! beforehand. `run` sends the request to its process group and has `relay` pass the answer on, or has `here`
+//! run it in this process. Both drive an `answer`, which reads the `body`.
 
 mod here;
 mod relay;
@@ -16,27 +16,47 @@ mod body;
 
 mod stock;
 
-pub use environ::{Facts, environ};
+pub use environ::{RecordFacts, environ};
 pub use gather::gather;
-pub use here::run as run_here;
 pub use stock::Stock;
 
-use crate::apache::Request;
+use crate::apache::RequestRec;
 use crate::apache::log;
 use crate::apache::module::Flow;
 use crate::client::Client;
 use crate::config::settings::Settings;
-use crate::request::Request as WsgiRequest;
+use crate::embedded::Embedded;
+use crate::request::Request;
 use answer::Answer;
 use body::ClientBody;
 
-/// Sends the request to its process group and the answer to the client. `stock` is what was gathered of its
-/// body.
+/// Who runs the application.
+pub enum Runner {
+    /// A process of its group.
+    Daemon(&'static Client),
+    /// This very process.
+    Here(&'static Embedded),
+}
+
+/// Has the application run and gives its answer to the client. `stock` is what was gathered of its body.
 pub fn run(
-    request: &Request<'_>,
+    request: &RequestRec<'_>,
+    stock: Stock,
+    runner: Runner,
+    wsgi: &Request<'_>,
+    settings: &Settings,
+) -> Flow {
+    match runner {
+        Runner::Daemon(client) => run_in_daemon(request, stock, client, wsgi, settings),
+        Runner::Here(python) => here::run(request, stock, python, wsgi, settings),
+    }
+}
+
+fn run_in_daemon(
+    request: &RequestRec<'_>,
     stock: Stock,
     client: &Client,
-    wsgi: &WsgiRequest<'_>,
+    wsgi: &Request<'_>,
     settings: &Settings,
 ) -> Flow {
     let mut body = ClientBody::new(request, wsgi.body, stock);

@@ -11,27 +11,27 @@ use crate::wire::codec::Malformed;
 use crate::wire::frame::Kind;
 use crate::wire::request as payload;
 
-/// What ends the loop early.
-enum End {
+/// What ends an answer before its last frame.
+enum AnswerEnd {
     Httpd(Cut),
     Daemon(Trouble),
 }
 
-impl From<Cut> for End {
-    fn from(cut: Cut) -> End {
-        End::Httpd(cut)
+impl From<Cut> for AnswerEnd {
+    fn from(cut: Cut) -> AnswerEnd {
+        AnswerEnd::Httpd(cut)
     }
 }
 
-impl From<Trouble> for End {
-    fn from(trouble: Trouble) -> End {
-        End::Daemon(trouble)
+impl From<Trouble> for AnswerEnd {
+    fn from(trouble: Trouble) -> AnswerEnd {
+        AnswerEnd::Daemon(trouble)
     }
 }
 
-impl From<Malformed> for End {
-    fn from(_: Malformed) -> End {
-        End::Daemon(Trouble::Died)
+impl From<Malformed> for AnswerEnd {
+    fn from(_: Malformed) -> AnswerEnd {
+        AnswerEnd::Daemon(Trouble::Died)
     }
 }
 
@@ -43,8 +43,8 @@ pub fn relay(mut answer: Answer<'_, '_>, mut conversation: Conversation<'_>) -> 
             conversation.finish();
             answer.conclude(outcome)
         }
-        Err(End::Httpd(cut)) => answer.conclude_cut(cut),
-        Err(End::Daemon(trouble)) => {
+        Err(AnswerEnd::Httpd(cut)) => answer.conclude_cut(cut),
+        Err(AnswerEnd::Daemon(trouble)) => {
             let (status, message) = describe(&trouble, &group);
             answer.log_message(&message);
             answer.give_up(status)
@@ -53,7 +53,7 @@ pub fn relay(mut answer: Answer<'_, '_>, mut conversation: Conversation<'_>) -> 
 }
 
 /// Reads frames to the last one.
-fn frames(answer: &mut Answer<'_, '_>, conversation: &mut Conversation<'_>) -> Result<Outcome, End> {
+fn frames(answer: &mut Answer<'_, '_>, conversation: &mut Conversation<'_>) -> Result<Outcome, AnswerEnd> {
     let delay = conversation.flush_delay();
     loop {
         if answer.is_waiting()

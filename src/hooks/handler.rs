@@ -4,24 +4,22 @@
 //! ours and may run, finds its target and makes a `Request` of it. The target's process group or the Python
 //! in this child runs it, and the handler passes the answer on.
 
-use crate::apache::Request;
+use crate::apache::RequestRec;
 use crate::apache::log;
 use crate::apache::module::Flow;
-use crate::client::Client;
 use crate::config::process_group::ProcessGroup;
 use crate::config::settings::{Chunked, Settings};
-use crate::embedded::Embedded;
-use crate::exchange::{self, Facts};
+use crate::exchange::{self, RecordFacts, Runner};
 use crate::hooks::translate;
 use crate::log::{Code, Message};
 use crate::process::{CHILD, Child};
-use crate::request::{BodyLength, Request as WsgiRequest};
+use crate::request::{BodyLength, Request};
 use crate::site::owner;
 use crate::target::{self, Target};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-pub fn handler(request: &Request<'_>) -> Flow {
+pub fn handler(request: &RequestRec<'_>) -> Flow {
     if !is_ours(request.handler()) {
         return Flow::Declined;
     }
@@ -35,11 +33,11 @@ pub fn handler(request: &Request<'_>) -> Flow {
     inject_fault(request);
     match serve(request, child) {
         Ok(flow) => flow,
-        Err(refusal) => {
-            if let Some(message) = refusal.message {
+        Err(error) => {
+            if let Some(message) = error.message {
                 log::request_message(request, &message);
             }
-            Flow::Status(refusal.status)
+            Flow::Status(error.status)
         }
     }
 }
@@ -49,22 +47,22 @@ fn is_ours(handler: &[u8]) -> bool {
 }
 
 /// A request that is answered by httpd itself, and why.
-struct Refusal {
+struct HttpError {
     status: u16,
     /// None where httpd has logged the reason.
     message: Option<Message>,
 }
 
-impl Refusal {
-    fn new(status: u16, message: Message) -> Refusal {
-        Refusal { status, message: Some(message) }
+impl HttpError {
+    fn new(status: u16, message: Message) -> HttpError {
+        HttpError { status, message: Some(message) }
     }
 }
 
-fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> {
+fn serve(request: &RequestRec<'_>, child: &'static Child) -> Result<Flow, HttpError> {
     let alias = translate::alias_of(request);
     check_script(request, alias.is_some())?;
-    let base = request.settings::<Settings>();
+    let base = request.settings();
     let merged = alias.map(|alias| Settings::merge(base, &alias.options));
     let settings = merged.as_ref().unwrap_or(base);
 
@@ -73,7 +71,7 @@ fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> 
         Some(group) => {
             let defined = &child.configuration.global.groups.groups()[group];
             let script = Path::new(&target.script);
-            owner::check(script, defined).map_err(|why| Refusal::new(403, why))?;
+            owner::check(script, defined).map_err(|why| HttpError::new(403, why))?;
             let script = defined.seen_from_inside(script).ok_or_else(|| outside(&target, defined))?;
             (Runner::Daemon(child.clients[group].as_ref().ok_or_else(|| no_threads(&target))?), script)
         }
@@ -84,7 +82,7 @@ fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> 
     let gathered = gathered.map_err(|status| body_refused(request, status))?;
     let length = gathered.whole().map_or(length, BodyLength::Known);
     let environ = exchange::environ(request, child, settings, &target, gathered.whole());
-    let wsgi = WsgiRequest {
+    let wsgi = Request {
         script: script.as_os_str().as_bytes(),
         application_group: target.application_group.as_bytes(),
         callable: target.callable.as_bytes(),
@@ -95,22 +93,11 @@ fn serve(request: &Request<'_>, child: &'static Child) -> Result<Flow, Refusal> 
         environ: environ.environ(),
         record: settings.pass_apache_request().then(|| request.address()).filter(|_| target.group.is_none()),
     };
-    Ok(match runner {
-        Runner::Daemon(client) => exchange::run(request, gathered, client, &wsgi, settings),
-        Runner::Here(python) => exchange::run_here(request, gathered, python, &wsgi, settings),
-    })
-}
-
-/// Who runs the application.
-enum Runner {
-    /// A process of its group.
-    Daemon(&'static Client),
-    /// This very process.
-    Here(&'static Embedded),
+    Ok(exchange::run(request, gathered, runner, &wsgi, settings))
 }
 
 /// What there is to read. An error document's own request has no body: httpd has dealt with it.
-fn body_length(request: &Request<'_>, settings: &Settings) -> Result<BodyLength, Refusal> {
+fn body_length(request: &RequestRec<'_>, settings: &Settings) -> Result<BodyLength, HttpError> {
     if request.is_error_document() {
         return Ok(BodyLength::Known(0));
     }
@@ -122,11 +109,11 @@ fn body_length(request: &Request<'_>, settings: &Settings) -> Result<BodyLength,
 }
 
 /// The file must be there, be a file, and be allowed to run where no alias says so.
-fn check_script(request: &Request<'_>, aliased: bool) -> Result<(), Refusal> {
+fn check_script(request: &RequestRec<'_>, aliased: bool) -> Result<(), HttpError> {
     let script = || String::from_utf8_lossy(request.filename()).into_owned();
     if !request.file_exists() {
         let text = format!("there is no WSGI script '{}': check the path of WSGIScriptAlias", script());
-        return Err(Refusal::new(404, Message::new(Code::RequestScriptMissing, text)));
+        return Err(HttpError::new(404, Message::new(Code::RequestScriptMissing, text)));
     }
     if request.file_is_directory() {
         let text = format!(
@@ -134,49 +121,49 @@ fn check_script(request: &Request<'_>, aliased: bool) -> Result<(), Refusal> {
              with / takes the script's name from the URL)",
             script()
         );
-        return Err(Refusal::new(403, Message::new(Code::RequestScriptIsDirectory, text)));
+        return Err(HttpError::new(403, Message::new(Code::RequestScriptIsDirectory, text)));
     }
     if !aliased && !request.allows_exec_cgi() {
         let text = format!(
             "'{}' may not run here: add Options +ExecCGI for its directory, or map it with WSGIScriptAlias",
             script()
         );
-        return Err(Refusal::new(403, Message::new(Code::ExecCgiMissing, text)));
+        return Err(HttpError::new(403, Message::new(Code::ExecCgiMissing, text)));
     }
     if request.path_info_refused() {
         let text = format!("AcceptPathInfo Off refuses what follows the script '{}' in the URL", script());
-        return Err(Refusal::new(404, Message::new(Code::PathInfoRefused, text)));
+        return Err(HttpError::new(404, Message::new(Code::PathInfoRefused, text)));
     }
     Ok(())
 }
 
-fn find_target(request: &Request<'_>, child: &Child, settings: &Settings) -> Result<Target, Refusal> {
+fn find_target(request: &RequestRec<'_>, child: &Child, settings: &Settings) -> Result<Target, HttpError> {
     let script = String::from_utf8_lossy(request.filename()).into_owned();
-    let facts = Facts::new(request, child.configuration.global.case_sensitive);
+    let facts = RecordFacts::new(request, child.configuration.global.case_sensitive);
     target::select(&script, settings, &child.configuration.global, &facts)
-        .map_err(|refusal| Refusal::new(500, refusal.message()))
+        .map_err(|refusal| HttpError::new(500, refusal.message()))
 }
 
-fn no_threads(target: &Target) -> Refusal {
+fn no_threads(target: &Target) -> HttpError {
     let text = format!(
         "the process group '{}' has no worker threads (threads=0): it executes service \
          scripts and serves no requests: choose another group, or give it threads=",
         target.process_group
     );
-    Refusal::new(500, Message::new(Code::RequestGroupWithoutThreads, text))
+    HttpError::new(500, Message::new(Code::RequestGroupWithoutThreads, text))
 }
 
-fn outside(target: &Target, group: &ProcessGroup) -> Refusal {
+fn outside(target: &Target, group: &ProcessGroup) -> HttpError {
     let text = format!(
         "the script '{}' is not below the chroot= of process group '{}' (WSGIDaemonProcess at {}): move it there, \
          and name it as httpd sees it",
         target.script, group.name, group.origin
     );
-    Refusal::new(403, Message::new(Code::RequestScriptOutsideChroot, text))
+    HttpError::new(403, Message::new(Code::RequestScriptOutsideChroot, text))
 }
 
 /// httpd has logged the error of the framing, but not which of our directives could help.
-fn body_refused(request: &Request<'_>, status: u16) -> Refusal {
+fn body_refused(request: &RequestRec<'_>, status: u16) -> HttpError {
     let (code, text) = match status {
         411 => (
             Code::ChunkedBodyRefused,
@@ -184,19 +171,19 @@ fn body_refused(request: &Request<'_>, status: u16) -> Refusal {
              Buffered it is told their length",
         ),
         413 => (Code::BodyTooLarge, "the request's body is larger than LimitRequestBody allows"),
-        _ => return Refusal { status, message: None },
+        _ => return HttpError { status, message: None },
     };
     let text = format!(
         "{} {}: {text}",
         String::from_utf8_lossy(request.method()),
         String::from_utf8_lossy(request.uri())
     );
-    Refusal::new(status, Message::new(code, text))
+    HttpError::new(status, Message::new(code, text))
 }
 
 /// Shows that a panic costs one request.
 #[cfg(feature = "fault-injection")]
-fn inject_fault(request: &Request<'_>) {
+fn inject_fault(request: &RequestRec<'_>) {
     use crate::apache::request::Table;
     if request.get(Table::HeadersIn, c"X-Fault") == Some(b"handler") {
         panic!("asked for by the header X-Fault");

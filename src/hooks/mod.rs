@@ -1,8 +1,11 @@
 //! What the module does when httpd calls: once at start, once in each child, and for each request.
 
-pub mod lifecycle;
+pub mod parent;
 
+pub mod child;
+pub mod fork;
 pub mod handler;
+
 mod plan;
 
 mod descriptors;

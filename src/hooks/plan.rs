@@ -8,7 +8,7 @@ use crate::apache::server::{self, main_server};
 use crate::config::global::{HashSeed, PythonOptions};
 use crate::config::interpreter::{ByApplicationGroup, InterpreterOptions};
 use crate::config::options::Accounts;
-use crate::config::plan::Loading;
+use crate::config::plan::GroupPreload;
 use crate::config::process_group::ProcessGroup;
 use crate::control::generation::GenerationWatch;
 use crate::control::module_file::ModuleFile;
@@ -64,15 +64,15 @@ pub fn interpreters(configuration: &Configuration, group: &ProcessGroup) -> ByAp
 }
 
 pub fn preload(configuration: &Configuration, group: &ProcessGroup) -> Vec<Preload> {
-    let executed = |loading: &&Loading| group.threads > 0 || loading.callable.is_none();
-    let loadings = configuration.loadings.iter().filter(|loading| loading.process_group == group.name);
-    let loadings = loadings.filter(executed);
-    loadings
-        .filter_map(|loading| {
+    let executed = |preload: &&GroupPreload| group.threads > 0 || preload.callable.is_none();
+    let preloads = configuration.preloads.iter().filter(|preload| preload.process_group == group.name);
+    let preloads = preloads.filter(executed);
+    preloads
+        .filter_map(|preload| {
             Some(Preload {
-                script: group.seen_from_inside(Path::new(&loading.script))?.to_string_lossy().into_owned(),
-                application_group: loading.application_group.clone(),
-                callable: loading.callable.clone(),
+                script: group.seen_from_inside(Path::new(&preload.script))?.to_string_lossy().into_owned(),
+                application_group: preload.application_group.clone(),
+                callable: preload.callable.clone(),
             })
         })
         .collect()

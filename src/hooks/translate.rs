@@ -3,11 +3,10 @@
 //! Runs in httpd children. httpd calls it for each request after mod_alias, so an `Alias` for static files
 //! wins wherever it stands.
 
-use crate::apache::Request;
+use crate::apache::RequestRec;
 use crate::apache::module::Flow;
 use crate::apache::request::Table;
 use crate::config::alias::{Alias, Pattern};
-use crate::config::global::ServerConfig;
 use crate::process::CHILD;
 use std::ffi::CStr;
 
@@ -16,13 +15,13 @@ use std::ffi::CStr;
 const ALIAS: &CStr = c"mod_wsgi_rs-alias";
 
 /// The alias that mapped the request to its script; None for a script found in another way.
-pub fn alias_of(request: &Request<'_>) -> Option<&'static Alias> {
+pub fn alias_of<'r>(request: &'r RequestRec<'_>) -> Option<&'r Alias> {
     let index = std::str::from_utf8(request.get(Table::Notes, ALIAS)?).ok()?;
-    request.server().config::<ServerConfig>().aliases.get(index.parse::<usize>().ok()?)
+    request.server_config().aliases.get(index.parse::<usize>().ok()?)
 }
 
-pub fn translate_name(request: &Request<'_>) -> Flow {
-    let aliases = &request.server().config::<ServerConfig>().aliases;
+pub fn translate_name(request: &RequestRec<'_>) -> Flow {
+    let aliases = &request.server_config().aliases;
     if !request.uri().starts_with(b"/") {
         return Flow::Declined;
     }

@@ -6,7 +6,7 @@
 
 use super::process_log::write_message;
 use super::script::Scripts;
-use super::world::{Facts, World};
+use super::world::{ProcessFacts, World};
 use crate::config::interpreter::options_of;
 use crate::log::{Code, Message};
 use crate::python::attach::{InterpreterState, ThreadState};
@@ -24,7 +24,7 @@ pub struct Interpreter {
 }
 
 pub struct Interpreters {
-    facts: Facts,
+    facts: ProcessFacts,
     main: Arc<Interpreter>,
     /// With the reason, where one could not be made: it is not tried again.
     named: Mutex<HashMap<String, Result<Arc<Interpreter>, Message>>>,
@@ -43,7 +43,7 @@ fn stacks_signal(index: usize) -> Option<i32> {
 
 impl Interpreters {
     /// Takes the interpreter that the thread is attached to as the main one.
-    pub fn new(py: Attached<'_>, facts: Facts) -> Result<Interpreters, Message> {
+    pub fn new(py: Attached<'_>, facts: ProcessFacts) -> Result<Interpreters, Message> {
         let main = interpreter(py, &facts, "", 0)?;
         let (named, making, begun) = (Mutex::default(), Mutex::default(), AtomicUsize::new(1));
         Ok(Interpreters { facts, main, named, making, begun })
@@ -125,7 +125,7 @@ fn no_own_gil(name: &str) {
 
 fn interpreter(
     py: Attached<'_>,
-    facts: &Facts,
+    facts: &ProcessFacts,
     name: &str,
     index: usize,
 ) -> Result<Arc<Interpreter>, Message> {

@@ -8,7 +8,7 @@ use super::process_log::write_process_output;
 use super::transaction::{self, Transaction, take_whole_lines};
 use crate::log::Level;
 use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
-use crate::python::error::{Kind, raise};
+use crate::python::error::{Exc, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Object, Raised};
 use parking_lot::Mutex;
@@ -57,7 +57,7 @@ impl LogStream {
         let text = arguments.get(py, 0).ok_or(Raised)?;
         if !text.is_str(py) {
             let message = format!("write() argument must be str, not {}", text.class_name(py));
-            return Err(raise(py, Kind::Type, &message));
+            return Err(raise(py, Exc::Type, &message));
         }
         self.append(py, text.to_text(py)?.as_bytes());
         Object::int(py, text.length(py)? as i64)

@@ -19,13 +19,13 @@ static SAID: AtomicU64 = AtomicU64::new(0);
 
 /// Called with a signal's number and name, says whether a handler is refused: in a process that the
 /// application has forked, signals are its own.
-pub struct Refusal;
+pub struct SignalRefusal;
 
 pub fn refusal(py: Attached<'_>) -> Result {
-    Class::define(py)?.instance(py, Refusal)
+    Class::define(py)?.instance(py, SignalRefusal)
 }
 
-impl Native for Refusal {
+impl Native for SignalRefusal {
     const NAME: &'static CStr = c"mod_wsgi.SignalRefusal";
     const CALLABLE: bool = true;
 

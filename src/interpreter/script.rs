@@ -5,13 +5,14 @@
 //! lock, so a slow import makes requests for other scripts wait for nothing. A thread that waits for the
 //! lock is detached from Python.
 
-use super::world::{Loading, Watcher, World};
+use super::world::{LoadStep, Watcher, World};
 use crate::log::{Code, Message};
-use crate::python::{Attached, Exception, Object};
+use crate::python::{Attached, Exception, Kept, Object};
 use crate::script::Holding;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fs;
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -31,17 +32,17 @@ pub struct Scripts {
 }
 
 /// Locked while it is loaded.
-type Script = Arc<Mutex<State>>;
+type Script = Arc<Mutex<ScriptState>>;
 
 #[derive(Default)]
-enum State {
+enum ScriptState {
     #[default]
     New,
     Loaded {
-        module: Object,
+        module: Kept,
         modified: Option<SystemTime>,
         /// `reload_required` of the script, if it has one.
-        hook: Option<Object>,
+        hook: Option<Kept>,
         /// The hook has said so. It is not asked again: the process is about to be replaced, or the script is
         /// being loaded, or has failed to be and waits for its file to change.
         required: bool,
@@ -70,7 +71,7 @@ pub enum Change {
 }
 
 /// A loaded script.
-pub struct Loaded {
+pub struct ScriptModule {
     pub module: Object,
     /// It is to be loaded anew, which is left to a process that replaces this one.
     pub change: Option<Change>,
@@ -93,10 +94,10 @@ impl Scripts {
         world: &World,
         path: &[u8],
         seen: Option<u64>,
-    ) -> Result<Loaded, Failure> {
+    ) -> Result<ScriptModule, Failure> {
         let script = Arc::clone(self.by_path.lock().entry(path.into()).or_default());
         let mut state = lock(py, &script);
-        if let State::Loaded { module, modified: loaded, hook, required } = &mut *state {
+        if let ScriptState::Loaded { module, modified: loaded, hook, required } = &mut *state {
             let differs = seen.is_some() && seen != loaded.map(microseconds);
             let now = differs.then(|| modification(path)).flatten();
             let changed = now.filter(|now| Some(*now) != *loaded);
@@ -114,12 +115,12 @@ impl Scripts {
             drop(state);
             return Ok(match hook {
                 Some(hook) => self.ask(py, world, path, &script, module, &hook),
-                None => Loaded { module, change: change.filter(|_| !self.in_place), failure: None },
+                None => ScriptModule { module, change: change.filter(|_| !self.in_place), failure: None },
             });
         }
         let modified = modification(path);
         let retry = match &*state {
-            State::Failed { reason, modified: failed, since, retry } => {
+            ScriptState::Failed { reason, modified: failed, since, retry } => {
                 let changed = seen.is_some() && modified != *failed;
                 if !changed && since.elapsed() < *retry {
                     return Err(Failure { message: still_failing(path, reason), traceback: None });
@@ -128,18 +129,18 @@ impl Scripts {
             }
             _ => FIRST_RETRY,
         };
-        self.tell(Loading::Begins);
-        let held = |holding| self.tell(Loading::Held { script: path, holding });
+        self.tell(LoadStep::Begins);
+        let held = |holding| self.tell(LoadStep::Held { script: path, holding });
         let loaded = load(py, world, path, modified, retry, &mut state, held);
         if loaded.is_ok() {
-            self.tell(Loading::Done { script: path, application_group: &self.application_group });
+            self.tell(LoadStep::Done { script: path, application_group: &self.application_group });
         }
         loaded
     }
 
-    fn tell(&self, loading: Loading<'_>) {
+    fn tell(&self, step: LoadStep<'_>) {
         if let Some(watcher) = &self.watcher {
-            watcher(loading);
+            watcher(step);
         }
     }
 
@@ -149,27 +150,27 @@ impl Scripts {
         py: Attached<'_>,
         world: &World,
         path: &[u8],
-        script: &Mutex<State>,
+        script: &Mutex<ScriptState>,
         module: Object,
         hook: &Object,
-    ) -> Loaded {
+    ) -> ScriptModule {
         let argument = Object::filesystem(py, path);
         let answer = argument.and_then(|path| hook.call(py, [path])).and_then(|answer| answer.is_true(py));
         let failure = answer.is_err().then(|| not_asked(py, world, path));
         if answer != Ok(true) {
-            return Loaded { module, change: None, failure };
+            return ScriptModule { module, change: None, failure };
         }
         // Of several requests that hear it, one goes on.
         let first = match &mut *lock(py, script) {
-            State::Loaded { module: current, required, .. } if current.is(&module) => {
-                !std::mem::replace(required, true)
+            ScriptState::Loaded { module: current, required, .. } if current.is(&module) => {
+                !mem::replace(required, true)
             }
             _ => false,
         };
         match self.in_place {
             true if first => load_anew(py, world, path, script, module),
-            true => Loaded { module, change: None, failure: None },
-            false => Loaded { module, change: Some(Change::Required), failure: None },
+            true => ScriptModule { module, change: None, failure: None },
+            false => ScriptModule { module, change: Some(Change::Required), failure: None },
         }
     }
 }
@@ -184,22 +185,30 @@ fn not_asked(py: Attached<'_>, world: &World, path: &[u8]) -> Failure {
 }
 
 /// The hook `reload_required` that a script may have.
-fn hook(py: Attached<'_>, world: &World, module: &Object) -> Option<Object> {
+fn hook(py: Attached<'_>, world: &World, module: &Object) -> Option<Kept> {
     let name = world.name(py, b"reload_required").map_err(|_raised| drop(Exception::fetch(py))).ok()?;
-    module.optional_attribute(py, &name).filter(|found| found.is_callable(py))
+    module.optional_attribute(py, &name).filter(|found| found.is_callable(py)).map(Object::keep)
 }
 
 /// Executes a changed script; what was there before goes on where that fails, until it changes again.
-fn load_anew(py: Attached<'_>, world: &World, path: &[u8], script: &Mutex<State>, old: Object) -> Loaded {
+fn load_anew(
+    py: Attached<'_>,
+    world: &World,
+    path: &[u8],
+    script: &Mutex<ScriptState>,
+    old: Object,
+) -> ScriptModule {
     match world.load_script(py, path) {
         Ok(new) => {
             let new_hook = hook(py, world, &new);
-            if let State::Loaded { module, hook, required, .. } = &mut *lock(py, script) {
-                *module = new.clone_ref(py);
-                *hook = new_hook;
+            if let ScriptState::Loaded { module, hook, required, .. } = &mut *lock(py, script) {
+                mem::replace(module, new.clone_ref(py).keep()).release(py);
+                if let Some(old) = mem::replace(hook, new_hook) {
+                    old.release(py);
+                }
                 *required = false;
             }
-            Loaded { module: new, change: None, failure: None }
+            ScriptModule { module: new, change: None, failure: None }
         }
         Err(_raised) => {
             let (reason, traceback) = describe(py, world);
@@ -210,7 +219,7 @@ fn load_anew(py: Attached<'_>, world: &World, path: &[u8], script: &Mutex<State>
             );
             let failure =
                 Failure { message: Message::new(Code::ScriptNotReloaded, text), traceback: Some(traceback) };
-            Loaded { module: old, change: None, failure: Some(failure) }
+            ScriptModule { module: old, change: None, failure: Some(failure) }
         }
     }
 }
@@ -247,14 +256,14 @@ fn load(
     path: &[u8],
     modified: Option<SystemTime>,
     retry: Duration,
-    state: &mut State,
+    state: &mut ScriptState,
     held: impl FnOnce(Holding),
-) -> Result<Loaded, Failure> {
+) -> Result<ScriptModule, Failure> {
     match world.load_script(py, path) {
         Ok(module) => {
-            let loaded = Loaded { module: module.clone_ref(py), change: None, failure: None };
+            let loaded = ScriptModule { module: module.clone_ref(py), change: None, failure: None };
             let hook = hook(py, world, &module);
-            *state = State::Loaded { module, modified, hook, required: false };
+            *state = ScriptState::Loaded { module: module.keep(), modified, hook, required: false };
             Ok(loaded)
         }
         Err(_raised) => {
@@ -267,7 +276,7 @@ fn load(
                 shown(path),
                 retry.as_secs()
             );
-            *state = State::Failed { reason, modified, since: Instant::now(), retry };
+            *state = ScriptState::Failed { reason, modified, since: Instant::now(), retry };
             Err(Failure { message: Message::new(Code::ScriptFailed, text), traceback: Some(traceback) })
         }
     }
@@ -296,7 +305,7 @@ fn microseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn lock<'a>(py: Attached<'_>, script: &'a Mutex<State>) -> MutexGuard<'a, State> {
+fn lock<'a>(py: Attached<'_>, script: &'a Mutex<ScriptState>) -> MutexGuard<'a, ScriptState> {
     loop {
         if let Some(state) = script.try_lock() {
             return state;

@@ -6,16 +6,16 @@
 use crate::python::class::{Class, Native};
 use crate::python::object::Result;
 use crate::python::{Attached, Object};
-use crate::wire::scoreboard::{Process, Scoreboard, Worker};
+use crate::scoreboard::{Process, Scoreboard, Worker};
 use std::ffi::CStr;
 use std::sync::Arc;
 
 /// Where the scoreboard comes from; it may take a moment.
 pub type Source = Arc<dyn Fn() -> Option<Scoreboard> + Send + Sync>;
 
-pub struct Reader(Source);
+pub struct MetricsReader(Source);
 
-impl Native for Reader {
+impl Native for MetricsReader {
     const NAME: &'static CStr = c"mod_wsgi.Scoreboard";
     const CALLABLE: bool = true;
 
@@ -29,7 +29,7 @@ impl Native for Reader {
 pub fn reader(py: Attached<'_>, source: Option<&Source>) -> Result {
     match source {
         None => Ok(Object::none(py)),
-        Some(source) => Class::define(py)?.instance(py, Reader(Arc::clone(source))),
+        Some(source) => Class::define(py)?.instance(py, MetricsReader(Arc::clone(source))),
     }
 }
 

@@ -6,25 +6,25 @@
 use super::process_log::write_process_output;
 use super::world::World;
 use crate::log::Level;
-use crate::python::error::Kind;
+use crate::python::error::Exc;
 use crate::python::{Attached, Exception};
 
 /// How a script ended, and the status of a process that ends with it.
-pub struct End {
+pub struct ScriptEnd {
     pub status: i32,
     pub how: String,
     pub level: Level,
 }
 
 /// Executes the script; a traceback is logged here.
-pub fn execute(py: Attached<'_>, world: &World, script: &str) -> End {
+pub fn execute(py: Attached<'_>, world: &World, script: &str) -> ScriptEnd {
     if world.load_script(py, script.as_bytes()).is_ok() {
-        return End { status: 0, how: "has come to its end".to_string(), level: Level::Warning };
+        return ScriptEnd { status: 0, how: "has come to its end".to_string(), level: Level::Warning };
     }
     let exception = Exception::fetch(py);
-    if exception.is(py, Kind::SystemExit) {
+    if exception.is(py, Exc::SystemExit) {
         let status = exit_status(py, &exception);
-        return End {
+        return ScriptEnd {
             status,
             how: format!("has raised SystemExit (status {status})"),
             level: Level::Warning,
@@ -33,7 +33,7 @@ pub fn execute(py: Attached<'_>, world: &World, script: &str) -> End {
     let traceback = world.describe(py, &exception);
     py.detached(|| write_process_output(Level::Error, traceback.as_bytes()));
     let reason = traceback.trim_end().lines().last().unwrap_or_default();
-    End { status: 1, how: format!("has raised an exception ({reason})"), level: Level::Error }
+    ScriptEnd { status: 1, how: format!("has raised an exception ({reason})"), level: Level::Error }
 }
 
 /// As Python has it: nothing is 0, a number is itself, and a text is shown and is 1.

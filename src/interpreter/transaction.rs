@@ -1,23 +1,25 @@
 //! One request while its application runs: its body and its reply, shared by the request's Python objects.
 //!
-//! Runs where applications run. A protocol makes one for each request, and the Python objects of that
-//! request hold it. At the end of the request both directions are taken back; an object that still holds the
-//! transaction finds it closed.
+//! Runs where applications run. `daemon::worker` and `embedded` make one for each request and lend it the two
+//! directions; the Python objects of that request hold it. At the end of the request both directions are
+//! taken back; an object that still holds the transaction finds it closed.
 //!
 //! Each direction has a lock of its own, so that one thread may write while another waits for the body. No
 //! thread waits for these locks while attached to Python, attaches while holding one, or holds both.
 
 use crate::log::{Level, Message};
+use crate::python::lent::{Lendable, Lent, Turn};
 use crate::python::{Attached, attach};
 use crate::request::{Body, BodyError, BodyLength, Outcome, Reply};
 use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 pub struct Transaction {
-    incoming: Mutex<Option<Box<dyn Body>>>,
-    reply: Mutex<Option<Box<dyn Reply>>>,
+    incoming: Lent<Bodies>,
+    reply: Lent<Replies>,
     pub body: BodyLength,
     /// Why the body could not be read to its end.
     body_error: Mutex<Option<BodyError>>,
@@ -25,15 +27,43 @@ pub struct Transaction {
     partial: Mutex<Vec<(Level, Vec<u8>)>>,
 }
 
+struct Bodies;
+
+impl Lendable for Bodies {
+    type Of<'v> = &'v mut (dyn Body + 'v);
+}
+
+struct Replies;
+
+impl Lendable for Replies {
+    type Of<'v> = &'v mut (dyn Reply + 'v);
+}
+
 impl Transaction {
-    pub fn new(incoming: Box<dyn Body>, reply: Box<dyn Reply>, body: BodyLength) -> Arc<Transaction> {
-        Arc::new(Transaction {
-            incoming: Mutex::new(Some(incoming)),
-            reply: Mutex::new(Some(reply)),
-            body,
+    /// Lends the two directions to a transaction while `work` runs, which ends it (`finish`). Called
+    /// detached.
+    pub fn conduct<R>(
+        body: &mut dyn Body,
+        reply: &mut dyn Reply,
+        length: BodyLength,
+        work: impl FnOnce(&Arc<Transaction>) -> R,
+    ) -> R {
+        let transaction = Arc::new(Transaction {
+            incoming: Lent::new(),
+            reply: Lent::new(),
+            body: length,
             body_error: Mutex::new(None),
             forks: attach::forks(),
             partial: Mutex::new(Vec::new()),
+        });
+        transaction.incoming.lend(body, || {
+            // After a panic too the body comes back only when no thread waits for it.
+            let worked =
+                catch_unwind(AssertUnwindSafe(|| transaction.reply.lend(reply, || work(&transaction))));
+            if transaction.incoming.try_lock().is_none() {
+                reply.hang_up();
+            }
+            worked.unwrap_or_else(|panic| resume_unwind(panic))
         })
     }
 
@@ -44,22 +74,26 @@ impl Transaction {
     }
 
     /// Runs work that does not wait. None when the request is over.
-    pub fn with<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Reply) -> R) -> Option<R> {
+    pub fn with<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Reply) -> R + Send) -> Option<R> {
         if self.is_copy() {
             return None;
         }
-        if let Some(mut reply) = self.reply.try_lock() {
-            return reply.as_mut().map(|reply| work(reply.as_mut()));
+        if let Some(mut turn) = self.reply.try_lock() {
+            return turn.with(|reply| work(*reply));
         }
         self.with_detached(py, work)
     }
 
     /// Runs work that may wait, detached from Python. None when the request is over.
-    pub fn with_detached<R>(&self, py: Attached<'_>, work: impl FnOnce(&mut dyn Reply) -> R) -> Option<R> {
+    pub fn with_detached<R>(
+        &self,
+        py: Attached<'_>,
+        work: impl FnOnce(&mut dyn Reply) -> R + Send,
+    ) -> Option<R> {
         if self.is_copy() {
             return None;
         }
-        py.detached(|| self.reply.lock().as_mut().map(|reply| work(reply.as_mut())))
+        py.detached(|| self.reply.lock().with(|reply| work(*reply)))
     }
 
     /// Reads from the body; `most` bytes at the most, none at its end. None when the request is over. One
@@ -74,7 +108,7 @@ impl Transaction {
             return None;
         }
         loop {
-            let ready = self.incoming.lock().as_mut()?.read_ready(most, into);
+            let ready = self.incoming.lock().with(|body| body.read_ready(most, into))?;
             if let Some(count) = ready {
                 return Some(Ok(count));
             }
@@ -83,7 +117,7 @@ impl Transaction {
                 reason: format!("the connection to httpd failed: {error}"),
             });
             let received = match received {
-                Ok(()) => py.detached(|| Some(self.incoming.lock().as_mut()?.receive()))?,
+                Ok(()) => py.detached(|| self.incoming.lock().with(|body| body.receive()))?,
                 failed => failed,
             };
             if let Err(error) = received {
@@ -135,9 +169,9 @@ impl Transaction {
 
     /// Logs each line of `text` as a record of its own and sends them on their way.
     pub fn log_lines(&self, py: Attached<'_>, level: Level, text: &[u8]) {
-        self.with(py, |carrier| {
+        self.with(py, |reply| {
             for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                carrier.log(level, line);
+                reply.log(level, line);
             }
         });
         // The next sender of data notices a peer that is gone.
@@ -149,26 +183,32 @@ impl Transaction {
         self.with(py, |reply| reply.log(message.level, message.to_string().as_bytes()));
     }
 
-    /// Ends the request: unfinished lines are logged, and both directions come back. From the first step on,
-    /// an object that still holds the transaction finds it closed. The body does not come back while a thread
-    /// of the application still waits for it.
-    pub fn finish(&self, py: Attached<'_>, outcome: Outcome) -> (Option<Box<dyn Body>>, Box<dyn Reply>) {
+    /// Ends the request: unfinished lines are logged, and both directions go back. From then on an object
+    /// that still holds the transaction finds it closed. The body does not go back yet where a thread of the
+    /// application still waits for it (see `conduct`).
+    pub fn finish(&self, py: Attached<'_>, outcome: Outcome) {
         if self.is_copy() {
             attach::leave_forked_process();
         }
-        let taken = match self.reply.try_lock() {
-            Some(mut reply) => reply.take(),
-            None => py.detached(|| self.reply.lock().take()),
-        };
-        let mut reply = taken.expect("only `finish` takes the reply, and it is called once");
-        for (level, line) in std::mem::take(&mut *self.partial.lock()) {
-            if !line.is_empty() {
-                reply.log(level, &line);
-            }
+        match self.reply.try_lock() {
+            Some(turn) => self.end(turn, outcome),
+            None => py.detached(|| self.end(self.reply.lock(), outcome)),
         }
-        reply.end(outcome);
-        let incoming = self.incoming.try_lock().and_then(|mut incoming| incoming.take());
-        (incoming, reply)
+        if let Some(mut turn) = self.incoming.try_lock() {
+            turn.take_back();
+        }
+    }
+
+    fn end(&self, mut turn: Turn<'_, Replies>, outcome: Outcome) {
+        turn.with(|reply| {
+            for (level, line) in std::mem::take(&mut *self.partial.lock()) {
+                if !line.is_empty() {
+                    reply.log(level, &line);
+                }
+            }
+            reply.end(outcome);
+        });
+        turn.take_back();
     }
 }
 

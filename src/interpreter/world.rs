@@ -12,9 +12,9 @@ use super::server_metrics;
 use crate::config::interpreter::{ByApplicationGroup, options_of};
 use crate::log::Level;
 use crate::python::class::Class;
-use crate::python::error::Kind;
+use crate::python::error::Exc;
 use crate::python::object::Result;
-use crate::python::{Attached, Exception, Object};
+use crate::python::{Attached, Exception, Kept, Object};
 use crate::script::Holding;
 use parking_lot::Mutex;
 use std::any::Any;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 /// What the process tells every application about itself.
 #[derive(Clone)]
-pub struct Facts {
+pub struct ProcessFacts {
     pub process_group: String,
     pub processes: u32,
     pub threads: u32,
@@ -47,7 +47,7 @@ pub struct Facts {
 }
 
 /// A script is executed as a module.
-pub enum Loading<'a> {
+pub enum LoadStep<'a> {
     Begins,
     Done {
         script: &'a [u8],
@@ -60,7 +60,7 @@ pub enum Loading<'a> {
     },
 }
 
-pub type Watcher = Arc<dyn Fn(Loading<'_>) + Send + Sync>;
+pub type Watcher = Arc<dyn Fn(LoadStep<'_>) + Send + Sync>;
 
 /// The other processes of the group.
 pub type Companions = Arc<dyn Fn() -> Vec<i32> + Send + Sync>;
@@ -72,26 +72,26 @@ pub trait Protocol: Any + Send + Sync {
 }
 
 /// Makes a `Protocol` for the interpreter that the thread is attached to, of this application group.
-pub type Prepare = fn(Attached<'_>, &Facts, &str, &Support) -> Result<Box<dyn Protocol>>;
+pub type Prepare = fn(Attached<'_>, &ProcessFacts, &str, &Support) -> Result<Box<dyn Protocol>>;
 
 /// What `support.py` and its companions define.
 pub struct Support(Object);
 
 pub struct World {
     pub errors: Class<LogStream>,
-    pub request_timeout: Object,
+    pub request_timeout: Kept,
     protocol: Box<dyn Protocol>,
-    load: Object,
-    describe: Object,
-    finish: Object,
-    publish_signal: Object,
-    publish_fork: Object,
-    fork: Object,
-    warn_of_forks: Object,
-    show_stacks: Object,
+    load: Kept,
+    describe: Kept,
+    finish: Kept,
+    publish_signal: Kept,
+    publish_fork: Kept,
+    fork: Kept,
+    warn_of_forks: Kept,
+    show_stacks: Kept,
     /// The signal at which Python writes where all threads of this interpreter are, where it can.
     pub stacks_signal: Option<i32>,
-    names: Mutex<HashMap<Box<[u8]>, Object>>,
+    names: Mutex<HashMap<Box<[u8]>, Kept>>,
     companions: Option<Companions>,
 }
 
@@ -131,7 +131,7 @@ impl World {
     /// Prepares the interpreter that the thread is attached to. `stacks_signal` is free for its stacks.
     pub fn create(
         py: Attached<'_>,
-        facts: &Facts,
+        facts: &ProcessFacts,
         application_group: &str,
         stacks_signal: Option<i32>,
     ) -> Result<World> {
@@ -139,22 +139,23 @@ impl World {
         let in_httpd = facts.reload_in_place;
         let support = Support::load(py, in_httpd)?;
         let function = |name: &CStr| support.function(py, name);
+        let kept = |name: &CStr| function(name).keep();
         let signal = stacks_signal.map_or(Ok(None), |signal| {
             let taken = function(c"show_stacks_at").call(py, [Object::int(py, signal.into())?])?;
             Ok(taken.is_true(py)?.then_some(signal))
         })?;
         let world = World {
             errors: log_stream::define(py, &function(c"log_class"))?,
-            request_timeout: function(c"RequestTimeout"),
+            request_timeout: kept(c"RequestTimeout"),
             protocol: (facts.protocol)(py, facts, application_group, &support)?,
-            load: function(c"load"),
-            describe: function(c"describe"),
-            finish: function(c"finish"),
-            publish_signal: function(c"publish_signal"),
-            publish_fork: function(c"publish_fork"),
-            fork: function(c"fork"),
-            warn_of_forks: function(c"warn_of_forks"),
-            show_stacks: function(c"show_stacks"),
+            load: kept(c"load"),
+            describe: kept(c"describe"),
+            finish: kept(c"finish"),
+            publish_signal: kept(c"publish_signal"),
+            publish_fork: kept(c"publish_fork"),
+            fork: kept(c"fork"),
+            warn_of_forks: kept(c"warn_of_forks"),
+            show_stacks: kept(c"show_stacks"),
             stacks_signal: signal,
             names: Mutex::default(),
             companions: facts.companions.clone(),
@@ -172,7 +173,13 @@ impl World {
     }
 
     /// `sys` as applications find it: streams, paths, restrictions.
-    fn prepare(&self, py: Attached<'_>, facts: &Facts, application_group: &str, support: &Support) -> Result {
+    fn prepare(
+        &self,
+        py: Attached<'_>,
+        facts: &ProcessFacts,
+        application_group: &str,
+        support: &Support,
+    ) -> Result {
         let options = options_of(&facts.interpreters, application_group);
         let paths = options.python_path.iter().map(|path| Object::filesystem(py, path.as_bytes()));
         // The signals of a process that only executes a service script are the script's.
@@ -200,7 +207,7 @@ impl World {
     fn install_modules(
         &self,
         py: Attached<'_>,
-        facts: &Facts,
+        facts: &ProcessFacts,
         application_group: &str,
         support: &Support,
     ) -> Result {
@@ -225,7 +232,7 @@ impl World {
         self.errors.instance(py, LogStream::of_process(level))
     }
 
-    /// What the interpreter was prepared with (`Facts::protocol`).
+    /// What the interpreter was prepared with (`ProcessFacts::protocol`).
     pub fn protocol<T: Protocol>(&self) -> &T {
         let protocol: &dyn Any = &*self.protocol;
         protocol.downcast_ref().expect("a process has one protocol")
@@ -240,7 +247,7 @@ impl World {
         let interned = Object::interned(py, name)?;
         let mut names = self.names.lock();
         if names.len() < MOST_NAMES && !names.contains_key(name) {
-            names.insert(name.into(), interned.clone_ref(py));
+            names.insert(name.into(), interned.clone_ref(py).keep());
         }
         Ok(interned)
     }
@@ -256,7 +263,7 @@ impl World {
         if finished.is_err() {
             let exception = Exception::fetch(py);
             // SystemExit is a signal to a service script whose own threads were being waited for.
-            if !exception.is(py, Kind::SystemExit) {
+            if !exception.is(py, Exc::SystemExit) {
                 self.log(py, &exception);
             }
         }
@@ -344,7 +351,7 @@ pub fn version_tuple(py: Attached<'_>) -> Result {
     )
 }
 
-pub fn httpd_version_tuple(py: Attached<'_>, facts: &Facts) -> Result {
+pub fn httpd_version_tuple(py: Attached<'_>, facts: &ProcessFacts) -> Result {
     let [major, minor, patch] = facts.httpd_version.map(|number| Object::int(py, number.into()));
     Object::tuple(py, [major?, minor?, patch?])
 }

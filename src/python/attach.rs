@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::beyond;
+use super::not_send::not_send;
 use super::table::api;
 use crate::sys::python::{PyInterpreterState, PyThreadState};
 use std::cell::Cell;
@@ -30,9 +31,25 @@ pub fn keep_states() {
     KEPT.store(true, Ordering::Relaxed);
 }
 
-/// Proof that the current thread is attached to an interpreter. Not sendable to other threads.
+/// Proof that the current thread is attached to an interpreter. It is not `Send`, and so stays out of what
+/// runs detached, attached to another interpreter, or on another thread.
+///
+/// ```compile_fail,E0277
+/// fn names_an_interpreter(py: mod_wsgi_rs::Attached<'_>) {
+///     py.detached(|| py.interpreter());
+/// }
+/// ```
+///
+/// ```
+/// fn adds(py: mod_wsgi_rs::Attached<'_>, one: u32) -> u32 {
+///     py.detached(|| one + 1)
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Attached<'py>(PhantomData<(&'py (), *mut ())>);
+
+not_send!(Attached<'_>);
+not_send!(&Attached<'_>);
 
 impl<'py> Attached<'py> {
     /// For the trampolines: CPython called us, so the thread is attached.
@@ -40,9 +57,9 @@ impl<'py> Attached<'py> {
         Attached(PhantomData)
     }
 
-    /// Runs `work` detached, so that other threads can run Python meanwhile. `work` must touch no
-    /// Python object.
-    pub fn detached<R>(self, work: impl FnOnce() -> R) -> R {
+    /// Runs `work` detached, so that other threads can run Python meanwhile. `Send` keeps tokens and Python
+    /// objects out of it.
+    pub fn detached<R>(self, work: impl FnOnce() -> R + Send) -> R {
         struct Reattach(*mut PyThreadState, bool);
         impl Drop for Reattach {
             fn drop(&mut self) {
@@ -65,7 +82,12 @@ impl<'py> Attached<'py> {
 
     /// Makes a new interpreter in this process, where Python can with a GIL of its own, prepares it with
     /// `work`, and comes back to the interpreter that was current. None when Python could not make one.
-    pub fn new_interpreter<R>(self, own_gil: bool, work: impl FnOnce(Attached<'_>) -> R) -> Option<R> {
+    /// `Send` keeps each interpreter's objects to itself.
+    pub fn new_interpreter<R: Send>(
+        self,
+        own_gil: bool,
+        work: impl FnOnce(Attached<'_>) -> R + Send,
+    ) -> Option<R> {
         // SAFETY: attached, so there is a current state.
         let current = unsafe { api().PyThreadState_Get() };
         let own = match own_gil {
@@ -150,21 +172,27 @@ impl ThreadState {
         ThreadState(unsafe { api().PyThreadState_New(interpreter.0) })
     }
 
-    /// Runs `work` attached. The thread must not be attached already.
-    pub fn attached<R>(&self, work: impl FnOnce(Attached<'_>) -> R) -> R {
+    /// Runs `work` attached. The thread must not be attached already. `Send` keeps Python objects from
+    /// leaving with the result.
+    pub fn attached<R: Send>(&self, work: impl FnOnce(Attached<'_>) -> R + Send) -> R {
+        let _detach = self.attach();
+        work(Attached::assume())
+    }
+
+    /// Attaches the thread until the value is dropped.
+    fn attach(&self) -> impl Drop {
         struct Detach;
         impl Drop for Detach {
             fn drop(&mut self) {
                 ATTACHED.set(false);
-                // SAFETY: the thread was attached below and `work` comes back attached.
+                // SAFETY: the thread was attached below, and what ran since has come back attached.
                 unsafe { api().PyEval_SaveThread() };
             }
         }
         // SAFETY: the state was made for this thread and is not current anywhere.
         unsafe { api().PyEval_RestoreThread(self.0) };
         ATTACHED.set(true);
-        let _detach = Detach;
-        work(Attached::assume())
+        Detach
     }
 }
 
@@ -173,9 +201,11 @@ impl Drop for ThreadState {
         if KEPT.load(Ordering::Relaxed) {
             return;
         }
+        let attached = self.attach();
         // SAFETY: clearing needs the state current, deleting needs it not current; the thread that
         // owns it does both here, once.
-        self.attached(|_| unsafe { api().PyThreadState_Clear(self.0) });
+        unsafe { api().PyThreadState_Clear(self.0) };
+        drop(attached);
         // SAFETY: as above.
         unsafe { api().PyThreadState_Delete(self.0) };
     }

@@ -8,8 +8,8 @@
 #![allow(unsafe_code)]
 
 use super::attach::Attached;
-use super::error::{Kind, raise};
-use super::object::{self, Object};
+use super::error::{Exc, raise};
+use super::object::{self, Kept, Object};
 use super::raised::Raised;
 use super::table::api;
 pub use crate::sys::python::PyMethodDef;
@@ -48,13 +48,13 @@ pub trait Native: Send + Sync + Sized + 'static {
     const CALLABLE: bool = false;
 
     fn call(&self, py: Attached<'_>, _arguments: &Object, _named: Option<&Object>) -> object::Result {
-        Err(raise(py, Kind::Type, "not callable"))
+        Err(raise(py, Exc::Type, "not callable"))
     }
 }
 
 /// The Python type of `T` in one interpreter.
 pub struct Class<T: Native> {
-    class: Object,
+    class: Kept,
     native: PhantomData<T>,
 }
 
@@ -87,7 +87,7 @@ impl<T: Native> Class<T> {
         };
         // SAFETY: attached; the spec is complete, its strings and method table live for ever.
         let class = Object::from_owned(py, unsafe { api().PyType_FromSpec(&mut spec) })?;
-        Ok(Class { class, native: PhantomData })
+        Ok(Class { class: class.keep(), native: PhantomData })
     }
 
     pub fn instance(&self, py: Attached<'_>, value: T) -> object::Result {
@@ -104,7 +104,7 @@ impl<T: Native> Class<T> {
     /// on. What such a class has for itself (a dictionary, weak references) CPython keeps behind the pointer.
     pub fn derived(self, py: Attached<'_>, derive: &Object) -> object::Result<Class<T>> {
         let class = derive.call(py, [self.class.clone_ref(py)])?;
-        Ok(Class { class, native: PhantomData })
+        Ok(Class { class: class.keep(), native: PhantomData })
     }
 
     /// The type as Python code sees it.
@@ -136,7 +136,7 @@ impl Arguments<'_> {
             return Ok(());
         }
         let text = format!("expected {least} to {most} arguments, got {}", self.0.len());
-        Err(raise(py, Kind::Type, &text))
+        Err(raise(py, Exc::Type, &text))
     }
 }
 
@@ -166,7 +166,7 @@ pub fn method_call<T: Native>(
             // SAFETY: CPython passes `count` live arguments for the length of the call.
             unsafe { slice::from_raw_parts(arguments, count) }
         };
-        method(value::<T>(this), py, &Arguments(items)).map(Some)
+        method(value::<T>(&this), py, &Arguments(items)).map(Some)
     })
 }
 
@@ -194,7 +194,7 @@ pub(super) fn enter(work: impl FnOnce(Attached<'_>) -> object::Result<Option<Obj
         Ok(Ok(Some(object))) => object.into_ptr(),
         Ok(Ok(None)) | Ok(Err(Raised)) => ptr::null_mut(),
         Err(_) => {
-            raise(py, Kind::Runtime, "mod_wsgi_rs panicked; please report the message in the error log");
+            raise(py, Exc::Runtime, "mod_wsgi_rs panicked; please report the message in the error log");
             ptr::null_mut()
         }
     }
@@ -202,7 +202,7 @@ pub(super) fn enter(work: impl FnOnce(Attached<'_>) -> object::Result<Option<Obj
 
 /// Instances are made by us alone: one that Python code made would have no Rust value.
 unsafe extern "C" fn refuse_new(_: *mut PyObject, _: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    enter(|py| Err(raise(py, Kind::Type, "instances of this type are made by mod_wsgi only")))
+    enter(|py| Err(raise(py, Exc::Type, "instances of this type are made by mod_wsgi only")))
 }
 
 unsafe extern "C" fn iterate(this: *mut PyObject) -> *mut PyObject {
@@ -210,7 +210,7 @@ unsafe extern "C" fn iterate(this: *mut PyObject) -> *mut PyObject {
 }
 
 unsafe extern "C" fn iterate_next<T: Native>(this: *mut PyObject) -> *mut PyObject {
-    enter(|py| value::<T>(this).next(py))
+    enter(|py| value::<T>(&this).next(py))
 }
 
 unsafe extern "C" fn call<T: Native>(
@@ -221,7 +221,7 @@ unsafe extern "C" fn call<T: Native>(
     enter(|py| {
         let arguments = Object::from_borrowed(py, arguments)?;
         let named = Object::from_borrowed(py, named).ok();
-        value::<T>(this).call(py, &arguments, named.as_ref()).map(Some)
+        value::<T>(&this).call(py, &arguments, named.as_ref()).map(Some)
     })
 }
 
@@ -272,8 +272,8 @@ fn field<T: Native>(this: *mut PyObject) -> *mut *mut T {
     unsafe { this.cast::<u8>().add(offset) }.cast()
 }
 
-fn value<'a, T: Native>(this: *mut PyObject) -> &'a T {
+fn value<T: Native>(this: &*mut PyObject) -> &T {
     // SAFETY: CPython calls a type's functions only with its instances, which `instance` filled;
     // the box lives until `deallocate`, which cannot run during a call on the object.
-    unsafe { &**field::<T>(this) }
+    unsafe { &**field::<T>(*this) }
 }

@@ -14,7 +14,7 @@ use std::ptr;
 
 /// The exception classes that our own code raises or tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Exc {
     Assertion,
     Os,
     Runtime,
@@ -23,7 +23,7 @@ pub enum Kind {
     Value,
 }
 
-impl Kind {
+impl Exc {
     /// The exception class.
     pub fn object(self, py: Attached<'_>) -> Object {
         Object::from_borrowed(py, self.class()).expect("CPython has all of these")
@@ -31,12 +31,12 @@ impl Kind {
 
     fn class(self) -> *mut PyObject {
         let variable = match self {
-            Kind::Assertion => api().PyExc_AssertionError,
-            Kind::Os => api().PyExc_OSError,
-            Kind::Runtime => api().PyExc_RuntimeError,
-            Kind::SystemExit => api().PyExc_SystemExit,
-            Kind::Type => api().PyExc_TypeError,
-            Kind::Value => api().PyExc_ValueError,
+            Exc::Assertion => api().PyExc_AssertionError,
+            Exc::Os => api().PyExc_OSError,
+            Exc::Runtime => api().PyExc_RuntimeError,
+            Exc::SystemExit => api().PyExc_SystemExit,
+            Exc::Type => api().PyExc_TypeError,
+            Exc::Value => api().PyExc_ValueError,
         };
         // SAFETY: CPython sets these variables before it runs any code and never again.
         unsafe { *variable }
@@ -44,7 +44,7 @@ impl Kind {
 }
 
 /// Sets the error indicator.
-pub fn raise(py: Attached<'_>, kind: Kind, text: &str) -> Raised {
+pub fn raise(py: Attached<'_>, kind: Exc, text: &str) -> Raised {
     if let Ok(message) = Object::text(py, text) {
         // SAFETY: attached; both are live objects.
         unsafe { api().PyErr_SetObject(kind.class(), message.as_ptr()) };
@@ -81,7 +81,7 @@ impl Exception {
         Exception { class: own(class), value: own(value), traceback: own(traceback) }
     }
 
-    pub fn is(&self, _py: Attached<'_>, kind: Kind) -> bool {
+    pub fn is(&self, _py: Attached<'_>, kind: Exc) -> bool {
         // SAFETY: attached; both are live objects.
         unsafe { api().PyErr_GivenExceptionMatches(self.class.as_ptr(), kind.class()) != 0 }
     }

@@ -19,7 +19,11 @@ use std::{mem, ptr};
 pub type Entry = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 
 /// The result of a PyInit function: NULL, without an exception set, when this is no usable Python.
-pub fn initialize(functions: &[(&'static CStr, Entry)]) -> *mut PyObject {
+///
+/// # Safety
+///
+/// CPython has called that function.
+pub unsafe fn initialize(functions: &[(&'static CStr, Entry)]) -> *mut PyObject {
     if table::load().is_err() {
         return ptr::null_mut();
     }
@@ -27,7 +31,11 @@ pub fn initialize(functions: &[(&'static CStr, Entry)]) -> *mut PyObject {
 }
 
 /// Runs `work` for a function of the extension module.
-pub fn enter_function(work: impl FnOnce(Attached<'_>) -> object::Result) -> *mut PyObject {
+///
+/// # Safety
+///
+/// CPython has called that function.
+pub unsafe fn enter_function(work: impl FnOnce(Attached<'_>) -> object::Result) -> *mut PyObject {
     enter(|py| work(py).map(Some))
 }
 

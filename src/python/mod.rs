@@ -15,12 +15,15 @@ pub mod object;
 
 pub mod attach;
 
+pub mod lent;
+
 mod beyond;
+mod not_send;
 mod raised;
 
 mod table;
 
 pub use attach::Attached;
 pub use error::Exception;
-pub use object::Object;
+pub use object::{Kept, Object};
 pub use raised::Raised;

@@ -1,33 +1,59 @@
 //! Python objects as owned references with safe operations.
 //!
-//! Used where applications run. Every operation takes an `Attached`; an `Object` must also be *dropped* by a
-//! thread that is attached to the interpreter it came from. Structures that outlive a request keep
-//! theirs for the life of the process.
+//! Used where applications run. Every operation takes an `Attached`, and an `Object` is dropped by the thread
+//! that made it, while that is attached: it is not `Send`, which `detached` and `attached` ask for. What
+//! threads share holds a `Kept`.
 
 #![allow(unsafe_code)]
 
 use super::attach::Attached;
+use super::not_send::not_send;
 use super::raised::Raised;
 use super::table::api;
 use crate::sys::python::{PyObject, PyTypeObject};
-use std::ffi::{CStr, c_void};
+use std::ffi::CStr;
+use std::mem::ManuallyDrop;
+use std::num::NonZero;
+use std::ops::Deref;
 use std::os::raw::c_char;
 use std::ptr::{self, NonNull};
 use std::slice;
 
-/// An owned reference.
+/// An owned reference, of a thread that is attached.
 pub struct Object(NonNull<PyObject>);
 
-// SAFETY: a reference may change threads; using or dropping it needs the attached thread that the
-// `Attached` argument (for dropping: this module's contract) stands for.
-unsafe impl Send for Object {}
-// SAFETY: as above: every use needs an `Attached`.
-unsafe impl Sync for Object {}
+not_send!(Object);
+not_send!(&Object);
 
 impl Drop for Object {
     fn drop(&mut self) {
-        // SAFETY: we own the reference, and by this module's contract the thread is attached.
+        // SAFETY: we own the reference; the thread has made it attached, and is still, since what runs
+        // detached takes none with it.
         unsafe { api().Py_DecRef(self.0.as_ptr()) }
+    }
+}
+
+/// An object that threads share, for the life of the process: dropped, its reference is never given back,
+/// since the thread may not be attached then.
+pub struct Kept(ManuallyDrop<Object>);
+
+// SAFETY: a shared object does nothing without an `Attached`, and is not dropped without one.
+unsafe impl Send for Kept {}
+// SAFETY: as above.
+unsafe impl Sync for Kept {}
+
+impl Kept {
+    /// Gives the reference back after all.
+    pub fn release(self, _py: Attached<'_>) {
+        drop(ManuallyDrop::into_inner(self.0));
+    }
+}
+
+impl Deref for Kept {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        &self.0
     }
 }
 
@@ -57,6 +83,10 @@ impl Object {
         let pointer = self.0.as_ptr();
         std::mem::forget(self);
         pointer
+    }
+
+    pub fn keep(self) -> Kept {
+        Kept(ManuallyDrop::new(self))
     }
 
     pub fn clone_ref(&self, _py: Attached<'_>) -> Object {
@@ -267,9 +297,10 @@ impl Object {
     }
 
     /// A capsule: an address for C extensions, under a name.
-    pub fn capsule(py: Attached<'_>, address: NonNull<c_void>, name: &'static CStr) -> Result {
+    pub fn capsule(py: Attached<'_>, address: NonZero<usize>, name: &'static CStr) -> Result {
+        let pointer = ptr::with_exposed_provenance_mut(address.get());
         // SAFETY: attached; the address is not used here; the name lives for ever.
-        Object::from_owned(py, unsafe { api().PyCapsule_New(address.as_ptr(), name.as_ptr(), None) })
+        Object::from_owned(py, unsafe { api().PyCapsule_New(pointer, name.as_ptr(), None) })
     }
 
     /// `len(self)`.

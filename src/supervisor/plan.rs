@@ -11,8 +11,8 @@ use crate::config::process_group::{Overlap, ProcessGroup};
 use crate::control::generation::GenerationWatch;
 use crate::control::launch::{LONGEST_SHUTDOWN, Launch};
 use crate::control::listener::Listener;
+use crate::scoreboard::Scoreboard;
 use crate::script::Preload;
-use crate::wire::scoreboard::Scoreboard;
 
 /// A daemon keeps its own shutdown-timeout; the supervisor kills only one that does not manage to.
 const AFTER_SHUTDOWN: Duration = Duration::from_millis(500);

@@ -45,7 +45,7 @@ impl Announced {
         };
         given.extend_from_slice(piece);
         let data = chunks.decode(piece);
-        let is_whole = chunks.whole > 0 || chunks.state == State::Ended;
+        let is_whole = chunks.whole > 0 || chunks.state == ChunkState::Ended;
         if (data.is_err() && !is_whole) || (!chunks.begun && given.len() >= LONGEST_FIRST_LINE) {
             let given = std::mem::take(given);
             *self = Announced::Plain;
@@ -67,7 +67,7 @@ impl Announced {
     pub fn end(&mut self) -> Result<Vec<u8>, &'static str> {
         match self {
             Announced::Undecided { given, .. } => Ok(std::mem::take(given)),
-            Announced::Chunked(chunks) if chunks.state != State::Ended => Err(NO_END),
+            Announced::Chunked(chunks) if chunks.state != ChunkState::Ended => Err(NO_END),
             Announced::Plain | Announced::Chunked(_) => Ok(Vec::new()),
         }
     }
@@ -75,7 +75,7 @@ impl Announced {
 
 /// Where in the chunks we are (RFC 9112, 7.1).
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ChunkState {
     #[default]
     Start,
     Size(u64),
@@ -96,7 +96,7 @@ enum State {
 
 #[derive(Debug, Default)]
 pub struct Chunks {
-    state: State,
+    state: ChunkState,
     /// The first chunk's line was whole.
     begun: bool,
     /// Chunks that were whole.
@@ -108,16 +108,16 @@ impl Chunks {
     fn decode(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
         let mut data = Vec::with_capacity(bytes.len());
         while let Some((byte, rest)) = bytes.split_first() {
-            if let State::Data(left) = self.state {
+            if let ChunkState::Data(left) = self.state {
                 let most = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                 data.extend_from_slice(&bytes[..most]);
                 bytes = &bytes[most..];
                 let left = left - most as u64;
-                self.state = if left == 0 { State::DataReturn } else { State::Data(left) };
+                self.state = if left == 0 { ChunkState::DataReturn } else { ChunkState::Data(left) };
                 continue;
             }
-            self.state = self.after(*byte).unwrap_or(State::Broken);
-            if self.state == State::Broken {
+            self.state = self.after(*byte).unwrap_or(ChunkState::Broken);
+            if self.state == ChunkState::Broken {
                 return Err(NO_CHUNKS);
             }
             bytes = rest;
@@ -126,32 +126,34 @@ impl Chunks {
     }
 
     /// The state behind a byte that is not data; None where the byte is not allowed.
-    fn after(&mut self, byte: u8) -> Option<State> {
+    fn after(&mut self, byte: u8) -> Option<ChunkState> {
         let text = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
         Some(match (self.state, byte) {
-            (State::Start, _) => State::Size(hexadecimal(byte)?),
-            (State::Size(size) | State::Extension(size), b'\r') => State::SizeEnd(size),
-            (State::Size(size), b';' | b' ' | b'\t') => State::Extension(size),
-            (State::Size(size), _) => State::Size(size.checked_mul(16)? + hexadecimal(byte)?),
-            (State::Extension(size), _) if text => State::Extension(size),
-            (State::SizeEnd(size), b'\n') => {
+            (ChunkState::Start, _) => ChunkState::Size(hexadecimal(byte)?),
+            (ChunkState::Size(size) | ChunkState::Extension(size), b'\r') => ChunkState::SizeEnd(size),
+            (ChunkState::Size(size), b';' | b' ' | b'\t') => ChunkState::Extension(size),
+            (ChunkState::Size(size), _) => ChunkState::Size(size.checked_mul(16)? + hexadecimal(byte)?),
+            (ChunkState::Extension(size), _) if text => ChunkState::Extension(size),
+            (ChunkState::SizeEnd(size), b'\n') => {
                 self.begun = true;
-                if size == 0 { State::TrailerStart } else { State::Data(size) }
+                if size == 0 { ChunkState::TrailerStart } else { ChunkState::Data(size) }
             }
-            (State::DataReturn, b'\r') => State::DataEnd,
-            (State::DataEnd, b'\n') => {
+            (ChunkState::DataReturn, b'\r') => ChunkState::DataEnd,
+            (ChunkState::DataEnd, b'\n') => {
                 self.whole += 1;
-                State::Start
+                ChunkState::Start
             }
-            (State::TrailerStart, b'\r') => State::LastEnd,
-            (State::TrailerStart | State::TrailerName, _) if byte > b' ' && byte < 0x7f && byte != b':' => {
-                State::TrailerName
+            (ChunkState::TrailerStart, b'\r') => ChunkState::LastEnd,
+            (ChunkState::TrailerStart | ChunkState::TrailerName, _)
+                if byte > b' ' && byte < 0x7f && byte != b':' =>
+            {
+                ChunkState::TrailerName
             }
-            (State::TrailerName, b':') => State::TrailerValue,
-            (State::TrailerValue, b'\r') => State::TrailerEnd,
-            (State::TrailerValue, _) if text => State::TrailerValue,
-            (State::TrailerEnd, b'\n') => State::TrailerStart,
-            (State::LastEnd, b'\n') => State::Ended,
+            (ChunkState::TrailerName, b':') => ChunkState::TrailerValue,
+            (ChunkState::TrailerValue, b'\r') => ChunkState::TrailerEnd,
+            (ChunkState::TrailerValue, _) if text => ChunkState::TrailerValue,
+            (ChunkState::TrailerEnd, b'\n') => ChunkState::TrailerStart,
+            (ChunkState::LastEnd, b'\n') => ChunkState::Ended,
             _ => return None,
         })
     }

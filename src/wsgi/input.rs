@@ -4,9 +4,9 @@
 
 use crate::interpreter::transaction::Transaction;
 use crate::python::class::{Arguments, Class, Native, PyMethodDef, methods};
-use crate::python::error::{Kind, raise};
+use crate::python::error::{Exc, raise};
 use crate::python::object::Result;
-use crate::python::{Attached, Object, Raised};
+use crate::python::{Attached, Kept, Object, Raised};
 use crate::request::{BodyError, BodyLength};
 use parking_lot::Mutex;
 use std::ffi::CStr;
@@ -17,18 +17,18 @@ const PIECE: usize = 64 * 1024;
 
 /// Functions for an application's own buffers: a writable view of one's bytes, and copying into it.
 pub struct Buffers {
-    pub view: Object,
-    pub fill: Object,
+    pub view: Kept,
+    pub fill: Kept,
 }
 
 pub struct Input {
     transaction: Arc<Transaction>,
     buffers: Arc<Buffers>,
-    state: Mutex<State>,
+    state: Mutex<ReadBuffer>,
 }
 
 #[derive(Default)]
-struct State {
+struct ReadBuffer {
     /// Received, not yet read by the application.
     buffer: Vec<u8>,
     start: usize,
@@ -37,7 +37,7 @@ struct State {
     failed: Option<BodyError>,
 }
 
-impl State {
+impl ReadBuffer {
     fn pending(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
@@ -168,7 +168,7 @@ impl Input {
     }
 
     /// Length of the next line with its newline, at most `most`; 0 at the end of the body.
-    fn find_line(&self, py: Attached<'_>, state: &mut State, most: usize) -> Result<usize> {
+    fn find_line(&self, py: Attached<'_>, state: &mut ReadBuffer, most: usize) -> Result<usize> {
         let mut searched = 0;
         loop {
             let pending = state.pending();
@@ -185,7 +185,7 @@ impl Input {
     }
 
     /// Reads on: at least a byte, or `ended` is set.
-    fn fill(&self, py: Attached<'_>, state: &mut State, wanted: usize) -> Result<()> {
+    fn fill(&self, py: Attached<'_>, state: &mut ReadBuffer, wanted: usize) -> Result<()> {
         if let Some(error) = &state.failed {
             return Err(read_error(py, error));
         }
@@ -206,14 +206,14 @@ impl Input {
             }
             None => {
                 let text = "wsgi.input was read after its request had ended";
-                return Err(raise(py, Kind::Runtime, text));
+                return Err(raise(py, Exc::Runtime, text));
             }
         }
         Ok(())
     }
 
     /// Another thread of the application may be reading; waiting for it is done detached.
-    fn lock(&self, py: Attached<'_>) -> parking_lot::MutexGuard<'_, State> {
+    fn lock(&self, py: Attached<'_>) -> parking_lot::MutexGuard<'_, ReadBuffer> {
         loop {
             if let Some(state) = self.state.try_lock() {
                 return state;
@@ -232,5 +232,5 @@ fn size_argument(py: Attached<'_>, arguments: &Arguments<'_>) -> Result<usize> {
 }
 
 fn read_error(py: Attached<'_>, error: &BodyError) -> Raised {
-    raise(py, Kind::Os, &format!("mod_wsgi request data read error: {}", error.reason))
+    raise(py, Exc::Os, &format!("mod_wsgi request data read error: {}", error.reason))
 }

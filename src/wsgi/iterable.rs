@@ -6,8 +6,8 @@
 
 use super::call::Call;
 use super::protocol::Wsgi;
-use super::send::{Failed, push, queue};
-use crate::python::error::{Kind, raise};
+use super::send::{Incomplete, push, queue};
+use crate::python::error::{Exc, raise};
 use crate::python::{Attached, Exception, Object, Raised};
 use crate::request::FilePart;
 
@@ -17,7 +17,7 @@ pub fn send_all(
     wsgi: &Wsgi,
     call: &Call,
     iterable: &Object,
-) -> std::result::Result<(), Failed> {
+) -> std::result::Result<(), Incomplete> {
     if iterable.is_plain_sequence(py) {
         return send_sequence(py, call, iterable);
     }
@@ -56,14 +56,14 @@ fn file_part(py: Attached<'_>, wsgi: &Wsgi, wrapper: &Object) -> Option<FilePart
 }
 
 /// The file goes to httpd as a descriptor: no byte of it passes through this process.
-fn send_file(py: Attached<'_>, call: &Call, mut part: FilePart) -> std::result::Result<(), Failed> {
+fn send_file(py: Attached<'_>, call: &Call, mut part: FilePart) -> std::result::Result<(), Incomplete> {
     let piece = {
         let mut response = call.response.lock();
         response.derive_content_length(usize::try_from(part.length).unwrap_or(usize::MAX));
         response.piece(usize::try_from(part.length).unwrap_or(usize::MAX))
     };
     let Some(piece) = piece else {
-        return Err(raise(py, Kind::Assertion, "data was returned before start_response() was called").into());
+        return Err(raise(py, Exc::Assertion, "data was returned before start_response() was called").into());
     };
     part.length = piece.length as u64;
     let sent = call.transaction.with_detached(py, |reply| {
@@ -72,11 +72,11 @@ fn send_file(py: Attached<'_>, call: &Call, mut part: FilePart) -> std::result::
         }
         if part.length == 0 { Ok(()) } else { reply.file(&part) }
     });
-    sent.unwrap_or(Ok(())).map_err(|_| Failed::Disconnected)
+    sent.unwrap_or(Ok(())).map_err(|_| Incomplete::Disconnected)
 }
 
 /// The items of a list are all there: they share a write, and a single one gives Content-Length.
-fn send_sequence(py: Attached<'_>, call: &Call, sequence: &Object) -> std::result::Result<(), Failed> {
+fn send_sequence(py: Attached<'_>, call: &Call, sequence: &Object) -> std::result::Result<(), Incomplete> {
     if sequence.length(py)? == 1 {
         let data = sequence.sequence_item(py, 0)?;
         if data.is_bytes(py) {
@@ -104,5 +104,5 @@ fn refuse_non_iterable(py: Attached<'_>, wsgi: &Wsgi, iterable: &Object) {
         false => format!("an object of class {}", iterable.class_name(py)),
     };
     let text = format!("the application returned {what}; it must return an iterable of bytes (PEP 3333)");
-    raise(py, Kind::Type, &text);
+    raise(py, Exc::Type, &text);
 }

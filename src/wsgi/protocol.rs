@@ -6,10 +6,10 @@
 use super::hop_by_hop::Told;
 use super::input::{self, Buffers, Input};
 use super::start_response::{StartResponse, Write};
-use crate::interpreter::world::{Facts, Protocol, Support, httpd_version_tuple, version_tuple};
+use crate::interpreter::world::{ProcessFacts, Protocol, Support, httpd_version_tuple, version_tuple};
 use crate::python::class::Class;
 use crate::python::object::Result;
-use crate::python::{Attached, Object};
+use crate::python::{Attached, Kept, Object};
 use std::sync::Arc;
 
 pub struct Wsgi {
@@ -17,15 +17,15 @@ pub struct Wsgi {
     pub start_response: Class<StartResponse>,
     pub write: Arc<Class<Write>>,
     /// Copied for every request.
-    pub prototype: Object,
-    pub key_input: Object,
-    pub key_errors: Object,
-    pub key_thread_id: Object,
-    pub name_close: Object,
-    pub name_iter: Object,
-    pub name_getitem: Object,
-    pub file_wrapper: Object,
-    pub file_position: Object,
+    pub prototype: Kept,
+    pub key_input: Kept,
+    pub key_errors: Kept,
+    pub key_thread_id: Kept,
+    pub name_close: Kept,
+    pub name_iter: Kept,
+    pub name_getitem: Kept,
+    pub file_wrapper: Kept,
+    pub file_position: Kept,
     pub buffers: Arc<Buffers>,
     /// Which headers of a connection its scripts were told to leave alone.
     pub told: Told,
@@ -34,7 +34,7 @@ pub struct Wsgi {
 /// For the interpreter that the thread is attached to.
 pub fn prepare(
     py: Attached<'_>,
-    facts: &Facts,
+    facts: &ProcessFacts,
     application_group: &str,
     support: &Support,
 ) -> Result<Box<dyn Protocol>> {
@@ -43,18 +43,18 @@ pub fn prepare(
         input: input::define(py)?,
         start_response: Class::define(py)?,
         write: Arc::new(Class::define(py)?),
-        prototype: prototype(py, facts, application_group, &file_wrapper)?,
-        key_input: Object::interned(py, b"wsgi.input")?,
-        key_errors: Object::interned(py, b"wsgi.errors")?,
-        key_thread_id: Object::interned(py, b"mod_wsgi.thread_id")?,
-        name_close: Object::interned(py, b"close")?,
-        name_iter: Object::interned(py, b"__iter__")?,
-        name_getitem: Object::interned(py, b"__getitem__")?,
-        file_wrapper,
-        file_position: support.function(py, c"file_position"),
+        prototype: prototype(py, facts, application_group, &file_wrapper)?.keep(),
+        key_input: Object::interned(py, b"wsgi.input")?.keep(),
+        key_errors: Object::interned(py, b"wsgi.errors")?.keep(),
+        key_thread_id: Object::interned(py, b"mod_wsgi.thread_id")?.keep(),
+        name_close: Object::interned(py, b"close")?.keep(),
+        name_iter: Object::interned(py, b"__iter__")?.keep(),
+        name_getitem: Object::interned(py, b"__getitem__")?.keep(),
+        file_wrapper: file_wrapper.keep(),
+        file_position: support.function(py, c"file_position").keep(),
         buffers: Arc::new(Buffers {
-            view: support.function(py, c"view"),
-            fill: support.function(py, c"fill"),
+            view: support.function(py, c"view").keep(),
+            fill: support.function(py, c"fill").keep(),
         }),
         told: Told::default(),
     }))
@@ -67,7 +67,12 @@ impl Protocol for Wsgi {
 }
 
 /// The part of environ that is the same for all requests of an application group.
-fn prototype(py: Attached<'_>, facts: &Facts, application_group: &str, file_wrapper: &Object) -> Result {
+fn prototype(
+    py: Attached<'_>,
+    facts: &ProcessFacts,
+    application_group: &str,
+    file_wrapper: &Object,
+) -> Result {
     let environ = Object::dict(py)?;
     let set =
         |name: &str, value: Object| environ.dict_set(py, &Object::interned(py, name.as_bytes())?, &value);

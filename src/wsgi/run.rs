@@ -1,15 +1,15 @@
 //! Running the application for one request: PEP 3333's server side, top to bottom.
 //!
 //! Runs in a daemon's worker thread or a thread of an httpd child, attached to the interpreter of the
-//! request's application group. Called by `daemon::worker` or `embedded` with the request and the two
-//! directions of its connection, which it gives back.
+//! request's application group. Called by `daemon::worker` or `embedded` with the request and its
+//! transaction.
 
 use super::call::Call;
 use super::environ;
 use super::input::Input;
 use super::iterable::send_all;
 use super::protocol::Wsgi;
-use super::send::{Failed, finish};
+use super::send::{Incomplete, finish};
 use super::start_response::StartResponse;
 use crate::interpreter::interpreters::{Interpreter, callable};
 use crate::interpreter::log_stream::LogStream;
@@ -17,36 +17,26 @@ use crate::interpreter::script::{Change, Failure};
 use crate::interpreter::transaction::{self, Transaction};
 use crate::interpreter::world::World;
 use crate::log::{Code, Level, Message};
-use crate::python::error::Kind;
+use crate::python::error::Exc;
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object, Raised};
-use crate::request::{Body, Outcome, Reply, Request};
+use crate::request::{Outcome, Request};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// What the worker gets back.
-pub struct Ran {
-    /// None while a thread of the application still reads.
-    pub body: Option<Box<dyn Body>>,
-    pub reply: Box<dyn Reply>,
-    /// The script is to be loaded anew, by a process that replaces this one.
-    pub script_changed: Option<Change>,
-}
-
+/// Returns whether the script is to be loaded anew, by a process that replaces this one.
 pub fn run(
     py: Attached<'_>,
     interpreter: &Interpreter,
     request: &Request<'_>,
     thread_id: u32,
-    body: Box<dyn Body>,
-    reply: Box<dyn Reply>,
-) -> Ran {
-    let transaction = Transaction::new(body, reply, request.body);
-    let call = Call::new(Arc::clone(&transaction), request.head);
+    transaction: &Arc<Transaction>,
+) -> Option<Change> {
+    let call = Call::new(Arc::clone(transaction), request.head);
     let mut script_changed = None;
     let serving = AssertUnwindSafe(|| {
-        transaction::with_current(&transaction, || {
+        transaction::with_current(transaction, || {
             serve(py, interpreter, request, thread_id, &call, &mut script_changed)
         })
     });
@@ -55,27 +45,27 @@ pub fn run(
         let text =
             "mod_wsgi_rs panicked while it ran a request (the place is logged above); the process goes on";
         transaction.log_message(py, &Message::new(Code::ApplicationPanicked, text));
-        Err(Failed::Logged(500))
+        Err(Incomplete::Logged(500))
     });
     let outcome = match result {
         Ok(()) => Outcome::Complete,
-        Err(Failed::Raised(Raised)) => Outcome::Failed(unhandled(py, interpreter, &call, request)),
-        Err(Failed::Logged(status)) => Outcome::Failed(status),
-        Err(Failed::Disconnected) => Outcome::Failed(500),
+        Err(Incomplete::Raised(Raised)) => Outcome::Failed(unhandled(py, interpreter, &call, request)),
+        Err(Incomplete::Logged(status)) => Outcome::Failed(status),
+        Err(Incomplete::Disconnected) => Outcome::Failed(500),
     };
-    let (body, reply) = transaction.finish(py, outcome);
-    Ran { body, reply, script_changed }
+    transaction.finish(py, outcome);
+    script_changed
 }
 
 /// An exception that left the application: its fault, and 500 (504 for `mod_wsgi.RequestTimeout`), unless it
 /// is our own about a body that the client did not send to its end.
 fn unhandled(py: Attached<'_>, interpreter: &Interpreter, call: &Call, request: &Request<'_>) -> u16 {
     let (exception, transaction) = (Exception::fetch(py), &call.transaction);
-    if exception.is(py, Kind::Os) && call.disconnected.load(Ordering::Relaxed) {
+    if exception.is(py, Exc::Os) && call.disconnected.load(Ordering::Relaxed) {
         // The child has logged that the client is gone; the answer has no receiver.
         return 500;
     }
-    let broken = transaction.body_error().filter(|_| exception.is(py, Kind::Os));
+    let broken = transaction.body_error().filter(|_| exception.is(py, Exc::Os));
     let Some(error) = broken else {
         let late = exception.value.is_of(py, &interpreter.world.request_timeout);
         exception.restore(py);
@@ -94,7 +84,7 @@ fn serve(
     thread_id: u32,
     call: &Arc<Call>,
     script_changed: &mut Option<Change>,
-) -> std::result::Result<(), Failed> {
+) -> std::result::Result<(), Incomplete> {
     #[cfg(feature = "fault-injection")]
     inject_fault(request);
     let (world, transaction) = (&interpreter.world, &call.transaction);
@@ -116,13 +106,13 @@ fn serve(
     let sent = send_all(py, wsgi, call, &iterable);
     tell_what_was_dropped(py, wsgi, call, request);
     // The exception of an iteration that failed must survive a close() that runs Python code.
-    let pending = matches!(sent, Err(Failed::Raised(_))).then(|| Exception::fetch(py));
+    let pending = matches!(sent, Err(Incomplete::Raised(_))).then(|| Exception::fetch(py));
     let closed = close(py, wsgi, &iterable);
     if let Some(exception) = pending {
         if closed.is_err() {
             log_exception(py, world, transaction, request);
         }
-        return Err(Failed::Raised(exception.restore(py)));
+        return Err(Incomplete::Raised(exception.restore(py)));
     }
     if closed.is_err() {
         log_exception(py, world, transaction, request);
@@ -157,7 +147,7 @@ fn application(
     request: &Request<'_>,
     transaction: &Transaction,
     script_changed: &mut Option<Change>,
-) -> std::result::Result<Object, Failed> {
+) -> std::result::Result<Object, Incomplete> {
     let world = &interpreter.world;
     let loaded = interpreter.scripts.get(py, world, request.script, request.modified);
     let log = |failure: &Failure| {
@@ -168,7 +158,7 @@ fn application(
     };
     let loaded = loaded.map_err(|failure| {
         log(&failure);
-        Failed::Logged(500)
+        Incomplete::Logged(500)
     })?;
     if let Some(failure) = &loaded.failure {
         log(failure);
@@ -176,7 +166,7 @@ fn application(
     *script_changed = loaded.change;
     callable(py, world, &loaded.module, request.script, request.callable).map_err(|message| {
         transaction.log_message(py, &message);
-        Failed::Logged(500)
+        Incomplete::Logged(500)
     })
 }
 
@@ -192,7 +182,7 @@ fn close(py: Attached<'_>, wsgi: &Wsgi, iterable: &Object) -> Result<()> {
 fn log_exception(py: Attached<'_>, world: &World, transaction: &Transaction, request: &Request<'_>) {
     let exception = Exception::fetch(py);
     let script = String::from_utf8_lossy(request.script);
-    let what = if exception.is(py, Kind::SystemExit) { "SystemExit" } else { "an exception" };
+    let what = if exception.is(py, Exc::SystemExit) { "SystemExit" } else { "an exception" };
     let id = request.environ.into_iter().find(|(name, _)| *name == b"mod_wsgi.request_id");
     let id = id.map(|(_, id)| String::from_utf8_lossy(id)).unwrap_or_default();
     let text = format!("{what} was raised while the application '{script}' handled the request {id}");

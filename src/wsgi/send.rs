@@ -5,7 +5,7 @@
 
 use super::call::Call;
 use crate::log::{Code, Message};
-use crate::python::error::{Kind, raise};
+use crate::python::error::{Exc, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Object, Raised};
 use crate::request::Request;
@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 const LARGE: usize = 32 * 1024;
 
 /// Why a request has no complete answer.
-pub enum Failed {
+pub enum Incomplete {
     /// Python raised; not logged yet.
     Raised(Raised),
     /// Logged already; the status is for a client that has not got a head yet.
@@ -24,9 +24,9 @@ pub enum Failed {
     Disconnected,
 }
 
-impl From<Raised> for Failed {
-    fn from(raised: Raised) -> Failed {
-        Failed::Raised(raised)
+impl From<Raised> for Incomplete {
+    fn from(raised: Raised) -> Incomplete {
+        Incomplete::Raised(raised)
     }
 }
 
@@ -34,36 +34,36 @@ impl From<Raised> for Failed {
 pub fn send(py: Attached<'_>, call: &Call, data: &Object) -> Result<()> {
     let sent = queue(py, call, data).and_then(|()| push(py, call));
     sent.map_err(|failed| match failed {
-        Failed::Raised(raised) => raised,
-        Failed::Logged(_) | Failed::Disconnected => {
+        Incomplete::Raised(raised) => raised,
+        Incomplete::Logged(_) | Incomplete::Disconnected => {
             call.disconnected.store(true, Ordering::Relaxed);
-            raise(py, Kind::Os, "the client has gone; the response cannot be written")
+            raise(py, Exc::Os, "the client has gone; the response cannot be written")
         }
     })
 }
 
 /// Queues a piece of the body, after the head if this is the first; large pieces are sent at once.
-pub fn queue(py: Attached<'_>, call: &Call, data: &Object) -> std::result::Result<(), Failed> {
+pub fn queue(py: Attached<'_>, call: &Call, data: &Object) -> std::result::Result<(), Incomplete> {
     if !data.is_bytes(py) {
         let text = format!("the response must consist of bytes objects, got {}", data.class_name(py));
-        return Err(raise(py, Kind::Type, &text).into());
+        return Err(raise(py, Exc::Type, &text).into());
     }
     let bytes = data.as_bytes(py)?;
     let without_chunks = call.response.lock().without_chunks(bytes);
     match without_chunks {
         None => queue_bytes(py, call, bytes),
         Some(Ok(bytes)) => queue_bytes(py, call, &bytes),
-        Some(Err(text)) => Err(raise(py, Kind::Value, text).into()),
+        Some(Err(text)) => Err(raise(py, Exc::Value, text).into()),
     }
 }
 
-fn queue_bytes(py: Attached<'_>, call: &Call, bytes: &[u8]) -> std::result::Result<(), Failed> {
+fn queue_bytes(py: Attached<'_>, call: &Call, bytes: &[u8]) -> std::result::Result<(), Incomplete> {
     if bytes.is_empty() {
         return Ok(());
     }
     let piece = call.response.lock().piece(bytes.len());
     let Some(piece) = piece else {
-        return Err(raise(py, Kind::Assertion, "data was returned before start_response() was called").into());
+        return Err(raise(py, Exc::Assertion, "data was returned before start_response() was called").into());
     };
     if piece.excess {
         let text = "the application returned more data than its Content-Length says; the rest is left out";
@@ -79,30 +79,30 @@ fn queue_bytes(py: Attached<'_>, call: &Call, bytes: &[u8]) -> std::result::Resu
         }
     });
     if queued.is_none() {
-        return Err(raise(py, Kind::Runtime, "write() was called after its request had ended").into());
+        return Err(raise(py, Exc::Runtime, "write() was called after its request had ended").into());
     }
     if bytes.len() >= LARGE {
         let flushed = call.transaction.with_detached(py, |reply| reply.flush(bytes));
-        return flushed.unwrap_or(Ok(())).map_err(|_| Failed::Disconnected);
+        return flushed.unwrap_or(Ok(())).map_err(|_| Incomplete::Disconnected);
     }
     Ok(())
 }
 
-pub fn push(py: Attached<'_>, call: &Call) -> std::result::Result<(), Failed> {
-    call.transaction.push(py).map_err(|_| Failed::Disconnected)
+pub fn push(py: Attached<'_>, call: &Call) -> std::result::Result<(), Incomplete> {
+    call.transaction.push(py).map_err(|_| Incomplete::Disconnected)
 }
 
 /// After the last item: the head, if no data carried it, and whether the body is as long as announced.
-pub fn finish(py: Attached<'_>, call: &Call, request: &Request<'_>) -> std::result::Result<(), Failed> {
+pub fn finish(py: Attached<'_>, call: &Call, request: &Request<'_>) -> std::result::Result<(), Incomplete> {
     let kept_back = call.response.lock().kept_back();
-    let kept_back = kept_back.map_err(|text| raise(py, Kind::Value, text))?;
+    let kept_back = kept_back.map_err(|text| raise(py, Exc::Value, text))?;
     queue_bytes(py, call, &kept_back)?;
     let (started, head, missing) = {
         let mut response = call.response.lock();
         (response.started(), response.take_head(), response.missing())
     };
     if !started {
-        return Err(raise(py, Kind::Assertion, "the application did not call start_response()").into());
+        return Err(raise(py, Exc::Assertion, "the application did not call start_response()").into());
     }
     if let Some((missing, announced)) = missing {
         let text = format!(
@@ -111,7 +111,7 @@ pub fn finish(py: Attached<'_>, call: &Call, request: &Request<'_>) -> std::resu
             String::from_utf8_lossy(request.script)
         );
         call.transaction.log_message(py, &Message::new(Code::AnswerTooShort, text));
-        return Err(Failed::Logged(500));
+        return Err(Incomplete::Logged(500));
     }
     if let Some(head) = &head {
         call.transaction.with(py, |reply| reply.head(head));

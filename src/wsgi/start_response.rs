@@ -7,7 +7,7 @@ use super::hop_by_hop::Dropped;
 use super::response::{check_header, check_status};
 use super::send::send;
 use crate::python::class::{Class, Native};
-use crate::python::error::{Kind, raise};
+use crate::python::error::{Exc, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object, Raised};
 use crate::request::Head;
@@ -28,7 +28,7 @@ impl Native for Write {
 
     fn call(&self, py: Attached<'_>, arguments: &Object, _named: Option<&Object>) -> Result {
         if arguments.length(py)? != 1 {
-            return Err(raise(py, Kind::Type, "write() takes one argument, the data"));
+            return Err(raise(py, Exc::Type, "write() takes one argument, the data"));
         }
         send(py, &self.0, &arguments.sequence_item(py, 0)?)?;
         Ok(Object::none(py))
@@ -56,7 +56,7 @@ impl Native for StartResponse {
         };
         if !started {
             let text = "start_response() was called again while its arguments were read";
-            return Err(raise(py, Kind::Assertion, text));
+            return Err(raise(py, Exc::Assertion, text));
         }
         self.write.instance(py, Write(Arc::clone(&self.call)))
     }
@@ -72,13 +72,13 @@ impl StartResponse {
         let Some(exc_info) = exc_info else {
             if started {
                 let text = "start_response() was called a second time without exc_info";
-                return Err(raise(py, Kind::Assertion, text));
+                return Err(raise(py, Exc::Assertion, text));
             }
             return Ok(());
         };
         if !exc_info.is_tuple(py) || exc_info.length(py)? != 3 {
             let text = "exc_info of start_response() must be the tuple that sys.exc_info() returns";
-            return Err(raise(py, Kind::Type, text));
+            return Err(raise(py, Exc::Type, text));
         }
         let value = exc_info.sequence_item(py, 1)?;
         if value.is_none(py) && !head_sent {
@@ -88,7 +88,7 @@ impl StartResponse {
         if !value.is_exception(py) {
             let text =
                 format!("exc_info of start_response() holds no exception but {}", value.class_name(py));
-            return Err(raise(py, Kind::Type, &text));
+            return Err(raise(py, Exc::Type, &text));
         }
         if head_sent {
             let with_traceback = value.attribute(py, c"with_traceback")?;
@@ -117,16 +117,16 @@ fn parameters(py: Attached<'_>, arguments: &Object, named: Option<&Object>) -> R
 }
 
 fn wrong_arguments(py: Attached<'_>) -> Raised {
-    raise(py, Kind::Type, "start_response() takes (status, headers, exc_info=None)")
+    raise(py, Exc::Type, "start_response() takes (status, headers, exc_info=None)")
 }
 
 fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Head, Option<u64>, Dropped)> {
-    let refuse = |text: String| raise(py, Kind::Value, &text);
+    let refuse = |text: String| raise(py, Exc::Value, &text);
     let status = latin1(py, status, || "status".into())?;
     check_status(&status).map_err(refuse)?;
     if !headers.is_list(py) {
         let text = format!("headers must be a list of (name, value) tuples, not {}", headers.class_name(py));
-        return Err(raise(py, Kind::Type, &text));
+        return Err(raise(py, Exc::Type, &text));
     }
     let count = headers.length(py)?;
     let mut head = Head { status, headers: Vec::with_capacity(count + 1) };
@@ -135,7 +135,7 @@ fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Hea
         let pair = headers.sequence_item(py, index)?;
         if !pair.is_tuple(py) || pair.length(py)? != 2 {
             let text = format!("header {} is {}, not a (name, value) tuple", index + 1, pair.repr(py)?);
-            return Err(raise(py, Kind::Type, &text));
+            return Err(raise(py, Exc::Type, &text));
         }
         let name = latin1(py, &pair.sequence_item(py, 0)?, || format!("the name of header {}", index + 1))?;
         let value = latin1(py, &pair.sequence_item(py, 1)?, || {
@@ -157,7 +157,7 @@ fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Hea
 fn latin1(py: Attached<'_>, object: &Object, what: impl Fn() -> String) -> Result<Vec<u8>> {
     if !object.is_str(py) {
         let text = format!("{} must be str, not {}", what(), object.class_name(py));
-        return Err(raise(py, Kind::Type, &text));
+        return Err(raise(py, Exc::Type, &text));
     }
     match object.to_latin1(py) {
         Ok(encoded) => Ok(encoded.as_bytes(py)?.to_vec()),
@@ -168,7 +168,7 @@ fn latin1(py: Attached<'_>, object: &Object, what: impl Fn() -> String) -> Resul
                 what(),
                 object.repr(py)?
             );
-            Err(raise(py, Kind::Value, &text))
+            Err(raise(py, Exc::Value, &text))
         }
     }
 }

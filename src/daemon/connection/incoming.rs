@@ -7,7 +7,6 @@ use crate::os::{self, Link};
 use crate::request::{Body, BodyError, BodyLength};
 use crate::wire::frame::{Inbox, Kind};
 use crate::wire::request as payload;
-use std::any::Any;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -114,10 +113,6 @@ impl Body for Incoming {
         // The child's own word leaves the frames in order, a lost connection does not.
         self.broken |= matches!(&received, Err(error) if error.status == 0);
         received
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 }
 

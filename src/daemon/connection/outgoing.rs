@@ -8,7 +8,6 @@ use crate::os::{self, Link};
 use crate::request::{FilePart, Head, Outcome, Reply};
 use crate::wire::frame::{self, Kind, LARGEST_DATA};
 use crate::wire::request as payload;
-use std::any::Any;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -29,16 +28,6 @@ pub struct Outgoing {
 impl Outgoing {
     pub(super) fn new(stream: Arc<Link>) -> Outgoing {
         Outgoing { stream, outbox: Vec::new(), sent: 0, broken: false }
-    }
-
-    pub(super) fn stream(&self) -> Arc<Link> {
-        Arc::clone(&self.stream)
-    }
-
-    /// Ends both directions, for a thread that still waits in the other half.
-    pub fn shut_down(&self) {
-        // Closed already is as good.
-        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -135,8 +124,12 @@ impl Reply for Outgoing {
         Ok(())
     }
 
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
+    /// Ends both directions: the connection is not used again. The child notices whether it got the answer.
+    fn hang_up(&mut self) {
+        let _ = self.flush(&[]);
+        // Closed already is as good.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.broken = true;
     }
 }
 

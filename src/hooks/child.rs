@@ -1,0 +1,127 @@
+//! From a fork of the httpd parent to a child that serves: its clients of the groups, and the Python that it
+//! may start.
+//!
+//! Runs in each httpd child: `child_init` before it serves, `embed` on the main thread of its Python.
+
+use super::plan;
+use crate::apache::process as httpd;
+use crate::apache::process::Lifetime;
+use crate::apache::scoreboard;
+use crate::apache::server::{self, main_server};
+use crate::client::Client;
+use crate::config::global::PythonOptions;
+use crate::config::interpreter::without_gil;
+use crate::config::process_group::{Origin, ProcessGroup, ResponseOptions};
+use crate::embedded::{self, Embedded};
+use crate::interpreter::server_metrics::Source;
+use crate::interpreter::world::ProcessFacts;
+use crate::process::{CHILD, Child, Configuration, PARENT, Parent, module_file};
+use crate::python::object::Result as PythonResult;
+use crate::python::{Attached, Object};
+use crate::wsgi;
+use std::sync::Arc;
+
+/// In each httpd child, before it serves.
+pub fn child_init(lifetime: Lifetime) {
+    let mut parent = PARENT.lock();
+    let pid = std::process::id();
+    // With httpd -X the parent itself serves.
+    let is_parent = parent.pid == pid as i32;
+    if !is_parent {
+        httpd::end_with_parent();
+        httpd::leave_ends_of_children();
+    }
+    let Parent { listeners, current, .. } = &mut *parent;
+    let Some(current) = current.as_ref() else { return };
+    let configuration = Arc::clone(&current.configuration);
+    let timeout = main_server().timeout();
+    let clients = configuration.global.groups.groups().iter().map(|group| {
+        let listener = listeners.get(&group.name).filter(|_| group.threads > 0)?;
+        let socket_timeout = group.socket_timeout.unwrap_or(timeout);
+        Some(Client {
+            group: group.name.clone(),
+            path: listener.path.clone(),
+            place: listener.place.try_clone().ok(),
+            page: Arc::clone(&listener.page),
+            processes: group.maximum_processes,
+            threads: group.maximum_processes as usize * group.threads as usize,
+            connect_timeout: group.connect_timeout,
+            socket_timeout,
+            request_timeout: group.limits.request,
+            queue_timeout: group.queue_timeout.filter(|limit| *limit <= socket_timeout),
+            response: ResponseOptions {
+                socket_timeout: group.response.socket_timeout.or(group.socket_timeout),
+                ..group.response.clone()
+            },
+            send_buffer_size: group.send_buffer_size,
+            receive_buffer_size: group.receive_buffer_size,
+            pool: Default::default(),
+        })
+    });
+    let clients = clients.collect();
+    if !is_parent {
+        drop(std::mem::take(listeners));
+        if let Some(holder) = current.supervisor.as_ref().and_then(|supervisor| supervisor.holder.as_ref()) {
+            holder.keep_from_copies();
+        }
+    }
+    let embedded = embedded_options(&configuration);
+    set_python_environment(&configuration.global.python, &embedded);
+    // Set once: httpd calls this once in each child.
+    let child =
+        CHILD.get_or_init(|| Child { configuration, clients, embedded: Embedded::new(embedded), pid });
+    child.embedded.preload();
+    lifetime.at_end(|| child.embedded.end());
+}
+
+/// What Python reads from its environment, should this child start one.
+fn set_python_environment(python: &PythonOptions, embedded: &embedded::Options) {
+    for (name, value) in plan::python_environment(python) {
+        httpd::set_environment(&name, &value);
+    }
+    if let Some(eggs) = &python.eggs {
+        httpd::set_environment("PYTHON_EGG_CACHE", &eggs.to_string_lossy());
+    }
+    if !without_gil(&embedded.facts.interpreters) {
+        httpd::set_environment("PYTHON_GIL", "1");
+    }
+}
+
+/// How the Python in a child is started, should a request want it.
+fn embedded_options(configuration: &Configuration) -> embedded::Options {
+    let global = &configuration.global;
+    let mut group = ProcessGroup::new("", Origin::default());
+    group.python_home.clone_from(&global.python.home);
+    group.python_path.clone_from(&global.python.path);
+    group.switch_interval = global.python.switch_interval;
+    let (processes, threads) = server::capacity();
+    embedded::Options {
+        flags: plan::python_flags(&global.python),
+        module: module_file().loaded_as.clone(),
+        facts: ProcessFacts {
+            process_group: String::new(),
+            processes,
+            threads,
+            httpd_version: server::version(),
+            home: String::new(),
+            interpreters: plan::interpreters(configuration, &group),
+            run_once: false,
+            reload_in_place: true,
+            watcher: None,
+            companions: None,
+            protocol: wsgi::protocol::prepare,
+            scoreboard: global.server_metrics.then(|| Arc::new(scoreboard::read) as Source),
+        },
+        preload: plan::preload(configuration, &group),
+        finish: global.python.destroy_interpreter,
+        group,
+    }
+}
+
+/// `embed()` of the extension module, called by the Python in a child on its main thread.
+pub fn embed(py: Attached<'_>) -> PythonResult {
+    if let Some(child) = CHILD.get() {
+        child.embedded.main(py);
+    }
+    Ok(Object::none(py))
+}
