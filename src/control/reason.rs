@@ -77,3 +77,18 @@ impl Reason {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_survives_the_control_socket_and_has_a_name_of_its_own() {
+        let all: Vec<Reason> = (0..).map_while(|number: u8| postcard::from_bytes(&[number]).ok()).collect();
+        assert_eq!(all.last(), Some(&Reason::Idle));
+        for reason in &all {
+            assert_eq!(postcard::from_bytes(&postcard::to_allocvec(reason).unwrap()), Ok(*reason));
+            assert_eq!(all.iter().filter(|other| other.name() == reason.name()).count(), 1);
+        }
+    }
+}
