@@ -82,6 +82,13 @@ class Httpd:
             text = text.replace(f"@{word}@", str(value))
         return text
 
+    def writable_folder(self, name: str) -> Path:
+        """A new folder below the root that applications may write to, under any account."""
+        folder = self.root / name
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
+        return folder
+
     @property
     def configuration_file(self) -> Path:
         return self.root / "httpd.conf"

@@ -87,8 +87,7 @@ def limited(serve_once) -> Callable[[str], Httpd]:
             f"WSGIDaemonProcess site python-home=@PYTHON@ env=FOLDER=@ROOT@/told {options}\n"
             "WSGIScriptAlias / @APPS@/limits.wsgi process-group=site\n" + directives
         )
-        (server.root / "told").mkdir(mode=0o777)
-        (server.root / "told").chmod(0o777)
+        server.writable_folder("told")
         server.start()
         assert server.get("/").status_code == 200
         return server
@@ -99,10 +98,7 @@ def limited(serve_once) -> Callable[[str], Httpd]:
 @pytest.fixture
 def marks(server: Httpd, request: pytest.FixtureRequest) -> Path:
     """A folder of the test's own below its file's `server`, for the marks that test and application leave for each other."""
-    folder = server.root / "marks" / str(abs(hash(request.node.name)))
-    folder.mkdir(parents=True)
-    folder.chmod(0o777)
-    return folder
+    return server.writable_folder(f"marks/{abs(hash(request.node.name))}")
 
 
 @pytest.fixture(scope="session")

@@ -37,8 +37,7 @@ needs_http2 = pytest.mark.skipif(MPM == "prefork", reason="mod_http2 does not wo
 @pytest.fixture(scope="module")
 def server(serve) -> Httpd:
     server = serve(CONFIGURATION)
-    (server.root / "exchange").mkdir()
-    (server.root / "exchange").chmod(0o777)
+    server.writable_folder("exchange")
     return server
 
 

@@ -24,8 +24,7 @@ pytestmark = pytest.mark.ours
 
 def started(serve_once, options: str = "") -> Httpd:
     server = serve_once.prepare(CONFIGURATION.replace("@OPTIONS@", options))
-    (server.root / "told").mkdir()
-    (server.root / "told").chmod(0o777)
+    server.writable_folder("told")
     server.start()
     server.wait_for_daemons(1, "site")
     return server

@@ -97,9 +97,7 @@ def test_a_script_that_cannot_be_loaded_keeps_the_old_one(server: Httpd):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGWINCH])
 def test_exit_functions_run_when_the_child_ends(server: Httpd, number: int):
-    folder = server.root / "left"
-    folder.mkdir()
-    folder.chmod(0o777)
+    folder = server.writable_folder("left")
     for name in ("main", "own"):
         assert server.get(f"/{name}/leaves_at_exit?{folder}").status_code == 200
         assert server.get(f"/{name}/starts_daemon_thread?{folder}").status_code == 200
@@ -111,9 +109,7 @@ def test_exit_functions_run_when_the_child_ends(server: Httpd, number: int):
 
 
 def test_a_graceful_restart_gives_new_children_and_ends_the_old(server: Httpd):
-    folder = server.root / "left"
-    folder.mkdir()
-    folder.chmod(0o777)
+    folder = server.writable_folder("left")
     assert server.get(f"/main/leaves_at_exit?{folder}").status_code == 200
     before = server.children()
     server.graceful()
@@ -259,9 +255,7 @@ def test_interpreters_are_left_as_they_are_where_that_is_wanted(serve_once):
         "WSGIPythonHome @PYTHON@\nWSGIDestroyInterpreter Off\nWSGIScriptAlias /main @APPS@/interpreter.wsgi\n"
         "WSGIDaemonProcess group python-home=@PYTHON@\nWSGIScriptAlias /daemon @APPS@/interpreter.wsgi process-group=group\n"
     )
-    folder = server.root / "left"
-    folder.mkdir()
-    folder.chmod(0o777)
+    folder = server.writable_folder("left")
     for name in ("main", "daemon"):
         assert server.get(f"/{name}/leaves_at_exit?{folder}").status_code == 200
     server.stop()

@@ -201,9 +201,7 @@ def test_maximum_requests(serve_once, python, version: str, kind: str):
 @pytest.mark.parametrize("kind", COPIES)
 def test_a_request_inside_a_killed_process_is_lost_at_once(serve_once, python, version: str, kind: str):
     server = serve_once.prepare(site(version, python))
-    shared = server.root / "apps" / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
+    shared = server.writable_folder("apps/shared")
     server.start()
     with Copies(server, kind) as copies:
         daemon = Process.of(server.get("/process").json())

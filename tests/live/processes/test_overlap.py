@@ -76,9 +76,7 @@ class Site:
         home = str(pythons.environment(LIVE_PYTHON, packages).home)
         configuration = CONFIGURATION.replace("@HOME@", home).replace("@OPTIONS@", options)
         self.server: Httpd = serve_once.prepare(configuration)
-        self.shared = self.server.root / "shared"
-        self.shared.mkdir()
-        self.shared.chmod(0o777)
+        self.shared = self.server.writable_folder("shared")
         self.port = free_ports(1)[0]
         self.hold = HOLDERS[kind].format(port=self.port, file=self.shared / "taken") if kind else ""
         self.script = self.server.root / "site.wsgi"

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import limited
 from httpd import Httpd
 from meanwhile import Meanwhile
 from processes import Process
@@ -24,17 +25,14 @@ WSGIScriptAlias / @APPS@/preloaded.wsgi process-group=site
 
 def started(serve_once, options: str = "", preload: str = "On", broken: bool = False) -> Httpd:
     server = serve_once.prepare(CONFIGURATION.replace("@PRELOAD@", preload).replace("@OPTIONS@", options))
-    folder = server.root / "told"
-    folder.mkdir()
-    folder.chmod(0o777)
+    folder = server.writable_folder("told")
     if broken:
         (folder / "broken").touch()
     return server.start()
 
 
 def imports(server: Httpd) -> list[int]:
-    file = server.root / "told/imports"
-    return [int(line) for line in file.read_text().split()] if file.exists() else []
+    return [int(line) for line in limited.told(server, "imports")]
 
 
 def workers(server: Httpd) -> list[Process]:

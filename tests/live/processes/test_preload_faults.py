@@ -20,9 +20,7 @@ pytestmark = [pytest.mark.ours, pytest.mark.waits]
 def with_script(serve_once, beginning: str, options: str) -> Httpd:
     """The site's script begins with these lines."""
     server = serve_once.prepare(CONFIGURATION.replace("@PRELOAD@", "On").replace("@OPTIONS@", options))
-    folder = server.root / "told"
-    folder.mkdir()
-    folder.chmod(0o777)
+    server.writable_folder("told")
     script = server.root / "apps/preloaded.wsgi"
     script.write_text(beginning + script.read_text())
     return server.start()

@@ -127,8 +127,7 @@ def write_interpreter(server: Httpd, text: str) -> None:
 @pytest.fixture(scope="module")
 def failing(serve) -> Httpd:
     server = serve.prepare(FAILING)
-    (server.root / "starts").mkdir()
-    (server.root / "starts").chmod(0o777)
+    server.writable_folder("starts")
     write_interpreter(server, NOTE_AND_FAIL)
     return server.start()
 

@@ -72,9 +72,7 @@ def test_nothing_is_loaded_anew_where_that_is_off(server: Httpd):
 
 @pytest.mark.ours
 def test_running_request_is_not_cut(server: Httpd):
-    shared = server.root / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
+    shared = server.writable_folder("shared")
     go_on = shared / "go-on"
     with ThreadPoolExecutor(1) as pool, server.client() as client:
         slow = pool.submit(server.get, f"/single/slow?{go_on}")
@@ -112,9 +110,7 @@ def test_a_script_that_cannot_be_loaded_keeps_the_old_one(server: Httpd):
 @pytest.mark.ours
 def test_a_process_with_broken_code_takes_no_request_at_its_end(server: Httpd):
     """All threads of the old process are busy, and one more request waits, when the new one is taken away."""
-    shared = server.root / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
+    shared = server.writable_folder("shared")
     with ThreadPoolExecutor(4) as pool:
 
         def keep_busy(name: str):
@@ -196,9 +192,7 @@ with open(os.path.dirname(__file__) + "/shared/imports", "a") as file:
 
 def several(serve_once, most: int) -> Httpd:
     server = serve_once.prepare(SEVERAL.replace("@MOST@", str(most)))
-    shared = server.root / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
+    shared = server.writable_folder("shared")
     (server.root / "many").mkdir()
     (server.root / "many/shared").symlink_to(shared)
     for name in ("one.wsgi", "two.wsgi", "many/three.wsgi"):

@@ -34,9 +34,7 @@ def service(serve_once) -> Callable[..., Httpd]:
             f'WSGIDaemonProcess worker python-home=@PYTHON@ threads=0 "env=JOURNAL=@ROOT@/shared/journal" {options}\n'
             + f"{more}\nWSGIImportScript @APPS@/service.py process-group=worker application-group={group}\n"
         )
-        shared = server.root / "shared"
-        shared.mkdir()
-        shared.chmod(0o777)
+        server.writable_folder("shared")
         return server
 
     return make

@@ -62,9 +62,7 @@ def application(environ, start_response):
 def server(serve_once) -> Httpd:
     server = serve_once.prepare(CONFIGURATION)
     (server.root / "subscribers.wsgi").write_text(SUBSCRIBERS)
-    shared = server.root / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
+    server.writable_folder("shared")
     return server
 
 

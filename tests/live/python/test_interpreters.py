@@ -35,9 +35,7 @@ def server(serve) -> Httpd:
 
 def prepared(server: Httpd) -> Path:
     """A folder for what the interpreters leave at their end."""
-    folder = server.root / "left"
-    folder.mkdir()
-    folder.chmod(0o777)
+    folder = server.writable_folder("left")
     return folder
 
 

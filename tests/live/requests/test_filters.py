@@ -120,8 +120,7 @@ ANSWERS = ["fixed", "one_item", "in_pieces", "generated", "file"]
 def server(serve) -> Httpd:
     server = serve.prepare(CONFIGURATION)
     for name in ("exchange", "cache", "htdocs/anything"):
-        (server.root / name).mkdir()
-        (server.root / name).chmod(0o777)
+        server.writable_folder(name)
     (server.root / "exchange" / "long").write_bytes(LONG)
     (server.root / "exchange" / "short").write_bytes(LONG[:5000])
     for name in ("named.py", "named.html.el.gz"):

@@ -96,9 +96,8 @@ def server(serve) -> Httpd:
 @pytest.fixture
 def scene(server: Httpd, request: pytest.FixtureRequest) -> Iterator:
     def of(group: str) -> Scene:
-        folder = server.root / "marks" / f"{request.node.name}-{group}".replace("/", "-")
-        folder.mkdir(parents=True)
-        folder.chmod(0o777)
+        name = f"{request.node.name}-{group}".replace("/", "-")
+        folder = server.writable_folder(f"marks/{name}")
         return Scene(server, group, folder, pool)
 
     with ThreadPoolExecutor(8) as pool:

@@ -45,9 +45,7 @@ def server(serve) -> Httpd:
 @pytest.fixture(scope="module")
 def folder(server: Httpd) -> Path:
     """Where tests and applications leave files for each other."""
-    folder = server.root / "exchange"
-    folder.mkdir()
-    folder.chmod(0o777)
+    folder = server.writable_folder("exchange")
     return folder
 
 
