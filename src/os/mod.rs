@@ -46,9 +46,9 @@ pub use identity::{
 pub use link::Link;
 pub use mask::SignalMask;
 pub use process::{
-    Exit, SignalFd, adopt_orphans, die_with_parent, exit_now, forbid_new_privileges, forbids_new_privileges,
-    ignore_signal, kill, new_session, parent_and_user, parent_pid, pidfd, reap, reset_signals,
-    resident_memory, set_umask,
+    Exit, SignalFd, adopt_orphans, default_signal, die_with_parent, exit_now, forbid_new_privileges,
+    forbids_new_privileges, has_ended, ignore_signal, kill, new_session, parent_and_user, parent_pid, pidfd,
+    reap, reset_signals, resident_memory, set_umask,
 };
 pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;

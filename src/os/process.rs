@@ -65,6 +65,12 @@ pub fn reap() -> Option<(i32, Exit)> {
     Some((pid.as_raw_pid(), exit_of(status)))
 }
 
+/// Whether this child has ended, and forgets it then. Does not wait; true for a process that is no child.
+pub fn has_ended(pid: i32) -> bool {
+    let child = process(pid).map(|child| rustix::process::waitpid(Some(child), WaitOptions::NOHANG));
+    !matches!(child, Ok(Ok(None)))
+}
+
 fn exit_of(status: WaitStatus) -> Exit {
     match status.terminating_signal() {
         Some(signal) => Exit::Signal(signal),
