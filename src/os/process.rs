@@ -117,7 +117,7 @@ pub fn default_signal(signal: i32) {
     set_disposition(signal, libc::SIG_DFL);
 }
 
-/// Programs that are executed later inherit it.
+/// From now on the signal has no effect. Programs that are executed later inherit that.
 pub fn ignore_signal(signal: i32) {
     set_disposition(signal, libc::SIG_IGN);
 }
@@ -180,6 +180,7 @@ pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(process(pid)?, PidfdFlags::empty())?)
 }
 
+/// The pid of the parent, or of the process that has adopted this one.
 pub fn parent_pid() -> i32 {
     std::os::unix::process::parent_id() as i32
 }
@@ -206,6 +207,7 @@ pub fn forbid_new_privileges() -> io::Result<()> {
     Ok(rustix::thread::set_no_new_privs(true)?)
 }
 
+/// Whether `forbid_new_privileges` is in force.
 pub fn forbids_new_privileges() -> bool {
     rustix::thread::no_new_privs().unwrap_or(false)
 }
