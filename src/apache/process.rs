@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::table::{api, bytes, keep};
+use crate::os;
 use crate::sys::httpd::*;
 use std::ffi::CStr;
 use std::mem;
@@ -134,8 +135,7 @@ pub fn fork(child: impl FnOnce()) -> std::io::Result<i32> {
                 Ok(()) => 0,
                 Err(_) => 70,
             };
-            // SAFETY: ends this process only.
-            unsafe { libc::_exit(status) }
+            os::exit_now(status)
         }
         pid => Ok(pid),
     }
@@ -151,10 +151,9 @@ pub fn set_environment(name: &str, value: &str) {
 pub fn wait_for_end(pid: i32, most: std::time::Duration) -> bool {
     let deadline = std::time::Instant::now() + most;
     loop {
-        // SAFETY: asks for one child of ours; no status is wanted.
-        let waited = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
-        if waited != 0 || std::time::Instant::now() > deadline {
-            return waited != 0;
+        let ended = os::has_ended(pid);
+        if ended || std::time::Instant::now() > deadline {
+            return ended;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
@@ -182,8 +181,7 @@ extern "C" fn wake(_signal: c_int) {}
 
 /// In a child, whose application's own processes are none of our business.
 pub fn leave_ends_of_children() {
-    // SAFETY: SIG_DFL is no handler of ours.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    os::default_signal(libc::SIGCHLD);
 }
 
 /// The file this library was loaded from, under the name that httpd gave the loader.
@@ -200,6 +198,6 @@ pub fn module_path() -> std::path::PathBuf {
 /// Has the kernel end this httpd child when the parent was killed. Otherwise no process could stop the child,
 /// it would hold the ports, and the threaded MPMs' children do not end on SIGTERM.
 pub fn end_with_parent() {
-    // SAFETY: a number in, nothing out; without it the child only lives on.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // Without it the child only lives on.
+    let _ = os::die_with_parent(libc::SIGKILL);
 }

@@ -1,9 +1,9 @@
 //! Which build of this module a process runs: the version, and the build id that the linker made of its
 //! contents.
 //!
-//! Called by the supervisor, whose code is httpd's copy of the file, and by the daemons, which have loaded it
-//! themselves: the two must be one. The id is read from memory, so it is that of the code that runs, whatever
-//! has become of the file.
+//! The supervisor calls it, whose code is httpd's copy of the file, and the daemons, which have loaded the
+//! file themselves: the two builds must be one. The id is read from memory, so it is that of the code that
+//! runs, whatever has become of the file. It is in a note of the ELF file (elf(5)).
 
 #![allow(unsafe_code)]
 
@@ -16,7 +16,7 @@ use once_cell::sync::Lazy;
 const KIND: u32 = 3;
 const OWNER: &[u8] = b"GNU\0";
 
-/// Such as `0.1.0-5b8c0f…`; of a build without an id the version alone.
+/// The build, such as `0.1.0-5b8c0f…`; the version alone for a build without an id.
 pub fn build() -> &'static str {
     static BUILD: Lazy<String> = Lazy::new(|| {
         let id: String = own_id().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -28,12 +28,13 @@ pub fn build() -> &'static str {
 
 fn own_id() -> Vec<u8> {
     let mut id = Vec::new();
-    // SAFETY: the callback is called during the call only, with the data that is given here.
+    // SAFETY: the callback is called during the call only, with the data that is given here. (rustix and nix
+    // have no dl_iterate_phdr.)
     unsafe { libc::dl_iterate_phdr(Some(look_at_object), (&raw mut id).cast()) };
     id
 }
 
-/// Of one loaded object; it ends the search when the object is this library.
+/// Looks at one loaded object, and ends the search with 1 when the object is this library.
 unsafe extern "C" fn look_at_object(info: *mut libc::dl_phdr_info, _size: usize, id: *mut c_void) -> c_int {
     // SAFETY: the loader gives a description that is valid during the call.
     let info = unsafe { &*info };

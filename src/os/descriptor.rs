@@ -43,7 +43,7 @@ pub fn adopt_descriptor(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// A file as a place in the file system; `descriptor_path` leads to it whatever becomes of its name.
+/// A file as a place in the file system; `descriptor_path` leads to it even when its name is gone.
 pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
     let flags = libc::O_PATH | libc::O_NOFOLLOW;
     Ok(OpenOptions::new().read(true).custom_flags(flags).open(path)?.into())
@@ -120,6 +120,7 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> 
     Ok(rustix::fs::fcntl_setfl(fd, flags)?)
 }
 
+/// From now on an exec closes it.
 pub fn set_close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC)?)
 }
@@ -164,6 +165,7 @@ pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
 pub struct PollFd<'fd>(rustix::event::PollFd<'fd>);
 
 impl<'fd> PollFd<'fd> {
+    /// Waits for something to read, or an end of file.
     pub fn reading(fd: BorrowedFd<'fd>) -> Self {
         Self::waiting(fd, PollFlags::IN)
     }

@@ -35,23 +35,24 @@ pub fn groups_of_user(user_name: &str, gid: u32) -> io::Result<Vec<u32>> {
     Ok(groups.into_iter().map(Gid::as_raw).collect())
 }
 
-/// The supplementary groups of the calling process.
+/// Gives the calling process these supplementary groups, and no others.
 pub fn set_groups(groups: &[u32]) -> io::Result<()> {
     let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
     Ok(unistd::setgroups(&groups)?)
 }
 
+/// The supplementary groups that the calling process has, in no order.
 pub fn current_groups() -> io::Result<Vec<u32>> {
     Ok(unistd::getgroups()?.into_iter().map(Gid::as_raw).collect())
 }
 
-/// Real, effective and saved group.
+/// Sets the real, effective and saved group.
 pub fn set_gids(gid: u32) -> io::Result<()> {
     let gid = Gid::from_raw(gid);
     Ok(unistd::setresgid(gid, gid, gid)?)
 }
 
-/// Real, effective and saved user: after this there is no way back.
+/// Sets the real, effective and saved user: after this there is no way back.
 pub fn set_uids(uid: u32) -> io::Result<()> {
     let uid = Uid::from_raw(uid);
     Ok(unistd::setresuid(uid, uid, uid)?)
@@ -89,11 +90,12 @@ fn limited(resource: Resource) -> resource::Resource {
     }
 }
 
-/// The nice value of the calling process.
+/// Sets the nice value of the calling process, within -20 and 19.
 pub fn set_priority(nice: i32) -> io::Result<()> {
     Ok(rustix::process::setpriority_process(None, nice)?)
 }
 
+/// The nice value of the calling process.
 pub fn priority() -> io::Result<i32> {
     Ok(rustix::process::getpriority_process(None)?)
 }

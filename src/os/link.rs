@@ -1,8 +1,9 @@
 //! One end of a connection between an httpd child and a daemon, which ends when its owner drops it.
 //!
-//! Used by both. Processes that the application has forked may hold copies of it, which keep a closed socket
-//! open; so it is shut down first, which works for all copies. A process that is killed does not do that: the
-//! child sees its end on the group page (`client`).
+//! The child and the daemon both use it. Processes that the application has forked may hold copies of it,
+//! which keep a closed socket open; so the owner shuts it down first, which works for all copies
+//! (shutdown(2)). A process that is killed does not do that: the child sees the end of a daemon on the group
+//! page (`client`).
 
 use std::net::Shutdown;
 use std::ops::Deref;
@@ -24,8 +25,8 @@ impl Link {
         Link { stream, number: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// No other link of this process has or had it. The number of a descriptor comes again, while an epoll
-    /// set still knows the closed one that a copy holds.
+    /// No other link of this process has or had this number. The number of a descriptor comes again, while an
+    /// epoll set still knows the closed one that a copy holds (epoll(7)).
     pub fn number(&self) -> u64 {
         self.number
     }

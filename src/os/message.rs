@@ -54,3 +54,26 @@ pub fn receive_message(
     });
     Ok((received.bytes, fd))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn one_descriptor_comes_with_a_message_and_no_second_stays_open() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let ((mut first, sent), (mut second, sent_too)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let (mut ancillary, fds) = (SendAncillaryBuffer::new(&mut space), [sent.as_fd(), sent_too.as_fd()]);
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&fds)));
+        rustix::net::sendmsg(&ours, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::empty()).unwrap();
+        drop((sent, sent_too));
+        let (size, fd) = receive_message(theirs.as_fd(), &mut [0; 8], RecvFlags::empty()).unwrap();
+        assert_eq!((size, second.read(&mut [0; 1]).unwrap()), (1, 0));
+        drop(fd.unwrap());
+        assert_eq!(first.read(&mut [0; 1]).unwrap(), 0);
+    }
+}

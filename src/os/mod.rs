@@ -1,11 +1,15 @@
 //! System calls as safe functions: descriptors in and out as owned or borrowed, errors as `io::Error`.
 //!
-//! Every process of the module uses it where it needs more of the kernel than std offers. Each file wraps one
+//! Every process of the module uses it where it needs more of the kernel than std offers. Each file has one
 //! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory),
-//! `copies` and `link` (what a fork copies), `process` (signals, children), `signal_event` and `mask`,
-//! `title`, `clock`, `build`, and `identity` (the rights and limits of a process). Outside the three borders,
-//! `unsafe` stands only in `supervisor::spawn`, `control::group_page` and the crate's entry points
-//! (`module`).
+//! `copies`, `link` and `fork` (what a fork copies and does), `process` (signals, children), `signal_event`
+//! and `mask`, `title`, `clock`, `build`, and `identity` (the rights and limits of a process).
+//!
+//! The calls are those of rustix, which makes them itself: they change no errno and, as used here, allocate
+//! nothing, so they may stand between fork and exec and in a signal handler. nix has what needs the C
+//! library: users and groups, which are each thread's own to the kernel, signal sets and limits. A call by
+//! hand says why neither has it. Outside the three borders, `unsafe` stands only in `supervisor::spawn`,
+//! `control::group_page` and the crate's entry points (`module`).
 
 mod shared;
 mod socket;
@@ -46,9 +50,9 @@ pub use identity::{
 pub use link::Link;
 pub use mask::SignalMask;
 pub use process::{
-    Exit, SignalFd, adopt_orphans, die_with_parent, exit_now, forbid_new_privileges, forbids_new_privileges,
-    ignore_signal, kill, new_session, parent_and_user, parent_pid, pidfd, reap, reset_signals,
-    resident_memory, set_umask,
+    Exit, SignalFd, adopt_orphans, default_signal, die_with_parent, exit_now, forbid_new_privileges,
+    forbids_new_privileges, has_ended, ignore_signal, kill, new_session, parent_and_user, parent_pid, pidfd,
+    reap, reset_signals, resident_memory, set_umask,
 };
 pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;

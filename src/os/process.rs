@@ -65,6 +65,12 @@ pub fn reap() -> Option<(i32, Exit)> {
     Some((pid.as_raw_pid(), exit_of(status)))
 }
 
+/// Whether this child has ended, and forgets it then. Does not wait; true for a process that is no child.
+pub fn has_ended(pid: i32) -> bool {
+    let child = process(pid).map(|child| rustix::process::waitpid(Some(child), WaitOptions::NOHANG));
+    !matches!(child, Ok(Ok(None)))
+}
+
 fn exit_of(status: WaitStatus) -> Exit {
     match status.terminating_signal() {
         Some(signal) => Exit::Signal(signal),
@@ -111,7 +117,7 @@ pub fn default_signal(signal: i32) {
     set_disposition(signal, libc::SIG_DFL);
 }
 
-/// Programs that are executed later inherit it.
+/// From now on the signal has no effect. Programs that are executed later inherit that.
 pub fn ignore_signal(signal: i32) {
     set_disposition(signal, libc::SIG_IGN);
 }
@@ -174,6 +180,7 @@ pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(process(pid)?, PidfdFlags::empty())?)
 }
 
+/// The pid of the parent, or of the process that has adopted this one.
 pub fn parent_pid() -> i32 {
     std::os::unix::process::parent_id() as i32
 }
@@ -200,6 +207,7 @@ pub fn forbid_new_privileges() -> io::Result<()> {
     Ok(rustix::thread::set_no_new_privs(true)?)
 }
 
+/// Whether `forbid_new_privileges` is in force.
 pub fn forbids_new_privileges() -> bool {
     rustix::thread::no_new_privs().unwrap_or(false)
 }

@@ -21,7 +21,7 @@ pub struct SharedMemory {
     size: usize,
 }
 
-// SAFETY: the mapping belongs to no thread, and what is in it is reached through atomics only.
+// SAFETY: the mapping belongs to no thread, and its contents are reached through atomics only.
 unsafe impl Send for SharedMemory {}
 // SAFETY: as above.
 unsafe impl Sync for SharedMemory {}

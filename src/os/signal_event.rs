@@ -4,8 +4,8 @@
 //! blocked signal would stay blocked in the programs that the application starts; a handler is gone after an
 //! exec (execve(2)). In a process that the application forks, signals have their ordinary meaning:
 //! `os::copies` takes the handler away. Where a copy was made without at-fork functions, the handler takes
-//! itself away. The handler and `reset_in_copy` allocate and lock nothing (signal-safety(7)), and leave errno
-//! as it is.
+//! itself away. The handler and `reset_in_copy` allocate and lock nothing (signal-safety(7)); the handler
+//! leaves errno as it is.
 
 #![allow(unsafe_code)]
 

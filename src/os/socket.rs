@@ -39,6 +39,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<UnixStream>> {
     }
 }
 
+/// Pid and effective ids of the peer at the time of its `connect`.
 pub fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut size = size_of::<libc::ucred>() as libc::socklen_t;
