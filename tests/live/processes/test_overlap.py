@@ -117,7 +117,10 @@ def touch(site: Site) -> None:
 
 
 def usr1(site: Site) -> None:
-    os.kill(site.pid(), signal.SIGUSR1)
+    try:
+        os.kill(site.pid(), signal.SIGUSR1)
+    except ProcessLookupError:  # a roll-out has just replaced it
+        usr1(site)
 
 
 def graceful(site: Site) -> None:
