@@ -30,7 +30,7 @@
 //!
 //! Before all that, `hooks::parent` reads the configuration to its end, makes the sockets and has
 //! `hooks::fork` fork the supervisor (`supervisor`), which executes the daemons (`supervisor::spawn`,
-//! `bootstrap.py`, `daemon::serve`). A daemon that is ready reports it; `supervisor::reports` hears that,
+//! `bootstrap.py`, `daemon::serve`). A daemon that is ready reports it; `supervised::reports` hears that,
 //! `supervisor::group` decides what follows, and `supervisor::supervised` gives the order to serve.
 //! `docs/architecture.md` tells how all these processes end, and `wire::frame` lists all frames.
 //!

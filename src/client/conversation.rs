@@ -22,12 +22,12 @@ pub struct Conversation<'a> {
 impl Conversation<'_> {
     /// `response-flush-delay` of the process group.
     pub fn flush_delay(&self) -> Duration {
-        self.client.response.flush_delay
+        self.client.group.response.flush_delay
     }
 
     /// Name of the process group.
     pub fn group(&self) -> &str {
-        &self.client.group
+        &self.client.group.name
     }
 
     /// Whether the next frame is here already, or the end of the connection.

@@ -10,7 +10,7 @@ mod patience;
 mod beside;
 mod trouble;
 
-use crate::config::process_group::ResponseOptions;
+use crate::config::process_group::ProcessGroup;
 use crate::control::group_page::{GroupPage, SLOTS};
 use crate::os::{self, Link};
 use crate::request::Request;
@@ -40,22 +40,14 @@ const MOST_POOLED: usize = 256;
 
 /// A process group as seen by one httpd child.
 pub struct Client {
-    pub group: String,
+    /// As it is configured; queue-timeout only where it is no longer than `socket_timeout`.
+    pub group: ProcessGroup,
     pub path: PathBuf,
     /// The socket's file, even when its name is gone or another's.
     pub place: Option<OwnedFd>,
     pub page: Arc<GroupPage>,
-    pub processes: u32,
-    /// Of all its processes together.
-    pub threads: usize,
-    pub connect_timeout: Duration,
+    /// The group's own, or httpd's `Timeout`.
     pub socket_timeout: Duration,
-    pub request_timeout: Option<Duration>,
-    /// How long a request may wait for a worker thread; None where socket-timeout is the limit.
-    pub queue_timeout: Option<Duration>,
-    pub response: ResponseOptions,
-    pub send_buffer_size: Option<usize>,
-    pub receive_buffer_size: Option<usize>,
     pub pool: Mutex<Vec<Channel>>,
 }
 
@@ -110,10 +102,10 @@ impl Client {
         meta[..HEADER].copy_from_slice(&frame::header(Kind::Request, length));
         let parts = [&meta[..], request.environ.0, first];
         let begun = Instant::now();
-        let queue_end = self.queue_timeout.map(|limit| Instant::now() + limit);
+        let queue_end = self.group.queue_timeout.map(|limit| Instant::now() + limit);
         let mut refused_since: Option<Instant> = None;
 
-        while refused_since.is_none_or(|since| since.elapsed() < self.connect_timeout) {
+        while refused_since.is_none_or(|since| since.elapsed() < self.group.connect_timeout) {
             self.give_up_if_over(queue_end)?;
             let attempt = match self.pooled() {
                 Some(channel) => self.submit(channel, parts, queue_end, beside),
@@ -133,7 +125,7 @@ impl Client {
         }
         Err(Trouble::Unavailable(format!(
             "the processes of group '{}' closed every connection before they had read the request",
-            self.group
+            self.group.name
         )))
     }
 
@@ -141,7 +133,7 @@ impl Client {
     /// threads share a queue and any connection is as good.
     fn pooled(&self) -> Option<Channel> {
         let mut pool = self.pool.lock();
-        if self.processes == 1 {
+        if self.group.maximum_processes == 1 {
             return pool.pop();
         }
         let free = pool.iter().rposition(|channel| {
@@ -155,10 +147,15 @@ impl Client {
         free.map(|index| pool.swap_remove(index))
     }
 
+    /// Threads of all its processes together.
+    fn threads(&self) -> usize {
+        self.group.maximum_processes as usize * self.group.threads as usize
+    }
+
     /// Puts a connection back. With several processes, a child can use no more connections than the group has
     /// threads, and the process of the oldest connection may have ended.
     fn keep(&self, channel: Channel) {
-        let most = if self.processes == 1 { MOST_POOLED } else { self.threads };
+        let most = if self.group.maximum_processes == 1 { MOST_POOLED } else { self.threads() };
         let mut pool = self.pool.lock();
         if pool.len() >= most {
             pool.remove(0);
@@ -168,8 +165,8 @@ impl Client {
 
     fn connect(&self, queue_end: Option<Instant>, beside: &mut dyn Beside) -> Result<UnixStream, Trouble> {
         self.give_up_if_failing()?;
-        let in_queue = queue_end.map(left_until).filter(|left| *left <= self.connect_timeout);
-        let limit = in_queue.unwrap_or(self.connect_timeout);
+        let in_queue = queue_end.map(left_until).filter(|left| *left <= self.group.connect_timeout);
+        let limit = in_queue.unwrap_or(self.group.connect_timeout);
         let stream = beside::in_parts(limit, beside, |part| self.reach(part)).map_err(|error| {
             if in_queue.is_some() && error.kind() == io::ErrorKind::WouldBlock {
                 return self.queued();
@@ -180,10 +177,12 @@ impl Client {
             .set_read_timeout(Some(self.first_look()))
             .and_then(|()| stream.set_write_timeout(Some(self.socket_timeout)))
             .and_then(|()| {
-                self.send_buffer_size.map_or(Ok(()), |size| os::set_send_buffer(stream.as_fd(), size))
+                self.group.send_buffer_size.map_or(Ok(()), |size| os::set_send_buffer(stream.as_fd(), size))
             })
             .and_then(|()| {
-                self.receive_buffer_size.map_or(Ok(()), |size| os::set_receive_buffer(stream.as_fd(), size))
+                self.group
+                    .receive_buffer_size
+                    .map_or(Ok(()), |size| os::set_receive_buffer(stream.as_fd(), size))
             });
         prepared.map_err(|error| self.cannot_connect(&error))?;
         Ok(stream)
@@ -310,7 +309,7 @@ impl Client {
         match self.page.failure() {
             Some(reason) => Err(Trouble::Unavailable(format!(
                 "no process of group '{}' is running: {reason}",
-                self.group
+                self.group.name
             ))),
             None => Ok(()),
         }

@@ -52,20 +52,20 @@ impl Client {
             }
             _ => Failed::Trouble(Trouble::Unavailable(format!(
                 "the connection to process group '{}' failed: {error}",
-                self.group
+                self.group.name
             ))),
         }
     }
 
     /// A connection that breaks when request-timeout has passed was let go because of that.
     pub(super) fn why(&self, trouble: Trouble, begun: Instant) -> Trouble {
-        match self.request_timeout {
+        match self.group.limits.request {
             Some(timeout) if trouble == Trouble::Died && begun.elapsed() >= timeout => {
                 Trouble::TimedOut(format!(
                     "the application did not answer within {} s (process group '{}'; request-timeout of \
                      WSGIDaemonProcess is the limit)",
                     timeout.as_secs_f64(),
-                    self.group
+                    self.group.name
                 ))
             }
             _ => trouble,
@@ -73,11 +73,11 @@ impl Client {
     }
 
     pub(super) fn queued(&self) -> Trouble {
-        let seconds = self.queue_timeout.unwrap_or_default().as_secs_f64();
+        let seconds = self.group.queue_timeout.unwrap_or_default().as_secs_f64();
         Trouble::Queued(format!(
             "no thread of process group '{}' was free for the request within {seconds} s (queue-timeout of \
              WSGIDaemonProcess); the application was not called",
-            self.group
+            self.group.name
         ))
     }
 
@@ -86,7 +86,7 @@ impl Client {
         Trouble::TimedOut(format!(
             "{what} within {seconds} s (process group '{}'; socket-timeout of WSGIDaemonProcess, by default \
              httpd's Timeout, is the limit)",
-            self.group
+            self.group.name
         ))
     }
 
@@ -99,7 +99,7 @@ impl Client {
                 "; the socket is for user {owner}, and this process of httpd runs as user {own}: where an MPM changes \
                  the user for each request (AssignUserID of mpm_itk), add that user to WSGIDaemonProcess {} as \
                  socket-user=#{own}, and have a process group for each such user",
-                self.group
+                self.group.name
             ),
             _ => {
                 "; httpd's User must be able to search every directory above it: set WSGISocketPrefix".into()
@@ -119,7 +119,7 @@ impl Client {
         };
         Trouble::Unavailable(format!(
             "connecting to process group '{}' at {} failed: {error}{cure}",
-            self.group,
+            self.group.name,
             self.path.display()
         ))
     }

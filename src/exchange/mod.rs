@@ -64,10 +64,10 @@ fn run_in_daemon(
     match client.open(wsgi, &first, &mut body) {
         Ok(conversation) => {
             drop(first);
-            relay::relay(Answer::new(request, body, settings, &client.response), conversation)
+            relay::relay(Answer::new(request, body, settings, &client.group.response), conversation)
         }
         Err(trouble) => {
-            let (status, message) = relay::describe(&trouble, &client.group);
+            let (status, message) = relay::describe(&trouble, &client.group.name);
             log::request_message(request, &message);
             Flow::Status(status)
         }

@@ -11,7 +11,7 @@ use crate::apache::server::{self, main_server};
 use crate::client::Client;
 use crate::config::global::PythonOptions;
 use crate::config::interpreter::without_gil;
-use crate::config::process_group::{Origin, ProcessGroup, ResponseOptions};
+use crate::config::process_group::{Origin, ProcessGroup};
 use crate::embedded::{self, Embedded};
 use crate::interpreter::server_metrics::Source;
 use crate::interpreter::world::ProcessFacts;
@@ -38,23 +38,15 @@ pub fn child_init(lifetime: Lifetime) {
     let clients = configuration.global.groups.groups().iter().map(|group| {
         let listener = listeners.get(&group.name).filter(|_| group.threads > 0)?;
         let socket_timeout = group.socket_timeout.unwrap_or(timeout);
+        let mut group = group.clone();
+        group.queue_timeout = group.queue_timeout.filter(|limit| *limit <= socket_timeout);
+        group.response.socket_timeout = group.response.socket_timeout.or(group.socket_timeout);
         Some(Client {
-            group: group.name.clone(),
             path: listener.path.clone(),
             place: listener.place.try_clone().ok(),
             page: Arc::clone(&listener.page),
-            processes: group.maximum_processes,
-            threads: group.maximum_processes as usize * group.threads as usize,
-            connect_timeout: group.connect_timeout,
+            group,
             socket_timeout,
-            request_timeout: group.limits.request,
-            queue_timeout: group.queue_timeout.filter(|limit| *limit <= socket_timeout),
-            response: ResponseOptions {
-                socket_timeout: group.response.socket_timeout.or(group.socket_timeout),
-                ..group.response.clone()
-            },
-            send_buffer_size: group.send_buffer_size,
-            receive_buffer_size: group.receive_buffer_size,
             pool: Default::default(),
         })
     });
