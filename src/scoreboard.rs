@@ -11,21 +11,21 @@ pub struct Scoreboard {
     pub running_generation: i64,
     pub restart_time: i64,
     pub current_time: i64,
-    pub processes: Vec<Process>,
+    pub processes: Vec<ProcessScore>,
 }
 
 /// A place for a child of httpd.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Process {
+pub struct ProcessScore {
     pub pid: i64,
     pub generation: i64,
     pub quiescing: bool,
-    pub workers: Vec<Worker>,
+    pub workers: Vec<WorkerScore>,
 }
 
 /// A place for one of its threads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Worker {
+pub struct WorkerScore {
     pub thread_num: i64,
     pub generation: i64,
     /// The letter that mod_status shows.

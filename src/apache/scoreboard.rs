@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::table::api;
-use crate::scoreboard::{Process, Scoreboard, Worker};
+use crate::scoreboard::{ProcessScore, Scoreboard, WorkerScore};
 use crate::sys::httpd::*;
 use std::mem;
 use std::os::raw::{c_char, c_int};
@@ -36,12 +36,12 @@ pub fn read() -> Option<Scoreboard> {
     })
 }
 
-fn process(number: c_int, threads: c_int) -> Option<Process> {
+fn process(number: c_int, threads: c_int) -> Option<ProcessScore> {
     // SAFETY: gives NULL for a number without a record.
     let record = unsafe { api().ap_get_scoreboard_process(number) };
     // SAFETY: a copy of integers from memory that stays; the parent may write beside it, as for mod_status.
     let record = (!record.is_null()).then(|| unsafe { record.read_volatile() })?;
-    Some(Process {
+    Some(ProcessScore {
         pid: record.pid.into(),
         generation: record.generation.into(),
         quiescing: record.quiescing != 0,
@@ -49,12 +49,12 @@ fn process(number: c_int, threads: c_int) -> Option<Process> {
     })
 }
 
-fn worker(process: c_int, thread: c_int) -> Worker {
+fn worker(process: c_int, thread: c_int) -> WorkerScore {
     // SAFETY: a worker_score is numbers and arrays of them, for which all zero is a value.
     let mut record: worker_score = unsafe { mem::zeroed() };
     // SAFETY: the record has room for the copy; both numbers are below the scoreboard's limits.
     unsafe { api().ap_copy_scoreboard_worker(&mut record, process, thread) };
-    Worker {
+    WorkerScore {
         thread_num: record.thread_num.into(),
         generation: record.generation.into(),
         status: letter(record.status),

@@ -22,7 +22,7 @@ pub const SLOTS: usize = 512;
 const REASON: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum SlotState {
     Starting = 1,
     Ready = 2,
     Draining = 3,
@@ -97,7 +97,7 @@ impl GroupPage {
         slot.generation.store(generation, Relaxed);
         slot.waiting.store(0, Relaxed);
         slot.loaded.store(0, Relaxed);
-        slot.state.store(State::Starting as u32, Release);
+        slot.state.store(SlotState::Starting as u32, Release);
         self.page().used.fetch_max(index as u32 + 1, AcqRel);
         Some(index)
     }
@@ -106,7 +106,7 @@ impl GroupPage {
         self.page().slots[slot].pid.store(pid, Release);
     }
 
-    pub fn set_state(&self, slot: usize, state: State) {
+    pub fn set_state(&self, slot: usize, state: SlotState) {
         self.page().slots[slot].state.store(state as u32, Release);
     }
 
@@ -117,7 +117,7 @@ impl GroupPage {
     /// The most scripts that a process has loaded which accepts requests, of whatever generation. None where
     /// there is no such process.
     pub fn most_loaded(&self) -> Option<u32> {
-        self.in_state(State::Ready).map(|slot| slot.loaded.load(Relaxed)).max()
+        self.in_state(SlotState::Ready).map(|slot| slot.loaded.load(Relaxed)).max()
     }
 
     pub fn release_slot(&self, slot: usize) {
@@ -145,13 +145,13 @@ impl GroupPage {
 
     /// Processes that accept requests, of whatever generation.
     pub fn ready_processes(&self) -> usize {
-        self.in_state(State::Ready).count()
+        self.in_state(SlotState::Ready).count()
     }
 
     /// Processes that have not said yet that they are ready.
     #[cfg(test)]
     pub fn starting_processes(&self) -> usize {
-        self.in_state(State::Starting).count()
+        self.in_state(SlotState::Starting).count()
     }
 
     /// Whether a process of another generation than this one has a slot.
@@ -263,7 +263,7 @@ impl GroupPage {
         &self.page().slots[..used.min(SLOTS)]
     }
 
-    fn in_state(&self, state: State) -> impl Iterator<Item = &Slot> {
+    fn in_state(&self, state: SlotState) -> impl Iterator<Item = &Slot> {
         let is = move |slot: &&Slot| slot.pid.load(Acquire) != 0 && slot.state.load(Acquire) == state as u32;
         self.used().iter().filter(is)
     }
@@ -286,7 +286,7 @@ mod tests {
         let slot = ours.claim_slot(3).unwrap();
         ours.set_pid(slot, 4711);
         assert_eq!((theirs.starting_processes(), theirs.ready_processes()), (1, 0));
-        theirs.set_state(slot, State::Ready);
+        theirs.set_state(slot, SlotState::Ready);
         theirs.waiting(slot).store(5, Relaxed);
         assert_eq!((ours.starting_processes(), ours.ready_processes()), (0, 1));
         assert_eq!(ours.waiting(slot).load(Relaxed), 5);
@@ -303,7 +303,7 @@ mod tests {
         assert_ne!(theirs.times(slot), times, "that process has ended");
         assert_eq!(ours.claim_slot(3), Some(slot));
         ours.set_pid(slot, 4712);
-        ours.set_state(slot, State::Ready);
+        ours.set_state(slot, SlotState::Ready);
         assert_eq!(theirs.most_loaded(), Some(0), "it is another process");
     }
 

@@ -18,12 +18,12 @@ pub struct ModuleFile {
     pub path: PathBuf,
     /// None where it could not be opened.
     file: Option<File>,
-    state: Option<State>,
+    state: Option<FileVersion>,
 }
 
 /// What changes when a file is replaced, removed or overwritten.
 #[derive(PartialEq)]
-struct State {
+struct FileVersion {
     file: (u64, u64),
     length: u64,
     modified: (i64, i64),
@@ -32,7 +32,7 @@ struct State {
 impl ModuleFile {
     pub fn open(loaded_as: &Path) -> ModuleFile {
         let file = File::open(loaded_as).ok();
-        let state = file.as_ref().and_then(|file| file.metadata().ok()).as_ref().map(State::of);
+        let state = file.as_ref().and_then(|file| file.metadata().ok()).as_ref().map(FileVersion::of);
         let path = std::fs::canonicalize(loaded_as).unwrap_or_else(|_| loaded_as.to_path_buf());
         ModuleFile { loaded_as: loaded_as.to_path_buf(), path, file, state }
     }
@@ -43,14 +43,14 @@ impl ModuleFile {
 
     /// Whether what httpd would load today is what it has loaded.
     pub fn is_still_there(&self) -> bool {
-        self.loaded_as.metadata().ok().as_ref().map(State::of) == self.state
+        self.loaded_as.metadata().ok().as_ref().map(FileVersion::of) == self.state
     }
 }
 
-impl State {
-    fn of(file: &Metadata) -> State {
+impl FileVersion {
+    fn of(file: &Metadata) -> FileVersion {
         let modified = (file.mtime(), file.mtime_nsec());
-        State { file: (file.dev(), file.ino()), length: file.len(), modified }
+        FileVersion { file: (file.dev(), file.ino()), length: file.len(), modified }
     }
 }
 

@@ -95,11 +95,11 @@ impl AsFd for ScoreboardPage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scoreboard::{Process, Worker};
+    use crate::scoreboard::{ProcessScore, WorkerScore};
     use std::thread;
 
     fn full(current_time: i64) -> Scoreboard {
-        let worker = Worker {
+        let worker = WorkerScore {
             thread_num: 1,
             generation: 1,
             status: b'W',
@@ -112,7 +112,7 @@ mod tests {
             request: vec![b'r'; 64],
             vhost: vec![b'v'; 32],
         };
-        let process = Process { pid: 1, generation: 1, quiescing: true, workers: vec![worker; 64] };
+        let process = ProcessScore { pid: 1, generation: 1, quiescing: true, workers: vec![worker; 64] };
         Scoreboard {
             server_limit: 16,
             thread_limit: 64,

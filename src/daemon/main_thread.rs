@@ -218,8 +218,8 @@ impl<'a> MainThread<'a> {
         self.bound = self.bound.or(bound);
     }
 
-    /// Python's own signal handler writes them, which works whichever thread holds the GIL. Not every interpreter has
-    /// one.
+    /// Python's own signal handler writes them, which works whichever thread holds the GIL. Not every
+    /// interpreter has one.
     fn show_stacks(&mut self) {
         for interpreter in self.workers.interpreters.all() {
             if let Some(signal) = interpreter.world.stacks_signal {

@@ -23,7 +23,7 @@ use crate::control::reason::Reason;
 use crate::control::scoreboard_page::ScoreboardPage;
 use crate::interpreter::interpreters::Interpreters;
 use crate::interpreter::process_log::write_message;
-use crate::interpreter::server_metrics::Source;
+use crate::interpreter::server_metrics::ScoreboardSource;
 use crate::interpreter::world::{Companions, LoadStep, ProcessFacts};
 use crate::log::{Code, Message};
 use crate::os::{self, Host, SignalEvent};
@@ -209,7 +209,7 @@ fn facts(
         })),
         companions: Some(companions),
         protocol: wsgi::protocol::prepare,
-        scoreboard: scoreboard_page.map(|page| Arc::new(move || scoreboard(&page)) as Source),
+        scoreboard: scoreboard_page.map(|page| Arc::new(move || scoreboard(&page)) as ScoreboardSource),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::global::PythonOptions;
 use crate::config::interpreter::without_gil;
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::embedded::{self, Embedded};
-use crate::interpreter::server_metrics::Source;
+use crate::interpreter::server_metrics::ScoreboardSource;
 use crate::interpreter::world::ProcessFacts;
 use crate::process::{CHILD, Child, Configuration, PARENT, Parent, module_file};
 use crate::python::object::Result as PythonResult;
@@ -102,7 +102,7 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
             watcher: None,
             companions: None,
             protocol: wsgi::protocol::prepare,
-            scoreboard: global.server_metrics.then(|| Arc::new(scoreboard::read) as Source),
+            scoreboard: global.server_metrics.then(|| Arc::new(scoreboard::read) as ScoreboardSource),
         },
         preload: plan::preload(configuration, &group),
         finish: global.python.destroy_interpreter,

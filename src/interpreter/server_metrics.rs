@@ -1,19 +1,19 @@
 //! What `mod_wsgi.server_metrics()` returns: httpd's scoreboard as a dictionary.
 //!
 //! Runs where applications run, called by the function in `support.py`. It gets what it shows from a
-//! `Source`, which is the scoreboard itself in an httpd child, and the supervisor in a daemon.
+//! `ScoreboardSource`, which is the scoreboard itself in an httpd child, and the supervisor in a daemon.
 
 use crate::python::class::{Class, Native};
 use crate::python::object::Result;
 use crate::python::{Attached, Object};
-use crate::scoreboard::{Process, Scoreboard, Worker};
+use crate::scoreboard::{ProcessScore, Scoreboard, WorkerScore};
 use std::ffi::CStr;
 use std::sync::Arc;
 
 /// Where the scoreboard comes from; it may take a moment.
-pub type Source = Arc<dyn Fn() -> Option<Scoreboard> + Send + Sync>;
+pub type ScoreboardSource = Arc<dyn Fn() -> Option<Scoreboard> + Send + Sync>;
 
-pub struct MetricsReader(Source);
+pub struct MetricsReader(ScoreboardSource);
 
 impl Native for MetricsReader {
     const NAME: &'static CStr = c"mod_wsgi.Scoreboard";
@@ -26,7 +26,7 @@ impl Native for MetricsReader {
 }
 
 /// What the function calls; None where it is not allowed to see the scoreboard.
-pub fn reader(py: Attached<'_>, source: Option<&Source>) -> Result {
+pub fn reader(py: Attached<'_>, source: Option<&ScoreboardSource>) -> Result {
     match source {
         None => Ok(Object::none(py)),
         Some(source) => Class::define(py)?.instance(py, MetricsReader(Arc::clone(source))),
@@ -50,7 +50,7 @@ fn whole(py: Attached<'_>, scoreboard: &Scoreboard) -> Result {
     )
 }
 
-fn process(py: Attached<'_>, number: usize, process: &Process) -> Result {
+fn process(py: Attached<'_>, number: usize, process: &ProcessScore) -> Result {
     let workers = process.workers.iter().map(|row| worker(py, row)).collect::<Result<Vec<_>>>()?;
     dict(
         py,
@@ -64,7 +64,7 @@ fn process(py: Attached<'_>, number: usize, process: &Process) -> Result {
     )
 }
 
-fn worker(py: Attached<'_>, worker: &Worker) -> Result {
+fn worker(py: Attached<'_>, worker: &WorkerScore) -> Result {
     dict(
         py,
         [

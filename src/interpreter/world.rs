@@ -39,7 +39,7 @@ pub struct ProcessFacts {
     /// Is told of scripts that are loaded.
     pub watcher: Option<Watcher>,
     /// None where `server_metrics()` is not allowed.
-    pub scoreboard: Option<server_metrics::Source>,
+    pub scoreboard: Option<server_metrics::ScoreboardSource>,
     /// None where no process is to make room for another.
     pub companions: Option<Companions>,
     /// What the requests follow.

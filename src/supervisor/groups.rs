@@ -1,7 +1,8 @@
 //! The process groups of one configuration generation.
 //!
-//! Runs in the supervisor. What concerns one group is that group's (`supervisor::supervised`); this file has what
-//! concerns them all: their descriptors, the pids of processes that have ended, the sockets of those that sleep.
+//! Runs in the supervisor. What concerns one group is that group's (`supervisor::supervised`). This file has
+//! what concerns them all: their descriptors, the pids of processes that have ended, the sockets of groups that
+//! sleep.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,7 +11,7 @@ use std::time::Instant;
 use super::group::Event;
 use super::plan::GroupPlan;
 use super::sleepers::Sleepers;
-use super::supervised::{Shared, SupervisedGroup};
+use super::supervised::{GroupSource, Shared, SupervisedGroup};
 use crate::control::listener::Listener;
 use crate::os;
 
@@ -18,7 +19,7 @@ use crate::os;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// Of the group with this index.
-    Group(usize, super::supervised::Source),
+    Group(usize, GroupSource),
     Sleepers,
 }
 

@@ -1,15 +1,15 @@
 //! The supervisor: starts the daemons of one configuration generation, watches, replaces and stops them.
 //!
 //! A small process with one thread, forked from the httpd parent before its children; `run` is all that it
-//! does. It executes no site's code and maps no Python. What is to be done about a group is decided by
-//! `supervisor::group`; this file waits for what happens, and `supervisor::supervised` does what was decided.
+//! does. It executes no site's code and maps no Python. This file waits for what happens, `supervisor::group`
+//! decides what is to be done about a group, and `supervisor::supervised` does it.
 //!
-//! It ends, and with it every daemon, when no process is left that could send a request (`control::generation`),
-//! on SIGTERM, or when the httpd parent has gone in whatever way. Where a newer generation is coming its
-//! daemons serve that one's children too, until it has daemons of its own.
+//! The supervisor ends, and with it every daemon, when no process is left that could send a request
+//! (`control::generation`), on SIGTERM, or when the httpd parent has gone in whatever way. Where a newer
+//! generation is coming, its daemons serve that one's children too, until it has daemons of its own.
 
 mod groups;
-mod turns;
+mod turn_rate;
 
 mod sleepers;
 mod supervised;
@@ -41,7 +41,7 @@ use crate::os::{self, PollFd, SignalFd};
 use groups::{Groups, Source};
 pub use plan::{GroupPlan, Plan, Start, longest_shutdown};
 use supervised::Shared;
-use turns::Turns;
+use turn_rate::TurnRate;
 
 /// How often an older generation looks whether a newer one has taken over, once one is coming.
 const LOOK_FOR_SUCCESSORS: Duration = Duration::from_millis(100);
@@ -55,7 +55,7 @@ const PARENT_MAY_BE_ENDING: Duration = Duration::from_millis(100);
 
 /// What can end a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
+enum GenerationEnd {
     /// No process is left that could send a request.
     AllGone,
     Told,
@@ -73,8 +73,8 @@ struct Supervisor<'a> {
     newer_is_coming: bool,
     /// All holders of this generation have gone.
     all_gone: bool,
-    ending: Option<Ending>,
-    turns: Turns,
+    ending: Option<GenerationEnd>,
+    turn_rate: TurnRate,
 }
 
 /// Returns when the generation has ended, with no daemon left; the caller then leaves the process at once.
@@ -124,7 +124,7 @@ impl<'a> Supervisor<'a> {
             newer_is_coming: false,
             all_gone: false,
             ending: None,
-            turns: Turns::new(Instant::now()),
+            turn_rate: TurnRate::new(Instant::now()),
         })
     }
 
@@ -134,7 +134,7 @@ impl<'a> Supervisor<'a> {
             if let Err(error) = self.turn() {
                 let text = format!("the supervisor cannot wait for its processes and stops them: {error}");
                 self.shared.journal.record(None, &Message::new(Code::SupervisorFailed, text));
-                self.end(Ending::Told);
+                self.end(GenerationEnd::Told);
                 // Whatever it is, it is not to be asked for without a pause.
                 thread::sleep(LOOK_FOR_SUCCESSORS);
                 self.groups.tick(Instant::now());
@@ -176,7 +176,7 @@ impl<'a> Supervisor<'a> {
             self.hand_over();
         }
         self.groups.look();
-        if let Some(pause) = self.turns.count(Instant::now()) {
+        if let Some(pause) = self.turn_rate.count(Instant::now()) {
             thread::sleep(pause);
         }
         Ok(())
@@ -193,7 +193,7 @@ impl<'a> Supervisor<'a> {
     fn look_at_signals(&mut self) -> io::Result<()> {
         while let Some(signal) = self.signals.next_signal()? {
             if signal == libc::SIGTERM {
-                self.end(Ending::Told);
+                self.end(GenerationEnd::Told);
             }
         }
         self.groups.reap();
@@ -213,9 +213,9 @@ impl<'a> Supervisor<'a> {
     /// when their successors are ready.
     fn hand_over(&mut self) {
         if !self.newer_is_coming {
-            self.end(Ending::AllGone);
+            self.end(GenerationEnd::AllGone);
         } else if self.groups.is_handed_over() {
-            self.ending = Some(Ending::AllGone);
+            self.ending = Some(GenerationEnd::AllGone);
         }
     }
 
@@ -223,7 +223,7 @@ impl<'a> Supervisor<'a> {
         if self.parent_is_gone() {
             let text = "the parent process of httpd has gone without stopping its daemon processes; they are stopped";
             self.shared.journal.record(None, &Message::new(Code::ParentGone, text));
-            self.end(Ending::ParentGone);
+            self.end(GenerationEnd::ParentGone);
         }
     }
 
@@ -231,7 +231,7 @@ impl<'a> Supervisor<'a> {
         os::parent_pid() != self.parent
     }
 
-    fn end(&mut self, why: Ending) {
+    fn end(&mut self, why: GenerationEnd) {
         if self.ending.is_none() {
             self.ending = Some(why);
             self.groups.stop();
@@ -240,7 +240,7 @@ impl<'a> Supervisor<'a> {
 
     /// Removes the files of sockets that no process will use again.
     fn clean_up(&self) {
-        if self.ending == Some(Ending::AllGone)
+        if self.ending == Some(GenerationEnd::AllGone)
             && let Some(parent) = &self.parent_watch
         {
             let _ = os::readable(parent.as_fd(), Some(PARENT_MAY_BE_ENDING));

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::group::{Apart, Settings};
+use super::group::{Apart, GroupSettings};
 use super::spawn::Launcher;
 use crate::config::interpreter::ByApplicationGroup;
 use crate::config::process_group::{Overlap, ProcessGroup};
@@ -67,9 +67,9 @@ impl GroupPlan {
         }
     }
 
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> GroupSettings {
         let group = &self.group;
-        Settings {
+        GroupSettings {
             name: group.name.clone(),
             place: group.origin.to_string(),
             processes: if group.sleeps() { 0 } else { group.processes as usize },

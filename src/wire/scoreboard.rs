@@ -4,7 +4,7 @@
 //! fields is the format: both processes are of one build.
 
 use super::codec::{Decoder, Encoder, Malformed};
-use crate::scoreboard::{Process, Scoreboard, Worker};
+use crate::scoreboard::{ProcessScore, Scoreboard, WorkerScore};
 
 pub fn encode_scoreboard(scoreboard: &Scoreboard) -> Vec<u8> {
     let mut out = Vec::new();
@@ -31,7 +31,7 @@ pub fn encode_scoreboard(scoreboard: &Scoreboard) -> Vec<u8> {
     out
 }
 
-fn encode_worker(e: &mut Encoder<'_>, worker: &Worker) {
+fn encode_worker(e: &mut Encoder<'_>, worker: &WorkerScore) {
     e.i64(worker.thread_num);
     e.i64(worker.generation);
     e.u8(worker.status);
@@ -57,12 +57,17 @@ pub fn decode_scoreboard(bytes: &[u8]) -> Result<Scoreboard, Malformed> {
     })
 }
 
-fn decode_process(d: &mut Decoder<'_>) -> Result<Process, Malformed> {
-    Ok(Process { pid: d.i64()?, generation: d.i64()?, quiescing: d.bool()?, workers: d.list(decode_worker)? })
+fn decode_process(d: &mut Decoder<'_>) -> Result<ProcessScore, Malformed> {
+    Ok(ProcessScore {
+        pid: d.i64()?,
+        generation: d.i64()?,
+        quiescing: d.bool()?,
+        workers: d.list(decode_worker)?,
+    })
 }
 
-fn decode_worker(d: &mut Decoder<'_>) -> Result<Worker, Malformed> {
-    Ok(Worker {
+fn decode_worker(d: &mut Decoder<'_>) -> Result<WorkerScore, Malformed> {
+    Ok(WorkerScore {
         thread_num: d.i64()?,
         generation: d.i64()?,
         status: d.u8()?,
@@ -83,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_scoreboard_comes_back_as_it_was() {
-        let worker = Worker {
+        let worker = WorkerScore {
             thread_num: 3,
             generation: 1,
             status: b'W',
@@ -97,14 +102,17 @@ mod tests {
             vhost: b"blog.example:80".to_vec(),
         };
         let process =
-            Process { pid: 4711, generation: 1, quiescing: true, workers: vec![worker.clone(), worker] };
+            ProcessScore { pid: 4711, generation: 1, quiescing: true, workers: vec![worker.clone(), worker] };
         let scoreboard = Scoreboard {
             server_limit: 2,
             thread_limit: 64,
             running_generation: 1,
             restart_time: 1,
             current_time: 2,
-            processes: vec![process, Process { pid: 0, generation: 0, quiescing: false, workers: vec![] }],
+            processes: vec![
+                process,
+                ProcessScore { pid: 0, generation: 0, quiescing: false, workers: vec![] },
+            ],
         };
         let bytes = encode_scoreboard(&scoreboard);
         assert_eq!(decode_scoreboard(&bytes), Ok(scoreboard));

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::member::{Member, State};
-use super::{Action, Group, Mode, ProcessId, message};
+use super::member::{Member, MemberState};
+use super::{Action, Group, Mode, ProcessId, texts};
 use crate::control::reason::Reason;
 
 /// What graceful-timeout=0 stands for: about a year, longer than any request takes.
@@ -19,27 +19,27 @@ impl Group {
     pub(super) fn superseded(&mut self, now: Instant) {
         if self.mode == Mode::Serving {
             self.mode = Mode::Superseded;
-            self.rollout = None;
+            self.rollouts.cancel();
             self.retire(|_| true, Reason::Shutdown, now);
         }
     }
 
     pub(super) fn stop_all(&mut self, now: Instant) {
         self.mode = Mode::Stopping;
-        self.rollout = None;
+        self.rollouts.cancel();
         let all: Vec<ProcessId> = self.members.iter().map(|member| member.id).collect();
         all.into_iter().for_each(|process| self.stop(process, Reason::Shutdown, now));
     }
 
     /// Takes processes out of service: those that are ready finish what they hold.
     pub(super) fn retire(&mut self, which: impl Fn(&Member) -> bool, reason: Reason, now: Instant) {
-        let chosen: Vec<(ProcessId, State)> =
+        let chosen: Vec<(ProcessId, MemberState)> =
             self.members.iter().filter(|m| which(m)).map(|m| (m.id, m.state)).collect();
         for (process, state) in chosen {
             match state {
-                State::Starting | State::Waiting => self.stop(process, reason, now),
-                State::Ready => self.drain(process, reason, now),
-                State::Draining | State::Stopping => {}
+                MemberState::Starting | MemberState::Waiting => self.stop(process, reason, now),
+                MemberState::Ready => self.drain(process, reason, now),
+                MemberState::Draining | MemberState::Stopping => {}
             }
         }
     }
@@ -49,7 +49,7 @@ impl Group {
         let deadline = now + or_no_bound(eviction.unwrap_or(self.settings.graceful_timeout));
         let Some(member) = self.member(process) else { return };
         let reason = *member.leaving.get_or_insert(reason);
-        if member.enter(State::Draining, deadline) {
+        if member.enter(MemberState::Draining, deadline) {
             self.actions.push(Action::Drain(process, reason));
         }
     }
@@ -59,7 +59,7 @@ impl Group {
         let Some(member) = self.member(process) else { return };
         let starting = member.ready_since.is_none();
         let reason = *member.leaving.get_or_insert(reason);
-        if member.enter(State::Stopping, deadline) {
+        if member.enter(MemberState::Stopping, deadline) {
             let stop = Action::Stop(process, reason);
             self.actions.push(if starting { Action::Terminate(process) } else { stop });
         }
@@ -68,9 +68,9 @@ impl Group {
     /// Nothing can be asked of this process any more.
     pub(super) fn unresponsive(&mut self, process: ProcessId, now: Instant) {
         let Some(member) = self.member(process) else { return };
-        if member.enter(State::Stopping, now) {
+        if member.enter(MemberState::Stopping, now) {
             member.deadline = None;
-            let record = message::unresponsive(member);
+            let record = texts::unresponsive(member);
             self.actions.push(Action::Kill(process));
             self.record(record);
         }
@@ -80,7 +80,7 @@ impl Group {
     fn starts_too_slowly(&mut self, process: ProcessId, now: Instant) {
         let patience = self.settings.startup_timeout.unwrap_or_default();
         if let Some(member) = self.member(process) {
-            member.reason = Some(message::starts_too_slowly(patience));
+            member.reason = Some(texts::starts_too_slowly(patience));
         }
         self.stop(process, Reason::StartupTimeout, now);
     }
@@ -88,16 +88,16 @@ impl Group {
     /// What was asked for in vain is now ordered: drain, then stop, then kill.
     pub(super) fn escalate(&mut self, now: Instant) {
         let late = |member: &&Member| member.deadline.is_some_and(|deadline| deadline <= now);
-        let late: Vec<(ProcessId, State)> =
+        let late: Vec<(ProcessId, MemberState)> =
             self.members.iter().filter(late).map(|m| (m.id, m.state)).collect();
         for (process, state) in late {
-            if state == State::Draining {
+            if state == MemberState::Draining {
                 self.stop(process, Reason::Shutdown, now);
-            } else if state == State::Starting {
+            } else if state == MemberState::Starting {
                 self.starts_too_slowly(process, now);
             } else if let Some(member) = self.member(process) {
                 member.deadline = None;
-                let record = message::killed(member);
+                let record = texts::killed(member);
                 self.actions.push(Action::Kill(process));
                 self.record(record);
             }

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::member::Member;
-use super::{Action, Group, Mode, message};
+use super::{Action, Group, Mode, texts};
 use crate::log::Message;
 use crate::os::Exit;
 use crate::supervisor::backoff::Backoff;
@@ -24,11 +24,39 @@ const ROW: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct Failures {
     /// Why the last start failed, until one succeeds.
-    pub reason: Option<Message>,
+    reason: Option<Message>,
     backoff: Backoff,
     quick_crashes: u32,
     last_quick_crash: Option<Instant>,
     crash_backoff: Backoff,
+}
+
+impl Failures {
+    /// Whether the last start has failed.
+    pub fn is_failing(&self) -> bool {
+        self.reason.is_some()
+    }
+
+    /// Counts the end of a process that was ready for so long: the pause before its replacement, if it is to
+    /// have one.
+    fn crashed(&mut self, lived: Option<Duration>, now: Instant) -> Option<Duration> {
+        let in_a_row = self.last_quick_crash.is_none_or(|last| now.saturating_duration_since(last) < ROW);
+        if lived.is_none_or(|lived| lived >= QUICK) || !in_a_row {
+            self.quick_crashes = 0;
+            self.crash_backoff.succeeded();
+        }
+        if lived.is_some_and(|lived| lived < QUICK) {
+            self.last_quick_crash = Some(now);
+            self.quick_crashes += 1;
+        }
+        (self.quick_crashes > QUICK_CRASHES_FORGIVEN).then(|| self.crash_backoff.failed())
+    }
+
+    /// A start has succeeded: what had failed before, if something had.
+    fn recovered(&mut self) -> Option<Message> {
+        self.backoff.succeeded();
+        self.reason.take()
+    }
 }
 
 impl Group {
@@ -48,9 +76,9 @@ impl Group {
         let pause = (!others_start).then(|| self.failures.backoff.failed());
         self.not_before = pause.map(|pause| now + pause);
         if show {
-            self.record(message::cannot_start(&reason));
+            self.record(texts::cannot_start(&reason));
         } else if let Some(pause) = pause {
-            self.record(message::still_cannot_start(&reason, pause));
+            self.record(texts::still_cannot_start(&reason, pause));
         }
         self.actions.push(Action::Fail(reason.text.clone()));
         self.failures.reason = Some(reason);
@@ -58,27 +86,16 @@ impl Group {
 
     /// A process that was ready ended without being told to.
     pub(super) fn crashed(&mut self, member: &Member, exit: Exit, now: Instant) {
-        let crash = message::crashed(member, exit);
+        let crash = texts::crashed(member, exit);
         self.record(crash.clone());
         if self.mode != Mode::Serving || self.wanted == 0 || self.rollout_failed(member, &crash, now) {
             return;
         }
         let lived = member.ready_since.map(|since| now.saturating_duration_since(since));
-        let in_a_row =
-            self.failures.last_quick_crash.is_none_or(|last| now.saturating_duration_since(last) < ROW);
-        if lived.is_none_or(|lived| lived >= QUICK) || !in_a_row {
-            self.failures.quick_crashes = 0;
-            self.failures.crash_backoff.succeeded();
-        }
-        if lived.is_some_and(|lived| lived < QUICK) {
-            self.failures.last_quick_crash = Some(now);
-            self.failures.quick_crashes += 1;
-        }
-        if self.failures.quick_crashes > QUICK_CRASHES_FORGIVEN {
-            let pause = self.failures.crash_backoff.failed();
-            let reason = message::crash_loop(exit);
+        if let Some(pause) = self.failures.crashed(lived, now) {
+            let reason = texts::crash_loop(exit);
             self.not_before = Some(now + pause);
-            self.record(message::cannot_start(&reason));
+            self.record(texts::cannot_start(&reason));
             self.actions.push(Action::Fail(reason.text.clone()));
             self.failures.reason = Some(reason);
         }
@@ -86,7 +103,7 @@ impl Group {
 
     /// A group that sleeps is to be woken by the next request, which would not be sent to one that fails.
     pub(super) fn forget_failures(&mut self) {
-        if self.failures.reason.is_some() {
+        if self.failures.is_failing() {
             self.actions.push(Action::Recovered);
         }
         self.failures = Failures::default();
@@ -94,11 +111,10 @@ impl Group {
     }
 
     pub(super) fn recovered(&mut self) {
-        self.failures.backoff.succeeded();
         self.not_before = None;
-        if let Some(failure) = self.failures.reason.take() {
+        if let Some(failure) = self.failures.recovered() {
             self.actions.push(Action::Recovered);
-            self.record(message::recovered(&failure));
+            self.record(texts::recovered(&failure));
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::script::{Holder, Holding};
 
 /// In the order in which a process can go through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub enum MemberState {
     Starting,
     /// Could serve, and waits for the others of its edition.
     Waiting,
@@ -27,7 +27,7 @@ pub struct Member {
     pub id: ProcessId,
     pub pid: i32,
     pub edition: u32,
-    pub state: State,
+    pub state: MemberState,
     pub started: Instant,
     pub ready_since: Option<Instant>,
     /// Why it is to be replaced, or to end.
@@ -48,7 +48,7 @@ impl Member {
             id,
             pid: 0,
             edition,
-            state: State::Starting,
+            state: MemberState::Starting,
             started: now,
             ready_since: None,
             leaving: None,
@@ -60,13 +60,13 @@ impl Member {
     }
 
     pub fn become_ready(&mut self, now: Instant) {
-        self.state = State::Waiting;
+        self.state = MemberState::Waiting;
         self.ready_since = Some(now);
         self.deadline = None;
     }
 
     /// Goes on to a later state; false if it was there already.
-    pub fn enter(&mut self, state: State, deadline: Instant) -> bool {
+    pub fn enter(&mut self, state: MemberState, deadline: Instant) -> bool {
         let later = self.state < state;
         if later {
             self.state = state;
@@ -77,17 +77,17 @@ impl Member {
 
     /// Whether the outcome of its start is open: a failed one counts until it has gone, and is told then.
     pub fn is_starting(&self) -> bool {
-        self.state == State::Starting || self.reason.is_some()
+        self.state == MemberState::Starting || self.reason.is_some()
     }
 
     /// Whether it counts for what its edition is to have.
     pub fn stays(&self, edition: u32) -> bool {
-        self.edition == edition && self.state == State::Ready && !self.replaced
+        self.edition == edition && self.state == MemberState::Ready && !self.replaced
     }
 
     /// Whether it serves until its successor is ready.
     pub fn makes_room(&self) -> bool {
-        self.state == State::Ready && self.replaced
+        self.state == MemberState::Ready && self.replaced
     }
 
     /// Whether a process that it replaces has what it needs.
@@ -97,6 +97,6 @@ impl Member {
 
     /// Whether it is to be replaced and nothing has been done about it.
     pub fn waits_for_renewal(&self) -> bool {
-        self.state == State::Ready && !self.replaced && self.leaving.is_some()
+        self.state == MemberState::Ready && !self.replaced && self.leaving.is_some()
     }
 }

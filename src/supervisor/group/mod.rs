@@ -13,14 +13,13 @@ mod wish;
 
 mod ending;
 
-mod message;
+mod texts;
 
 mod member;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::control::reason::Reason;
@@ -28,11 +27,11 @@ use crate::log::Message;
 use crate::os::Exit;
 use crate::script::Holding;
 use failure::Failures;
-use member::{Member, State};
+use member::{Member, MemberState};
 pub use overlap::Apart;
 use overlap::Older;
 use renewal::Pace;
-use rollout::Rollout;
+use rollout::Rollouts;
 use wish::Wishes;
 
 /// Names a process for as long as the group lives, before it has a pid and after.
@@ -43,7 +42,7 @@ pub type ProcessId = u32;
 const STARTING_AT_ONCE: usize = 4;
 
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct GroupSettings {
     pub name: String,
     /// `FILE:LINE` of the WSGIDaemonProcess.
     pub place: String,
@@ -136,19 +135,12 @@ enum Mode {
 }
 
 pub struct Group {
-    settings: Settings,
+    settings: GroupSettings,
     mode: Mode,
     wanted: usize,
     members: Vec<Member>,
     next_process: ProcessId,
-    edition: u32,
-    /// The last number that was given: what is left of a failed roll-out is not taken for the next one's.
-    newest_edition: u32,
-    rollout: Option<Rollout>,
-    /// A version that was reported while a roll-out ran.
-    pending: Option<(String, i64)>,
-    /// The newest version of each script that a roll-out was made for.
-    tried: HashMap<String, i64>,
+    rollouts: Rollouts,
     wishes: Wishes,
     failures: Failures,
     /// No start before this moment.
@@ -160,18 +152,14 @@ pub struct Group {
 }
 
 impl Group {
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: GroupSettings) -> Self {
         Group {
             wanted: settings.processes,
             settings,
             mode: Mode::Serving,
             members: Vec::new(),
             next_process: 0,
-            edition: 0,
-            newest_edition: 0,
-            rollout: None,
-            pending: None,
-            tried: HashMap::new(),
+            rollouts: Rollouts::default(),
             wishes: Wishes::default(),
             failures: Failures::default(),
             not_before: None,
@@ -221,8 +209,8 @@ impl Group {
 
     /// Whether processes of this edition may be started yet.
     pub fn starts(&self, edition: u32) -> bool {
-        let rolled_out = self.rollout.as_ref().is_some_and(|rollout| rollout.edition == edition);
-        self.mode == Mode::Serving && (edition == self.edition || rolled_out)
+        let started = [self.rollouts.edition(), self.rollouts.next_edition()];
+        self.mode == Mode::Serving && started.contains(&edition)
     }
 
     /// When the next `Tick` is due.
@@ -237,7 +225,7 @@ impl Group {
     pub fn holds_output(&self, process: ProcessId) -> bool {
         let mut starting = self.members.iter().filter(|member| member.is_starting());
         let is_first = starting.clone().next().is_some_and(|member| member.id == process);
-        starting.any(|member| member.id == process) && (self.failures.reason.is_some() || !is_first)
+        starting.any(|member| member.id == process) && (self.failures.is_failing() || !is_first)
     }
 
     /// Whether a newer generation has taken over.
@@ -260,7 +248,7 @@ impl Group {
             return;
         }
         let apart = self.is_apart();
-        let Some(member) = self.member(process).filter(|member| member.state == State::Starting) else {
+        let Some(member) = self.member(process).filter(|member| member.state == MemberState::Starting) else {
             return;
         };
         // An old one that is still there will have gone.
@@ -268,13 +256,13 @@ impl Group {
         if !able {
             // This one would only answer with errors.
             let held = member.held.take();
-            let reason = held.map(|(script, holding)| message::held(&script, &holding, apart));
-            member.reason = Some(reason.unwrap_or_else(message::not_loaded));
+            let reason = held.map(|(script, holding)| texts::held(&script, &holding, apart));
+            member.reason = Some(reason.unwrap_or_else(texts::not_loaded));
             member.ready_since = Some(now);
             return self.stop(process, Reason::ScriptReload, now);
         }
-        let record = message::ready(member, now);
-        let held = member.held.take().map(|(script, holding)| message::held(&script, &holding, apart));
+        let record = texts::ready(member, now);
+        let held = member.held.take().map(|(script, holding)| texts::held(&script, &holding, apart));
         member.become_ready(now);
         let took = now.saturating_duration_since(member.started);
         self.pace.start_took(took);
@@ -289,7 +277,10 @@ impl Group {
 
     /// When all of this generation are ready, or none is wanted, older ones can go.
     fn supersede_older(&mut self) {
-        if !self.all_were_ready && self.mode == Mode::Serving && self.serving(self.edition) >= self.wanted {
+        if !self.all_were_ready
+            && self.mode == Mode::Serving
+            && self.serving(self.rollouts.edition()) >= self.wanted
+        {
             self.all_were_ready = true;
             self.actions.push(Action::Supersede);
         }
@@ -297,12 +288,11 @@ impl Group {
 
     /// Those of a new edition wait for one another while there is an old one that serves.
     fn serve_waiting(&mut self) {
-        let beside = self.rollout.as_ref().is_some_and(|rollout| rollout.edition != self.edition);
-        let old_serves = beside && self.serving(self.edition) > 0;
-        let edition = self.rollout.as_ref().filter(|_| old_serves).map(|rollout| rollout.edition);
-        for member in self.members.iter_mut().filter(|member| member.state == State::Waiting) {
-            if Some(member.edition) != edition {
-                member.state = State::Ready;
+        let (old, new) = (self.rollouts.edition(), self.rollouts.next_edition());
+        let beside = new != old && self.serving(old) > 0;
+        for member in self.members.iter_mut().filter(|member| member.state == MemberState::Waiting) {
+            if !beside || member.edition != new {
+                member.state = MemberState::Ready;
                 self.actions.push(Action::Serve(member.id));
             }
         }
@@ -310,9 +300,9 @@ impl Group {
 
     fn failed(&mut self, process: ProcessId, reason: Message, now: Instant) {
         let patience = self.settings.shutdown_timeout;
-        if let Some(member) = self.member(process).filter(|member| member.state == State::Starting) {
+        if let Some(member) = self.member(process).filter(|member| member.state == MemberState::Starting) {
             member.reason = Some(reason);
-            member.enter(State::Stopping, now + patience);
+            member.enter(MemberState::Stopping, now + patience);
         }
     }
 
@@ -320,15 +310,15 @@ impl Group {
         let Some(mut member) = self.remove(process) else { return };
         match (member.state, member.reason.take()) {
             (_, Some(reason)) => self.start_failed(&member, reason, now),
-            (State::Starting | State::Waiting, None) => {
-                self.start_failed(&member, message::exited_early(exit, output), now);
+            (MemberState::Starting | MemberState::Waiting, None) => {
+                self.start_failed(&member, texts::exited_early(exit, output), now);
             }
-            (State::Ready, None) if member.leaving.is_some() && exit == Exit::Status(0) => {}
-            (State::Ready, None) => self.crashed(&member, exit, now),
-            (State::Draining | State::Stopping, None) => {
+            (MemberState::Ready, None) if member.leaving.is_some() && exit == Exit::Status(0) => {}
+            (MemberState::Ready, None) => self.crashed(&member, exit, now),
+            (MemberState::Draining | MemberState::Stopping, None) => {
                 self.actions.push(Action::ReleaseOutput { process, show: true });
-                if member.state == State::Draining && exit != Exit::Status(0) {
-                    self.record(message::drained_badly(&member, exit));
+                if member.state == MemberState::Draining && exit != Exit::Status(0) {
+                    self.record(texts::drained_badly(&member, exit));
                 }
             }
         }
@@ -343,8 +333,8 @@ impl Group {
         self.not_before = None;
         let room = self.room(now);
         let starting = self.members.iter().filter(|member| member.is_starting()).count();
-        let at_once = if self.failures.reason.is_some() { 1 } else { STARTING_AT_ONCE };
-        let edition = self.rollout.as_ref().map_or(self.edition, |rollout| rollout.edition);
+        let at_once = if self.failures.is_failing() { 1 } else { STARTING_AT_ONCE };
+        let edition = self.rollouts.next_edition();
         for _ in 0..self.missing().min(at_once.saturating_sub(starting)).min(room) {
             self.next_process += 1;
             let deadline = self.settings.startup_timeout.map(|timeout| now + timeout);
@@ -355,14 +345,14 @@ impl Group {
 
     /// How many processes the edition lacks that is being started; one that is being replaced is lacking.
     fn missing(&self) -> usize {
-        let edition = self.rollout.as_ref().map_or(self.edition, |rollout| rollout.edition);
-        let counts = |m: &Member| (m.state <= State::Ready && !m.replaced) || m.is_starting();
+        let edition = self.rollouts.next_edition();
+        let counts = |m: &Member| (m.state <= MemberState::Ready && !m.replaced) || m.is_starting();
         let there = self.members.iter().filter(|m| m.edition == edition && counts(m)).count();
         self.wanted.saturating_sub(there)
     }
 
     fn serving(&self, edition: u32) -> usize {
-        let serves = |m: &&Member| m.edition == edition && m.state == State::Ready;
+        let serves = |m: &&Member| m.edition == edition && m.state == MemberState::Ready;
         self.members.iter().filter(serves).count()
     }
 
@@ -377,7 +367,7 @@ impl Group {
 
     /// Every message of a group says which group, and where it was configured.
     fn record(&mut self, mut message: Message) {
-        let Settings { name, place, .. } = &self.settings;
+        let GroupSettings { name, place, .. } = &self.settings;
         message.text = format!("process group '{name}' (WSGIDaemonProcess at {place}): {}", message.text);
         self.actions.push(Action::Record(message));
     }

@@ -8,8 +8,8 @@
 use std::time::{Duration, Instant};
 
 use super::ending::or_no_bound;
-use super::member::State;
-use super::{Action, Group, Mode, ProcessId, message};
+use super::member::MemberState;
+use super::{Action, Group, Mode, ProcessId, texts};
 use crate::control::reason::Reason;
 use crate::script::{Holder, Holding};
 
@@ -66,7 +66,7 @@ impl Group {
         if !self.is_apart() {
             return usize::MAX;
         }
-        let others = self.members.iter().any(|member| member.edition != self.edition);
+        let others = self.members.iter().any(|member| member.edition != self.rollouts.edition());
         let room = self.wanted.saturating_sub(self.members.len());
         if others || room == 0 || self.missing() == 0 || self.older_are_there(now) {
             return 0;
@@ -87,7 +87,7 @@ impl Group {
         };
         let waited = now.saturating_duration_since(since);
         if waited >= LOOK && !std::mem::replace(&mut self.older.told, true) {
-            self.record(message::waits_for_older());
+            self.record(texts::waits_for_older());
         }
         self.older.look = Some(now + LOOK);
         let patience = or_no_bound(self.settings.graceful_timeout) + self.settings.shutdown_timeout + GRACE;
@@ -100,7 +100,7 @@ impl Group {
     /// A script needs what another process has.
     pub(super) fn held(&mut self, process: ProcessId, script: String, holding: Holding, now: Instant) {
         let Some(member) = self.member(process) else { return };
-        if member.state == State::Starting {
+        if member.state == MemberState::Starting {
             // Of several the first is the one that the others may follow from.
             member.held.get_or_insert((script, holding));
         } else if holding.by == Holder::Itself {
@@ -112,7 +112,7 @@ impl Group {
     /// Whether the new process could not load for what an old one has, and makes way for another attempt.
     pub(super) fn goes_apart(&mut self, process: ProcessId, now: Instant) -> bool {
         let may_go = self.settings.apart == Apart::WhereHeld;
-        let Some(member) = self.member(process).filter(|m| may_go && m.state == State::Starting) else {
+        let Some(member) = self.member(process).filter(|m| may_go && m.state == MemberState::Starting) else {
             return false;
         };
         let by_old = |(_, holding): &mut (String, Holding)| match holding.by {
@@ -127,8 +127,8 @@ impl Group {
         self.older = Older::default();
         self.not_before = None;
         self.actions.push(Action::RememberApart);
-        self.record(message::goes_apart(&script, &holding));
-        if let Some(rollout) = self.rollout.take() {
+        self.record(texts::goes_apart(&script, &holding));
+        if let Some(rollout) = self.rollouts.cancel() {
             self.begin_edition(rollout.path, now);
         }
         true
@@ -136,11 +136,10 @@ impl Group {
 
     /// A new edition takes the place of the old one before it is there.
     pub(super) fn end_other_editions(&mut self, now: Instant) {
-        let edition = self.newest_edition;
-        self.edition = edition;
+        let edition = self.rollouts.serve_newest();
         self.older = Older::default();
-        let ready = self.members.iter().filter(|m| m.edition != edition && m.state == State::Ready);
-        let leaving = ready.map(|member| message::leaving(member, Reason::ScriptReload, true));
+        let ready = self.members.iter().filter(|m| m.edition != edition && m.state == MemberState::Ready);
+        let leaving = ready.map(|member| texts::leaving(member, Reason::ScriptReload, true));
         for record in leaving.collect::<Vec<_>>() {
             self.record(record);
         }

@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::member::{Member, State};
-use super::{Group, Mode, ProcessId, message};
+use super::member::{Member, MemberState};
+use super::{Group, Mode, ProcessId, texts};
 use crate::control::reason::Reason;
 
 /// How many times as long as a start takes nothing else is renewed because of a limit.
@@ -38,11 +38,11 @@ impl Group {
     pub(super) fn renew(&mut self, process: ProcessId, reason: Reason) {
         let (mode, apart) = (self.mode, self.is_apart());
         let Some(member) = self.member(process) else { return };
-        let ready = matches!(member.state, State::Waiting | State::Ready);
+        let ready = matches!(member.state, MemberState::Waiting | MemberState::Ready);
         let news = member.leaving.is_none_or(|known| reason.is_urgent() && !known.is_urgent());
         if mode == Mode::Serving && ready && news {
             member.leaving = Some(reason);
-            let record = message::leaving(member, reason, apart);
+            let record = texts::leaving(member, reason, apart);
             self.record(record);
         }
     }
@@ -52,15 +52,15 @@ impl Group {
         if self.mode != Mode::Serving || processes == self.wanted {
             return;
         }
-        self.record(message::wanted(self.wanted, processes));
+        self.record(texts::wanted(self.wanted, processes));
         self.wanted = processes;
         if processes == 0 {
-            self.rollout = None;
+            self.rollouts.cancel();
             self.forget_failures();
             return self.retire(|_| true, Reason::Idle, now);
         }
         let ready: Vec<ProcessId> =
-            self.members.iter().filter(|m| m.stays(self.edition)).map(|m| m.id).collect();
+            self.members.iter().filter(|m| m.stays(self.rollouts.edition())).map(|m| m.id).collect();
         for process in ready.into_iter().skip(processes) {
             self.drain(process, Reason::Idle, now);
         }
@@ -68,12 +68,14 @@ impl Group {
 
     /// Begins the renewals that may begin, and ends those whose successors are there.
     pub(super) fn renew_members(&mut self, now: Instant) {
-        if self.mode != Mode::Serving || self.rollout.is_some() {
+        if self.mode != Mode::Serving || self.rollouts.is_running() {
             return;
         }
         self.begin_renewals(now);
         // Where the group is apart the successor comes when the place is free.
-        if !self.is_apart() && self.members.iter().filter(|m| m.stays(self.edition)).count() < self.wanted {
+        if !self.is_apart()
+            && self.members.iter().filter(|m| m.stays(self.rollouts.edition())).count() < self.wanted
+        {
             return;
         }
         let leaves = self.members.iter().filter(|m| m.makes_room());
@@ -104,12 +106,12 @@ impl Group {
 
     fn renewal_is_under_way(&self) -> bool {
         let apart = self.is_apart();
-        self.members.iter().any(|m| m.makes_room() || (apart && m.state != State::Ready))
+        self.members.iter().any(|m| m.makes_room() || (apart && m.state != MemberState::Ready))
     }
 
     /// When a renewal that waits for its turn may begin.
     pub(super) fn next_renewal(&self) -> Option<Instant> {
-        let under_way = self.rollout.is_some() || self.renewal_is_under_way();
+        let under_way = self.rollouts.is_running() || self.renewal_is_under_way();
         let possible = self.mode == Mode::Serving && !under_way;
         self.pace.not_before.filter(|_| possible && self.members.iter().any(Member::waits_for_renewal))
     }

@@ -16,7 +16,7 @@ struct Story {
 
 impl Story {
     fn new(processes: usize) -> Self {
-        let group = Group::new(Settings {
+        let group = Group::new(GroupSettings {
             name: "blog".into(),
             place: "blog.conf:12".into(),
             processes,

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::member::{Member, State};
+use super::member::{Member, MemberState};
 use super::{Group, Mode, ProcessId};
 use crate::supervisor::backoff::Backoff;
 
@@ -22,6 +22,25 @@ pub struct Wishes {
     backoff: Backoff,
 }
 
+impl Wishes {
+    /// Whether a roll-out may begin for the wish of a process that has been ready since then.
+    fn grant(&mut self, ready_since: Instant, now: Instant) -> bool {
+        if let Some(last) = self.last {
+            if ready_since > last {
+                // The last wish was granted: this is the new code's own.
+                self.backoff.succeeded();
+                self.pause = PAUSE;
+            }
+            if now < last + self.pause {
+                return false;
+            }
+        }
+        self.last = Some(now);
+        self.pause = self.backoff.failed();
+        true
+    }
+}
+
 impl Group {
     pub(super) fn reload_required(&mut self, process: ProcessId, path: &str, now: Instant) {
         self.wish(process, format!("what reload_required() of {path} looks at"), now);
@@ -29,25 +48,17 @@ impl Group {
 
     /// `what` has changed, for messages.
     pub(super) fn wish(&mut self, process: ProcessId, what: String, now: Instant) {
-        let wants = |m: &&Member| m.id == process && m.edition == self.edition && m.state == State::Ready;
+        let wants = |m: &&Member| {
+            m.id == process && m.edition == self.rollouts.edition() && m.state == MemberState::Ready
+        };
         let Some(ready_since) = self.members.iter().find(wants).and_then(|member| member.ready_since) else {
             return;
         };
-        if self.mode != Mode::Serving || self.rollout.is_some() {
+        if self.mode != Mode::Serving || self.rollouts.is_running() {
             return;
         }
-        if let Some(last) = self.wishes.last {
-            if ready_since > last {
-                // The last wish was granted: this is the new code's own.
-                self.wishes.backoff.succeeded();
-                self.wishes.pause = PAUSE;
-            }
-            if now < last + self.wishes.pause {
-                return;
-            }
+        if self.wishes.grant(ready_since, now) {
+            self.begin_edition(what, now);
         }
-        self.wishes.last = Some(now);
-        self.wishes.pause = self.wishes.backoff.failed();
-        self.begin_edition(what, now);
     }
 }

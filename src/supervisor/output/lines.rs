@@ -28,32 +28,32 @@ pub struct Line {
 
 /// Which stream it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum StreamKind {
     /// What the processes write that an application starts.
     Output,
     /// That of Python too, and the lines of this module with levels of their own.
     Error,
 }
 
-impl Kind {
+impl StreamKind {
     fn level(self) -> Level {
         match self {
-            Kind::Output => Level::Info,
-            Kind::Error => Level::Error,
+            StreamKind::Output => Level::Info,
+            StreamKind::Error => Level::Error,
         }
     }
 
     fn read(self, line: &[u8]) -> Line {
         let (level, text) = match self {
-            Kind::Output => (Level::Info, line),
-            Kind::Error => unmark(line),
+            StreamKind::Output => (Level::Info, line),
+            StreamKind::Error => unmark(line),
         };
         Line { level, text: text.to_vec() }
     }
 }
 
 /// Since what is below was last said.
-struct Dropped {
+struct DroppedLines {
     first: Instant,
     last: Instant,
     bytes: usize,
@@ -62,16 +62,16 @@ struct Dropped {
 }
 
 pub struct Lines {
-    kind: Kind,
+    kind: StreamKind,
     budget: Budget,
     partial: Vec<u8>,
     /// What comes before the next line end belongs to a line that is dropped.
     skips: bool,
-    dropped: Option<Dropped>,
+    dropped: Option<DroppedLines>,
 }
 
 impl Lines {
-    pub fn new(kind: Kind) -> Lines {
+    pub fn new(kind: StreamKind) -> Lines {
         Lines { kind, budget: Budget::of_process(), partial: Vec::new(), skips: false, dropped: None }
     }
 
@@ -132,7 +132,7 @@ impl Lines {
     }
 
     fn drop(&mut self, bytes: usize, lines: usize, now: Instant) {
-        let dropped = self.dropped.get_or_insert(Dropped { first: now, last: now, bytes: 0, lines: 0 });
+        let dropped = self.dropped.get_or_insert(DroppedLines { first: now, last: now, bytes: 0, lines: 0 });
         dropped.last = now;
         dropped.bytes += bytes;
         dropped.lines += lines;
@@ -155,8 +155,8 @@ impl Lines {
     /// stream.
     pub fn report(&mut self, now: Instant, at_end: bool) -> Option<Line> {
         let is_due = self.due().is_some_and(|due| at_end || due <= now);
-        let Dropped { bytes, lines, .. } = self.dropped.take_if(|_| is_due)?;
-        let name = if self.kind == Kind::Output { "output" } else { "error" };
+        let DroppedLines { bytes, lines, .. } = self.dropped.take_if(|_| is_due)?;
+        let name = if self.kind == StreamKind::Output { "output" } else { "error" };
         let (rate, burst, line) = (OF_PROCESS.0 >> 10, OF_PROCESS.1 >> 20, LONGEST_LINE >> 10);
         let text = format!(
             "of the standard {name} of this process and of those it has started, {bytes} bytes of {lines} line(s) were \

@@ -11,7 +11,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(kind: Kind) -> Scene {
+    fn new(kind: StreamKind) -> Scene {
         Scene {
             lines: Lines::new(kind),
             group: Allowance::default(),
@@ -31,7 +31,7 @@ impl Scene {
 }
 
 fn texts(pieces: &[&[u8]]) -> Vec<String> {
-    let mut scene = Scene::new(Kind::Output);
+    let mut scene = Scene::new(StreamKind::Output);
     let mut all: Vec<Line> = pieces.iter().flat_map(|piece| scene.push(piece)).collect();
     all.extend(scene.lines.finish(&mut scene.last));
     all.into_iter().map(|line| String::from_utf8(line.text).unwrap()).collect()
@@ -47,16 +47,16 @@ fn lines_are_whole_whatever_the_pieces() {
 
 #[test]
 fn a_level_is_that_of_the_stream_or_of_the_line() {
-    let mut error = Scene::new(Kind::Error);
+    let mut error = Scene::new(StreamKind::Error);
     let lines = error.push(b"Fatal Python error\n\x1e4careful\n");
     let of = |level, text: &[u8]| Line { level, text: text.to_vec() };
     assert_eq!(lines, [of(Level::Error, b"Fatal Python error"), of(Level::Info, b"careful")]);
-    assert_eq!(Scene::new(Kind::Output).push(b"progress\n")[0].level, Level::Info);
+    assert_eq!(Scene::new(StreamKind::Output).push(b"progress\n")[0].level, Level::Info);
 }
 
 #[test]
 fn of_a_long_line_the_beginning_is_logged_and_the_rest_counted() {
-    let mut scene = Scene::new(Kind::Output);
+    let mut scene = Scene::new(StreamKind::Output);
     let long = vec![b'x'; LONGEST_LINE];
     assert!(scene.push(&long).is_empty());
     assert_eq!(scene.push(b"\nnext\n").len(), 2);
@@ -77,7 +77,7 @@ fn a_flood_is_cut_to_its_budget_and_said_once() {
     for (pattern, lines) in
         [(&b"\0"[..], 1), (b"y\n", 2 << 20), (b"\n", 4 << 20), (b"\xc3\xa4\x07\n", 1 << 20)]
     {
-        let mut scene = Scene::new(Kind::Error);
+        let mut scene = Scene::new(StreamKind::Error);
         let piece = pattern.repeat((64 << 10) / pattern.len());
         let (mut written, mut logged) = (0, 0);
         for _ in 0..64 {
@@ -103,7 +103,7 @@ fn a_flood_is_cut_to_its_budget_and_said_once() {
 
 #[test]
 fn a_flood_that_goes_on_is_said_now_and_then() {
-    let mut scene = Scene::new(Kind::Output);
+    let mut scene = Scene::new(StreamKind::Output);
     let piece = b"yes\n".repeat(2 << 10);
     let mut said = 0;
     for _ in 0..700 {
@@ -116,7 +116,7 @@ fn a_flood_that_goes_on_is_said_now_and_then() {
 
 #[test]
 fn an_ordinary_storm_gets_through() {
-    let mut scene = Scene::new(Kind::Error);
+    let mut scene = Scene::new(StreamKind::Error);
     let traceback = b"  File \"/srv/site/views.py\", line 7, in view\n".repeat(20);
     for _ in 0..200 {
         assert_eq!(scene.push(&traceback).len(), 20);
@@ -127,7 +127,7 @@ fn an_ordinary_storm_gets_through() {
 
 #[test]
 fn the_end_of_a_flood_is_known_though_it_is_not_logged() {
-    let mut scene = Scene::new(Kind::Error);
+    let mut scene = Scene::new(StreamKind::Error);
     let flood = b"y\n".repeat(1 << 16);
     scene.push(&flood);
     assert!(scene.push(b"Traceback\nOSError: no\n").is_empty());
@@ -136,16 +136,16 @@ fn the_end_of_a_flood_is_known_though_it_is_not_logged() {
 
 #[test]
 fn one_process_cannot_have_all_that_a_group_may_log() {
-    let mut scene = Scene::new(Kind::Error);
+    let mut scene = Scene::new(StreamKind::Error);
     let flood = b"y\n".repeat(1 << 16);
     for _ in 0..3 {
-        scene.lines = Lines::new(Kind::Error);
+        scene.lines = Lines::new(StreamKind::Error);
         assert!(!scene.push(&flood).is_empty());
     }
     for _ in 0..2 {
-        scene.lines = Lines::new(Kind::Error);
+        scene.lines = Lines::new(StreamKind::Error);
         scene.push(&flood);
     }
-    scene.lines = Lines::new(Kind::Error);
+    scene.lines = Lines::new(StreamKind::Error);
     assert!(scene.push(&flood).is_empty());
 }

@@ -26,7 +26,7 @@ pub use budget::Allowance;
 use budget::Budget;
 use last::Last;
 pub use lines::Line;
-use lines::{Kind, Lines};
+use lines::{Lines, StreamKind};
 
 /// Lines held back at most; older ones are then forgotten.
 const HELD_LINES: usize = 1000;
@@ -54,7 +54,7 @@ impl Output {
     /// The pipes are non-blocking.
     pub fn new(pipes: Pipes) -> Self {
         let stream = |pipe: OwnedFd, kind| Stream { pipe: Some(pipe.into()), lines: Lines::new(kind) };
-        let streams = [stream(pipes.output, Kind::Output), stream(pipes.error, Kind::Error)];
+        let streams = [stream(pipes.output, StreamKind::Output), stream(pipes.error, StreamKind::Error)];
         Output { streams, last: Last::default(), held: VecDeque::new(), paused: None }
     }
 

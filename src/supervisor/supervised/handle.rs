@@ -10,7 +10,7 @@ use super::watch::{Finding, Now, Watch};
 use crate::config::limits::Limits;
 use crate::control::activity_page::{ActivityPage, Running};
 use crate::control::channel::ControlSupervisor;
-use crate::control::group_page::{GroupPage, State};
+use crate::control::group_page::{GroupPage, SlotState};
 use crate::control::message::{Order, Report};
 use crate::log::{Code, Message};
 use crate::os;
@@ -19,20 +19,20 @@ use crate::supervisor::output::Output;
 use crate::supervisor::spawn::Spawned;
 
 /// A process's place on the group page. It is free again when the value is dropped.
-pub struct Slot {
+pub struct ClaimedSlot {
     page: Arc<GroupPage>,
     number: usize,
 }
 
-impl Slot {
+impl ClaimedSlot {
     /// An error where the group has as many processes as a page has slots.
-    pub fn claim(page: &Arc<GroupPage>, generation: u64) -> Result<Slot, Message> {
+    pub fn claim(page: &Arc<GroupPage>, generation: u64) -> Result<ClaimedSlot, Message> {
         let number = page.claim_slot(generation).ok_or_else(|| {
             let text = "the group has too many processes, those of older configurations included; wait until their \
                         requests have ended, or lower processes=";
             Message::new(Code::TooManyProcesses, text)
         })?;
-        Ok(Slot { page: Arc::clone(page), number })
+        Ok(ClaimedSlot { page: Arc::clone(page), number })
     }
 
     pub fn number(&self) -> u32 {
@@ -47,12 +47,12 @@ impl Slot {
         self.page.set_loaded(self.number, scripts);
     }
 
-    fn set_state(&self, state: State) {
+    fn set_state(&self, state: SlotState) {
         self.page.set_state(self.number, state);
     }
 }
 
-impl Drop for Slot {
+impl Drop for ClaimedSlot {
     fn drop(&mut self) {
         self.page.release_slot(self.number);
     }
@@ -82,7 +82,7 @@ pub struct Handle {
     /// 0 until a process that is forked from a template has said who it is.
     pid: i32,
     /// None once the process has ended.
-    slot: Option<Slot>,
+    slot: Option<ClaimedSlot>,
     /// None once the daemon's end is closed.
     control: Option<ControlSupervisor>,
     pub output: Output,
@@ -94,7 +94,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    pub fn new(id: ProcessId, slot: Slot, spawned: Spawned) -> Handle {
+    pub fn new(id: ProcessId, slot: ClaimedSlot, spawned: Spawned) -> Handle {
         let Spawned { pid, control, output, activity } = spawned;
         let (slot, control, output) = (Some(slot), Some(control), Output::new(output));
         Handle { id, pid, slot, control, output, activity, serves: false, watch: None }
@@ -139,9 +139,9 @@ impl Handle {
     }
 
     /// The same for an order that others see the effect of, on the group page.
-    pub fn order_into(&mut self, state: State, order: Order) -> bool {
+    pub fn order_into(&mut self, state: SlotState, order: Order) -> bool {
         self.slot.iter().for_each(|slot| slot.set_state(state));
-        self.serves = state == State::Ready;
+        self.serves = state == SlotState::Ready;
         self.order(order)
     }
 

@@ -1,4 +1,4 @@
-//! The supervisor's looks at a group's processes from outside: limits that are reached, and how busy they are.
+//! The supervisor's looks at a group's processes from outside: limits, and how busy they are.
 //!
 //! Runs in the supervisor. `watch` and `demand` decide what follows.
 

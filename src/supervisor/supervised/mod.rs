@@ -27,7 +27,7 @@ use super::group::{Action, Event, Group, ProcessId};
 use super::output::{Allowance, Line, Output};
 use super::plan::{GroupPlan, Start};
 use super::spawn::{Common, Spawned};
-use crate::control::group_page::{GroupPage, State};
+use crate::control::group_page::{GroupPage, SlotState};
 use crate::control::launch::Launch;
 use crate::control::listener::Listener;
 use crate::control::message::Order;
@@ -37,7 +37,7 @@ use crate::os::{self, Exit};
 use crate::script::Preload;
 use crate::site::owner;
 use demand::Demand;
-use handle::{Handle, Slot};
+use handle::{ClaimedSlot, Handle};
 use learned::Learned;
 use remains::Remains;
 use template::Template;
@@ -66,7 +66,7 @@ pub struct SupervisedGroup<'a> {
 
 /// Which of a group's descriptors can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum GroupSource {
     Process(ProcessId),
     Templates,
     Remains,
@@ -145,31 +145,31 @@ impl<'a> SupervisedGroup<'a> {
     }
 
     /// What to wait for; descriptors of one source stand together.
-    pub fn descriptors(&self) -> impl Iterator<Item = (Source, BorrowedFd<'_>)> {
+    pub fn descriptors(&self) -> impl Iterator<Item = (GroupSource, BorrowedFd<'_>)> {
         let of_processes = self.processes.iter().flat_map(|process| {
-            let source = Source::Process(process.id);
+            let source = GroupSource::Process(process.id);
             process.descriptors().map(move |fd| (source, fd))
         });
         let of_templates = self.templates.iter().flat_map(|template| {
             let control = template.control.as_ref().map(AsFd::as_fd);
-            control.into_iter().chain(template.output.fds()).map(|fd| (Source::Templates, fd))
+            control.into_iter().chain(template.output.fds()).map(|fd| (GroupSource::Templates, fd))
         });
-        let of_remains = self.remains.descriptors().map(|fd| (Source::Remains, fd));
+        let of_remains = self.remains.descriptors().map(|fd| (GroupSource::Remains, fd));
         of_processes.chain(of_templates).chain(of_remains)
     }
 
-    fn outputs(&self) -> impl Iterator<Item = (Source, &Output)> {
+    fn outputs(&self) -> impl Iterator<Item = (GroupSource, &Output)> {
         let of_processes =
-            self.processes.iter().map(|process| (Source::Process(process.id), &process.output));
-        let of_templates = self.templates.iter().map(|template| (Source::Templates, &template.output));
+            self.processes.iter().map(|process| (GroupSource::Process(process.id), &process.output));
+        let of_templates = self.templates.iter().map(|template| (GroupSource::Templates, &template.output));
         of_processes.chain(of_templates)
     }
 
     /// What is to be heard now, though nothing comes: output that waited, and what is to be said about some.
-    pub fn due(&self, now: Instant) -> impl Iterator<Item = Source> {
+    pub fn due(&self, now: Instant) -> impl Iterator<Item = GroupSource> {
         let is_due = move |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         let outputs = self.outputs().filter(move |(_, output)| is_due(output.deadline()));
-        let remains = is_due(self.remains.deadline()).then_some(Source::Remains);
+        let remains = is_due(self.remains.deadline()).then_some(GroupSource::Remains);
         outputs.map(|(source, _)| source).chain(remains)
     }
 
@@ -258,11 +258,11 @@ impl<'a> SupervisedGroup<'a> {
                 return started.err().map(|reason| Event::NotStarted(process, reason));
             }
             Action::Serve(process) => {
-                self.order(process, State::Ready, Order::Serve);
+                self.order(process, SlotState::Ready, Order::Serve);
                 self.begin_watch(process);
             }
-            Action::Drain(process, reason) => self.order(process, State::Draining, Order::Drain(reason)),
-            Action::Stop(process, reason) => self.order(process, State::Draining, Order::Stop(reason)),
+            Action::Drain(process, reason) => self.order(process, SlotState::Draining, Order::Drain(reason)),
+            Action::Stop(process, reason) => self.order(process, SlotState::Draining, Order::Stop(reason)),
             Action::Terminate(process) => self.signal(process, libc::SIGTERM),
             Action::Kill(process) => self.signal(process, libc::SIGKILL),
             Action::ReleaseOutput { process, show } => self.release_output(process, show),
@@ -287,7 +287,7 @@ impl<'a> SupervisedGroup<'a> {
 
     /// What the next process is told. Scripts that may not run there are left out; without its service script
     /// a process is not needed.
-    fn launch(&mut self, slot: &Slot) -> Result<Launch, Message> {
+    fn launch(&mut self, slot: &ClaimedSlot) -> Result<Launch, Message> {
         let Shared { generation, start, .. } = self.shared;
         let group = &self.plan.group;
         let outside = |script: &Preload| group.seen_from_outside(Path::new(&script.script));
@@ -316,8 +316,8 @@ impl<'a> SupervisedGroup<'a> {
         Ok(launch)
     }
 
-    fn claim_slot(&self) -> Result<Slot, Message> {
-        Slot::claim(self.page(), self.shared.generation)
+    fn claim_slot(&self) -> Result<ClaimedSlot, Message> {
+        ClaimedSlot::claim(self.page(), self.shared.generation)
     }
 
     fn start(&mut self, id: ProcessId) -> Result<(), Message> {
@@ -329,7 +329,7 @@ impl<'a> SupervisedGroup<'a> {
         Ok(())
     }
 
-    fn spawn(&self, launch: &Launch, slot: &Slot) -> Result<Spawned, Message> {
+    fn spawn(&self, launch: &Launch, slot: &ClaimedSlot) -> Result<Spawned, Message> {
         let common = Common {
             listener: self.plan.listener.socket.as_fd(),
             page: self.page().fd(),
@@ -340,7 +340,7 @@ impl<'a> SupervisedGroup<'a> {
         Ok(spawned)
     }
 
-    fn order(&mut self, id: ProcessId, state: State, order: Order) {
+    fn order(&mut self, id: ProcessId, state: SlotState, order: Order) {
         let Some(index) = self.find(id) else { return };
         let sent = self.processes[index].order_into(state, order);
         // A daemon that lost its control socket, or reads no orders, understands the signal.

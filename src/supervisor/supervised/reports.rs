@@ -1,11 +1,12 @@
 //! What a group's processes write and report.
 //!
-//! Runs in the supervisor. The processes run the site's code, so none is trusted with more than its own group.
+//! Runs in the supervisor. The processes run the site's code, so none is trusted with more than its own
+//! group.
 
 use std::time::Instant;
 
 use super::handle::Heard;
-use super::{Reading, Source, SupervisedGroup};
+use super::{GroupSource, Reading, SupervisedGroup};
 use crate::control::message::{Loads, Report};
 use crate::os::{self, Exit};
 use crate::supervisor::group::{Event, ProcessId};
@@ -23,14 +24,14 @@ pub struct Birth {
 
 impl SupervisedGroup<'_> {
     /// Reads what was written and reported there, up to a birth, which is `born`'s to settle.
-    pub fn hear(&mut self, source: Source) -> Option<Birth> {
+    pub fn hear(&mut self, source: GroupSource) -> Option<Birth> {
         match source {
-            Source::Process(id) => {
+            GroupSource::Process(id) => {
                 self.read_output(id, Output::read);
                 return self.read_reports(id);
             }
-            Source::Templates => self.hear_templates(),
-            Source::Remains => {
+            GroupSource::Templates => self.hear_templates(),
+            GroupSource::Remains => {
                 for (pid, lines) in self.remains.read(&mut self.allowance, Instant::now()) {
                     self.show(pid, &lines);
                 }

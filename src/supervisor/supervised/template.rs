@@ -2,7 +2,7 @@
 //!
 //! Runs in the supervisor. `templates` says when there is one.
 
-use super::handle::{Heard, Slot, hear};
+use super::handle::{ClaimedSlot, Heard, hear};
 use crate::control::channel::ControlSupervisor;
 use crate::log::Message;
 use crate::os;
@@ -14,7 +14,7 @@ pub struct Template {
     pub edition: u32,
     pub pid: i32,
     /// Newer configurations see there what an old template may still hold. None once it has ended.
-    pub slot: Option<Slot>,
+    pub slot: Option<ClaimedSlot>,
     /// None once it is to fork no more, or its end is closed: it ends then.
     pub control: Option<ControlSupervisor>,
     pub output: Output,
@@ -28,7 +28,7 @@ pub struct Template {
 
 impl Template {
     /// One that has been started for a process.
-    pub fn new(edition: u32, slot: Slot, spawned: Spawned, first: ProcessId) -> Template {
+    pub fn new(edition: u32, slot: ClaimedSlot, spawned: Spawned, first: ProcessId) -> Template {
         let Spawned { pid, control, output, .. } = spawned;
         Template {
             edition,

@@ -159,7 +159,10 @@ fn any_other_failure_keeps_the_old_process() {
         assert!(story.stops(2, Reason::ScriptReload) && !story.did(Action::RememberApart));
         story.exits(2, Exit::Status(0));
         assert_eq!(story.said(), [(Level::Error, 332)]);
-        assert!(story.group.members.iter().all(|member| member.state == State::Ready), "{apart:?} {by:?}");
+        assert!(
+            story.group.members.iter().all(|member| member.state == MemberState::Ready),
+            "{apart:?} {by:?}"
+        );
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::member::{Member, State};
+use super::member::{Member, MemberState};
 use crate::control::reason::Reason;
 use crate::log::{Code, Level, Message};
 use crate::os::Exit;
@@ -75,7 +75,7 @@ pub fn crash_loop(exit: Exit) -> Message {
 
 pub fn killed(member: &Member) -> Message {
     let text = match member.state {
-        State::Stopping => {
+        MemberState::Stopping => {
             format!("process {} did not end within shutdown-timeout and was killed", member.pid)
         }
         _ => format!("process {} was killed", member.pid),

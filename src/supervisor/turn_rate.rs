@@ -5,26 +5,26 @@
 
 use std::time::{Duration, Instant};
 
-/// Turns in a second without a pause between them; and the pause for the rest of that second.
+/// TurnRate in a second without a pause between them; and the pause for the rest of that second.
 const FREE: u32 = 500;
 const PAUSE: Duration = Duration::from_millis(5);
 
 const SECOND: Duration = Duration::from_secs(1);
 
-pub struct Turns {
+pub struct TurnRate {
     second_began: Instant,
     in_this_second: u32,
 }
 
-impl Turns {
-    pub fn new(now: Instant) -> Turns {
-        Turns { second_began: now, in_this_second: 0 }
+impl TurnRate {
+    pub fn new(now: Instant) -> TurnRate {
+        TurnRate { second_began: now, in_this_second: 0 }
     }
 
     /// One more turn; with the pause that is to follow it.
     pub fn count(&mut self, now: Instant) -> Option<Duration> {
         if now.saturating_duration_since(self.second_began) >= SECOND {
-            *self = Turns::new(now);
+            *self = TurnRate::new(now);
         }
         self.in_this_second += 1;
         (self.in_this_second > FREE).then_some(PAUSE)
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn turns_beyond_what_is_free_are_slow_until_the_next_second() {
         let begun = Instant::now();
-        let (mut turns, mut now, mut all) = (Turns::new(begun), begun, 0);
+        let (mut turns, mut now, mut all) = (TurnRate::new(begun), begun, 0);
         while now < begun + 10 * SECOND {
             all += 1;
             now += turns.count(now).unwrap_or(Duration::from_micros(1));
