@@ -1,7 +1,7 @@
 //! The vocabulary of a request: what both modes hand to `wsgi::run`.
 //!
 //! `Request` is made in the httpd child (`exchange`); in daemon mode it crosses to the daemon in one
-//! frame. `Body` and `Reply` are how the application's side reads and answers, whoever carries it.
+//! frame. `Body` and `Reply` are how the application's side reads and answers, in both modes.
 
 use crate::log::Level;
 use std::fmt;

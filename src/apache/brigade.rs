@@ -311,7 +311,7 @@ impl<'a, 'r> OutputFilters<'a, 'r> {
         let (mut lent, mut own) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: wraps the open descriptor, which stays the caller's.
         let status = unsafe { api().apr_os_file_put(&mut lent, &mut number, flags, pool) };
-        // SAFETY: makes a file of its own, which APR closes when whoever sends it is done.
+        // SAFETY: makes a file of its own, which APR closes when it has been sent.
         if status != 0 || unsafe { api().apr_file_dup(&mut own, lent, pool) } != 0 {
             return Err(Aborted::ByFilter);
         }

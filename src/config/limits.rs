@@ -14,7 +14,7 @@ pub struct Limits {
     /// Resident bytes.
     pub maximum_memory: Option<u64>,
     pub startup: Option<Duration>,
-    /// How long an interpreter may keep everybody from attaching to it.
+    /// How long an interpreter may keep all threads from attaching to it.
     pub deadlock: Option<Duration>,
     pub inactivity: Option<Duration>,
     pub request: Option<Duration>,

@@ -68,7 +68,7 @@ def look_at_environment(log):
 
 
 def show_stacks_at(number):
-    """Has the signal write where all threads of the interpreter are, whoever holds the GIL; False if it cannot be."""
+    """Has the signal write where all threads of the interpreter are, whichever thread holds the GIL; False if it cannot be."""
     try:
         import faulthandler
     except ImportError:  # an interpreter with a GIL of its own
@@ -183,7 +183,7 @@ def _subscribers(special):
 
 
 def fork():
-    """Forks twice, so that the new process is nobody's child here; 0 in it, its pid here, or None if there is none.
+    """Forks twice, so that the new process is no child of this one; 0 in it, its pid here, or None if there is none.
 
     Python's own at-fork functions run."""
     import os

@@ -1,8 +1,8 @@
 //! The border to CPython: every call into an interpreter goes through here, as safe functions.
 //!
 //! Used where applications run: in daemons, where the site's own Python loaded this library, and in httpd
-//! children with embedded mode, which load it themselves (`library`). Whoever calls must be attached to an
-//! interpreter and shows it by handing in an `Attached`.
+//! children with embedded mode, which load it themselves (`library`). The calling thread is attached to an
+//! interpreter, and shows it by an `Attached`.
 
 pub mod extension;
 pub mod library;

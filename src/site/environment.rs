@@ -32,9 +32,9 @@ pub fn of_files(group: &ProcessGroup) -> Result<Vec<(OsString, OsString)>, Messa
     Ok(variables)
 }
 
-/// Reads a file with root's rights, so it must be one that the group's user could read as well, or that is in
-/// nobody's hands but root's: another might put a link to somebody's secrets in its place. Waits for nobody,
-/// as reading a pipe would.
+/// Reads a file with root's rights. So the group's user could read it as well, or only root can change it and
+/// its directories: any other user might put a link to a secret in its place. Does not wait, as reading a pipe
+/// would.
 fn read(path: &Path, group: &ProcessGroup) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let found = file.metadata()?;
@@ -57,7 +57,7 @@ fn read(path: &Path, group: &ProcessGroup) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether nobody else can change what this path leads to.
+/// Whether only root can change what this path leads to.
 fn is_in_roots_hands(path: &Path) -> io::Result<bool> {
     let real = fs::canonicalize(path)?;
     let mut places = path.ancestors().chain(real.ancestors()).filter(|place| !place.as_os_str().is_empty());

@@ -1,8 +1,8 @@
 //! `script-user=` and `script-group=`: who must own the scripts that a process group runs.
 //!
 //! Runs in httpd children, called by the handler before a request is sent to such a group, and in the
-//! supervisor, before a process is told to load scripts; so that whoever may only write somewhere below the
-//! site cannot have code of his own run as the site's user.
+//! supervisor, before a process is told to load scripts. A user who may write somewhere below the site cannot
+//! have code of his own run as the site's user.
 
 use crate::config::process_group::ProcessGroup;
 use crate::log::{Code, Message};
@@ -13,8 +13,8 @@ use std::path::Path;
 const BY_GROUP: u32 = 0o020;
 const BY_OTHERS: u32 = 0o002;
 
-/// The file and the directory it is in must belong to the user, and nobody else may write there; or to the
-/// group, and nobody outside of it may.
+/// The file and its directory must belong to the user, and no other user may write there; or to the group, and
+/// no user outside of it may.
 pub fn check(script: &Path, group: &ProcessGroup) -> Result<(), Message> {
     let rule = match (group.script_user, group.script_group) {
         (Some(uid), _) => {
