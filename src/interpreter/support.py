@@ -68,7 +68,7 @@ def look_at_environment(log):
 
 
 def show_stacks_at(number):
-    """Has the signal write where all threads of the interpreter are, whichever thread holds the GIL; False if it cannot be."""
+    """Has the signal write where all threads of the interpreter are, whatever holds the GIL; False if it cannot be."""
     try:
         import faulthandler
     except ImportError:  # an interpreter with a GIL of its own
