@@ -1,4 +1,4 @@
-//! The whole state of a process: what is set when, and by which code.
+//! The state of httpd's parent and children: what is set when, and by which code.
 //!
 //! `MODULE_FILE` is set in the httpd parent at its start, for the parent and all processes forked from it.
 //! `BUILDING` fills in the httpd parent while it reads the configuration, and holds nothing that a

@@ -1,6 +1,6 @@
 //! The vocabulary of a request: what both modes hand to `wsgi::run`.
 //!
-//! `Request` is made in the httpd child (`exchange`); in daemon mode it crosses to the daemon in one
+//! `hooks::handler` makes the `Request` in the httpd child; in daemon mode it crosses to the daemon in one
 //! frame. `Body` and `Reply` are how the application's side reads and answers, in both modes.
 
 use crate::log::Level;

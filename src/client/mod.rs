@@ -1,8 +1,8 @@
 //! The httpd child's way to a process group: pooled connections, and one conversation for each request.
 //!
-//! Runs in httpd children. The child sends a request that no process has read again, on another connection.
-//! It never sends one twice that a process has read. The kernel tells the two apart: a unix socket whose
-//! peer closed it with unread data reports a reset, otherwise end-of-file.
+//! Runs in httpd children. A request that no process has read is sent again, on another connection; one that
+//! a process has read is never sent twice. The kernel tells the two apart: it counts what was sent and not
+//! read, and a unix socket whose peer closed it with unread data reports a reset, otherwise end-of-file.
 
 mod conversation;
 mod patience;

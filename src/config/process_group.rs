@@ -1,7 +1,8 @@
 //! A process group: one `WSGIDaemonProcess` line as a value, with every default filled in.
 //!
 //! Made in the httpd parent while it reads its configuration (`config::options`). The supervisor that starts
-//! the group's processes and the children that send them requests read it.
+//! the group's processes reads it, the children that send them requests, and the daemons, which get it in
+//! their launch.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,8 +1,8 @@
-//! The generation pipe: how a supervisor learns that no process is left to serve.
+//! The generation's pair of sockets: how a supervisor learns that no process is left to serve.
 //!
-//! The httpd parent makes one for each generation of its configuration. The parent and that
-//! generation's children alone hold the write end, so end-of-file at the supervisor's end
-//! means that they are all gone, in whatever way: stop, graceful, graceful-stop or a killed parent.
+//! The httpd parent makes a pair for each generation of its configuration. The parent and that generation's
+//! children alone hold one end, so end-of-file at the supervisor's end means that they are all gone, in
+//! whatever way: stop, graceful, graceful-stop or a killed parent.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,7 +27,7 @@ pub enum Tidings {
 
 /// A pair of sockets rather than a pipe: writing to it when the supervisor is gone raises no signal. The
 /// parent keeps a copy of the watch for the case that it has to start another supervisor.
-pub fn pipe() -> io::Result<(GenerationWatch, GenerationHolder)> {
+pub fn pair() -> io::Result<(GenerationWatch, GenerationHolder)> {
     let (watch, holder) = os::seqpacket_pair()?;
     Ok((GenerationWatch(watch), GenerationHolder(holder)))
 }

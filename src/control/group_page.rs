@@ -1,6 +1,6 @@
 //! The page of a process group: a few words of memory that all processes around the group share.
 //!
-//! Mapped by the httpd parent (which makes it with the listening socket and keeps both across graceful
+//! Mapped by the httpd parent (which makes it with the listening socket and keeps both across
 //! restarts), its children, the supervisors of all generations and that group's own daemons. Every
 //! process that maps it can write it, and daemons run the site's code: nothing read here is trusted with more
 //! than the group's own service. Its size is sealed, so that no mapping can be made to fault.

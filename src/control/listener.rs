@@ -1,9 +1,13 @@
 //! The listening sockets of the process groups, which outlive a configuration.
 //!
-//! Made in the httpd parent when it has read its configuration, and kept by it across graceful restarts,
-//! so that a request that waits in a socket's queue during a reload is served by whichever daemon is
-//! ready first. The supervisor hands them to the daemons; the children only connect to their paths, and
-//! drop their copy of the registry, or a socket would seem to listen after its last daemon has gone.
+//! Made in the httpd parent when it has read its configuration, and kept by it across restarts: the first
+//! daemon that is ready serves the requests that wait in a socket's queue during a reload. The supervisor
+//! hands the sockets to the daemons. The children connect to the file itself (`place`), and to its path only
+//! without /proc; they drop their copy of the registry, or a socket would seem to listen after its last
+//! daemon has gone.
+//!
+//! The parent removes the files when httpd stops (`remove_all`); before that, the last supervisor that uses a
+//! retired socket removes its file (`supervisor`).
 
 mod retained;
 
@@ -40,8 +44,8 @@ pub struct ListenerKey {
 pub struct Listener {
     pub key: ListenerKey,
     pub path: PathBuf,
-    /// The file at that path, open as a place only: the children reach the socket by it when its name has been
-    /// removed.
+    /// The file at that path, open as a place only: the children reach the socket by it when its name has
+    /// been removed.
     pub place: OwnedFd,
     pub socket: OwnedFd,
     pub page: Arc<GroupPage>,

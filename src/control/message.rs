@@ -1,7 +1,7 @@
 //! What a supervisor and one of its daemons can say to each other.
 //!
-//! Used on both sides of `control::channel`, which sends each of them as postcard writes it. Both sides are the
-//! same build.
+//! Used on both sides of `control::channel`, which sends each of them as postcard writes it. Both sides are
+//! the same build.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,4 +1,5 @@
-//! Why a process is to end although nothing has happened to it.
+//! Why a process is told to end, or is replaced: a limit, a changed script, a signal, the end of its
+//! generation.
 //!
 //! Named by the supervisor's groups (`supervisor::group`) or by a daemon itself, carried by
 //! `control::channel`, and told to applications as `shutdown_reason` of the event `process_stopping`.

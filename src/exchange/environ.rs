@@ -1,6 +1,8 @@
 //! The environ of a request, as far as httpd knows it, and the facts that group names may be made of.
 //!
-//! Runs in httpd children. The process that runs the application adds its own variables (`wsgi::environ`).
+//! Runs in httpd children. The rest is added where the application runs: by `daemon::worker`
+//! (`mod_wsgi.daemon_start`), `wsgi::environ` (the dict and its constant part) and `wsgi::run` (`wsgi.input`,
+//! `wsgi.errors`).
 
 use crate::apache::request::{RequestRec, Table};
 use crate::config::group_name;

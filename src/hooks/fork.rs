@@ -27,7 +27,7 @@ pub fn start_supervisor(
     if plan::supervised(configuration).next().is_none() {
         return Ok(None);
     }
-    let (watch, holder) = generation::pipe().map_err(no_supervisor)?;
+    let (watch, holder) = generation::pair().map_err(no_supervisor)?;
     let mut supervisor = Supervisor { pid: 0, started: Instant::now(), watch, holder: Some(holder) };
     if scoreboard::exists() {
         fork_supervisor(parent, configuration, &mut supervisor, Duration::ZERO)?;

@@ -1,7 +1,7 @@
 //! The table of all messages: what each is called here, its number and its level.
 //!
-//! Used in all processes, through `log::Message`. `docs/messages.md` has an entry for each row, and the numbers
-//! that no row may have again; `tests/layering.rs` checks that, and that each row is used.
+//! Used in all processes, through `log::Message`. `docs/messages.md` has an entry for each row, and the
+//! numbers that no row may have again; `tests/layering.rs` checks that, and that each row is used.
 
 use super::level::Level;
 

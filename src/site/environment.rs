@@ -33,8 +33,8 @@ pub fn of_files(group: &ProcessGroup) -> Result<Vec<(OsString, OsString)>, Messa
 }
 
 /// Reads a file with root's rights. So the group's user could read it as well, or only root can change it and
-/// its directories: any other user might put a link to a secret in its place. Does not wait, as reading a pipe
-/// would.
+/// its directories: any other user might put a link to a secret in its place. Does not wait, as reading a
+/// pipe would.
 fn read(path: &Path, group: &ProcessGroup) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let found = file.metadata()?;

@@ -13,8 +13,8 @@ use std::path::Path;
 const BY_GROUP: u32 = 0o020;
 const BY_OTHERS: u32 = 0o002;
 
-/// The file and its directory must belong to the user, and no other user may write there; or to the group, and
-/// no user outside of it may.
+/// The file and its directory must belong to the user, and no other user may write there; or to the group,
+/// and no user outside of it may.
 pub fn check(script: &Path, group: &ProcessGroup) -> Result<(), Message> {
     let rule = match (group.script_user, group.script_group) {
         (Some(uid), _) => {

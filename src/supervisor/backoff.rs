@@ -1,7 +1,7 @@
 //! How long a process group waits before it tries again to start a process.
 //!
 //! Used by `supervisor::group` in the supervisor. With these pauses a group whose processes cannot start
-//! makes six attempts in its first minute, after the up to four that it began with.
+//! makes five attempts in its first minute, after the up to four that it began with.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! The process groups of one configuration generation.
 //!
 //! Runs in the supervisor. What concerns one group is that group's (`supervisor::supervised`). This file has
-//! what concerns them all: their descriptors, the pids of processes that have ended, the sockets of groups that
-//! sleep.
+//! what concerns them all: their descriptors, the pids of processes that have ended, the sockets of groups
+//! that sleep.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

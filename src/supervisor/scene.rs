@@ -112,7 +112,7 @@ impl Scene {
 
     /// A supervisor as httpd's parent forks it; it serves until the holder is dropped.
     pub fn supervise(&self, group: ProcessGroup, generation: u64) -> (i32, GenerationHolder) {
-        let (watch, holder) = generation::pipe().unwrap();
+        let (watch, holder) = generation::pair().unwrap();
         let parent = std::process::id() as i32;
         (self.fork(group, generation, watch, parent), holder)
     }

@@ -144,7 +144,7 @@ fn the_daemons_of_a_killed_supervisor_are_gone_at_once() {
 #[test]
 fn a_killed_parent_leaves_no_process_and_no_file() {
     let scene = Scene::new("orphan");
-    let (watch, holder) = generation::pipe().unwrap();
+    let (watch, holder) = generation::pair().unwrap();
     let parent = fork_for_test(|| {
         let listener = scene.registry.get("blog").unwrap();
         let place = listener.place.as_fd();

@@ -1,8 +1,8 @@
-//! Values to bytes and back: the primitives of every message between processes.
+//! Values to bytes and back, for frames, the scoreboard, the retained listeners and the head of a launch.
 //!
-//! Runs in all processes. Integers are little-endian; byte strings carry their length in four bytes in
-//! front. Both ends are always the same build (the listening socket's key holds the version), so there is no
-//! negotiation.
+//! Runs in all processes. Integers are little-endian; byte strings carry their length in four bytes in front.
+//! Both ends are always the same version (the listening socket's key holds it), so there is no negotiation.
+//! Orders and reports are postcard's (`control::channel`).
 
 use std::fmt;
 

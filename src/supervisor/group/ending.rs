@@ -20,7 +20,7 @@ impl Group {
         if self.mode == Mode::Serving {
             self.mode = Mode::Superseded;
             self.rollouts.cancel();
-            self.retire(|_| true, Reason::Shutdown, now);
+            self.withdraw(|_| true, Reason::Shutdown, now);
         }
     }
 
@@ -32,7 +32,7 @@ impl Group {
     }
 
     /// Takes processes out of service: those that are ready finish what they hold.
-    pub(super) fn retire(&mut self, which: impl Fn(&Member) -> bool, reason: Reason, now: Instant) {
+    pub(super) fn withdraw(&mut self, which: impl Fn(&Member) -> bool, reason: Reason, now: Instant) {
         let chosen: Vec<(ProcessId, MemberState)> =
             self.members.iter().filter(|m| which(m)).map(|m| (m.id, m.state)).collect();
         for (process, state) in chosen {

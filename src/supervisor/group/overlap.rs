@@ -143,6 +143,6 @@ impl Group {
         for record in leaving.collect::<Vec<_>>() {
             self.record(record);
         }
-        self.retire(|member| member.edition != edition, Reason::ScriptReload, now);
+        self.withdraw(|member| member.edition != edition, Reason::ScriptReload, now);
     }
 }

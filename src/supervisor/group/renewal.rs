@@ -57,7 +57,7 @@ impl Group {
         if processes == 0 {
             self.rollouts.cancel();
             self.forget_failures();
-            return self.retire(|_| true, Reason::Idle, now);
+            return self.withdraw(|_| true, Reason::Idle, now);
         }
         let ready: Vec<ProcessId> =
             self.members.iter().filter(|m| m.stays(self.rollouts.edition())).map(|m| m.id).collect();

@@ -108,7 +108,7 @@ impl Group {
         let Some((path, modified)) = self.rollouts.admit((path, modified), now) else { return };
         if let Some(hanging) = self.rollouts.cancel() {
             // This may be the cure of what it waits for.
-            self.retire(|member| member.edition == hanging.edition, Reason::ScriptReload, now);
+            self.withdraw(|member| member.edition == hanging.edition, Reason::ScriptReload, now);
         }
         self.begin_rollout(path, modified, now);
     }
@@ -144,7 +144,7 @@ impl Group {
         let took = now.saturating_duration_since(rollout.since);
         self.record(texts::rolled_out(&rollout.path, self.wanted, self.is_apart(), took));
         self.serve_waiting();
-        self.retire(|member| member.edition != rollout.edition, Reason::ScriptReload, now);
+        self.withdraw(|member| member.edition != rollout.edition, Reason::ScriptReload, now);
     }
 
     /// Ends the roll-out that this process was started for; false if there is none.
@@ -158,11 +158,11 @@ impl Group {
         if self.serving(self.rollouts.edition) == 0 {
             // The old processes have gone in the meantime: what is there of the new ones is better.
             self.rollouts.edition = rollout.edition;
-            self.retire(|member| member.edition != rollout.edition, Reason::ScriptReload, now);
+            self.withdraw(|member| member.edition != rollout.edition, Reason::ScriptReload, now);
             return false;
         }
         self.record(texts::not_rolled_out(&rollout.path, reason));
-        self.retire(|member| member.edition == rollout.edition, Reason::ScriptReload, now);
+        self.withdraw(|member| member.edition == rollout.edition, Reason::ScriptReload, now);
         if let Some((path, modified)) = self.rollouts.pending.take() {
             self.begin_rollout(path, modified, now);
         }

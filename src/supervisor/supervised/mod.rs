@@ -205,7 +205,7 @@ impl<'a> SupervisedGroup<'a> {
         }
     }
 
-    /// Takes the group back where its processes of a newer generation are all ready.
+    /// Lets this generation's processes go once those of a newer one are all ready.
     pub fn look_for_successors(&mut self) {
         let newest = self.page().newest_ready();
         if newest > self.shared.generation && !self.group.is_superseded() {

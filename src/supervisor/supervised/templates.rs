@@ -1,8 +1,8 @@
 //! When a group's templates (`preload=On`) start, fork and end.
 //!
 //! Runs in the supervisor. There is one for each edition of a group that processes are started of, and none
-//! before the first. The state machine knows nothing of it: what it wants started waits here until the template
-//! is ready, or fails with it.
+//! before the first. The state machine knows nothing of it: what it wants started waits here until the
+//! template is ready, or fails with it.
 
 use std::io;
 use std::time::Instant;
