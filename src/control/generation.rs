@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_generation_lives_until_its_last_holder_goes() {
-        let (watch, holder) = pipe().unwrap();
+        let (watch, holder) = pair().unwrap();
         let child = GenerationHolder(holder.0.try_clone().unwrap());
         assert_eq!(watch.read().unwrap(), Tidings::Nothing);
         holder.announce_newer();

@@ -84,7 +84,8 @@ pub enum Report {
         #[serde(serialize_with = "cut")]
         path: String,
     },
-    /// It could not start and ends, for this reason: a message, of which the number and the text are sent.
+    /// It could not start and ends, for this reason: a message, of which the number and the text are sent. The
+    /// start program (`daemon/bootstrap.py`) and daemons of another build send it, too: it stays the sixth.
     Failed(#[serde(serialize_with = "send_message", deserialize_with = "receive_message")] Message),
     /// It is to be replaced; until its successor is ready it goes on.
     Renew(Reason),
@@ -123,6 +124,12 @@ fn receive_message<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Message
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_build_says_in_the_same_way_why_a_daemon_cannot_start() {
+        let report = Report::Failed(Message::new(Code::OtherBuild, "old"));
+        assert_eq!(postcard::to_allocvec(&report).unwrap(), b"\x05\xbb\x02\x03old");
+    }
 
     #[test]
     fn nonsense_is_an_error() {

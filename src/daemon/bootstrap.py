@@ -1,6 +1,6 @@
 # The program of a daemon process: python -c THIS /path/of/mod_wsgi_rs.so [DESCRIPTOR]. The second is the very file that
 # httpd has loaded, whatever is at the path by now. The supervisor reads what this program reports on descriptor 7. It
-# must be readable by every Python 3, so that it can refuse the old ones.
+# must be readable by every Python, so that it can refuse the old ones.
 import sys
 
 # Nothing in the working directory may stand in for a module of the standard library.
@@ -14,7 +14,9 @@ REPORT_FAILED = b"\x05"
 
 def varint(number):
     """An integer as postcard writes it: seven bits a byte, the last ones first."""
-    return bytes([number & 127 | 128]) + varint(number >> 7) if number > 127 else bytes([number])
+    if number > 127:
+        return bytes(bytearray([number & 127 | 128])) + varint(number >> 7)
+    return bytes(bytearray([number]))
 
 
 def refuse(code, text):

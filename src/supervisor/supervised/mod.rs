@@ -225,7 +225,7 @@ impl<'a> SupervisedGroup<'a> {
     fn gone(&mut self, id: ProcessId, exit: Exit) {
         // Its last words first.
         self.read_output(id, Output::read_rest);
-        self.read_reports(id);
+        self.read_last_reports(id);
         // A process that ended by itself when its successors were ready was right to do so.
         self.look_for_successors();
         let Some(index) = self.find(id) else { return };
@@ -287,13 +287,12 @@ impl<'a> SupervisedGroup<'a> {
 
     /// What the next process is told. Scripts that may not run there are left out; without its service script
     /// a process is not needed.
-    fn launch(&mut self, slot: &ClaimedSlot) -> Result<Launch, Message> {
+    fn launch(&mut self) -> Result<Launch, Message> {
         let Shared { generation, start, .. } = self.shared;
         let group = &self.plan.group;
         let outside = |script: &Preload| group.seen_from_outside(Path::new(&script.script));
         let learned = self.learned.existing(|script| outside(script).exists());
         let mut launch = start.launch(&self.plan, learned, *generation);
-        launch.slot = slot.number();
         launch.group.server_metrics = self.scoreboard_page.is_some();
         let mut refused = Vec::new();
         let mut may_run = |script: &Preload| match owner::check(&outside(script), group) {
@@ -316,13 +315,16 @@ impl<'a> SupervisedGroup<'a> {
         Ok(launch)
     }
 
-    fn claim_slot(&self) -> Result<ClaimedSlot, Message> {
-        ClaimedSlot::claim(self.page(), self.shared.generation)
+    /// The slot of a process that is about to be started; the launch says which.
+    fn claim_slot(&self, launch: &mut Launch) -> Result<ClaimedSlot, Message> {
+        let slot = ClaimedSlot::claim(self.page(), self.shared.generation)?;
+        launch.slot = slot.number();
+        Ok(slot)
     }
 
     fn start(&mut self, id: ProcessId) -> Result<(), Message> {
-        let slot = self.claim_slot()?;
-        let launch = self.launch(&slot)?;
+        let mut launch = self.launch()?;
+        let slot = self.claim_slot(&mut launch)?;
         let spawned = self.spawn(&launch, &slot)?;
         self.group.started(id, spawned.pid);
         self.processes.push(Handle::new(id, slot, spawned));

@@ -74,6 +74,15 @@ impl SupervisedGroup<'_> {
         None
     }
 
+    /// The reports of a process that has gone: which pid it had is no matter any more.
+    pub(super) fn read_last_reports(&mut self, id: ProcessId) {
+        for _ in 0..REPORTS_AT_ONCE {
+            if self.read_reports(id).is_none() {
+                return;
+            }
+        }
+    }
+
     fn act_on_report(&mut self, index: usize, report: Report) {
         let process = &mut self.processes[index];
         let id = process.id;

@@ -33,8 +33,8 @@ impl SupervisedGroup<'_> {
     }
 
     fn start_template(&mut self, edition: u32, id: ProcessId) -> Result<(), Message> {
-        let slot = self.claim_slot()?;
-        let mut launch = self.launch(&slot)?;
+        let mut launch = self.launch()?;
+        let slot = self.claim_slot(&mut launch)?;
         launch.template = true;
         launch.group.display_name.push_str(" template");
         let spawned = self.spawn(&launch, &slot)?;
@@ -43,8 +43,8 @@ impl SupervisedGroup<'_> {
     }
 
     fn fork_from(&mut self, index: usize, id: ProcessId) -> Result<(), Message> {
-        let slot = self.claim_slot()?;
-        let launch = self.launch(&slot)?;
+        let mut launch = self.launch()?;
+        let slot = self.claim_slot(&mut launch)?;
         let gone = || Err(io::ErrorKind::BrokenPipe.into());
         let control = self.templates[index].control.as_ref();
         let spawned = control.map_or_else(gone, |control| spawn::fork_from(control, &launch));
