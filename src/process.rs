@@ -4,7 +4,8 @@
 //! `BUILDING` fills in the httpd parent while it reads the configuration, and holds nothing that a
 //! `.htaccess` file may change. `PARENT` is the parent's alone, from one configuration to the next.
 //! `child_init` sets `CHILD` once in each httpd child, and requests only read it. A daemon's state is not
-//! here: it is a value that `daemon::serve` owns.
+//! here: it is a value that `daemon::serve` owns. The borders have statics of their own: function tables, and what
+//! signal and fork handlers read.
 
 use crate::apache::Server;
 use crate::apache::process::module_path;
