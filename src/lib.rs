@@ -29,7 +29,7 @@
 //! very same `wsgi::run` on httpd's own thread, in the Python that it has started inside the child.
 //!
 //! Before all that, `hooks::parent` reads the configuration to its end, makes the sockets and has
-//! `hooks::fork` fork the supervisor (`supervisor`), which executes the daemons (`supervisor::spawn`,
+//! `hooks::fork` fork the supervisor (`supervisor`), which executes the daemons (`spawn`,
 //! `bootstrap.py`, `daemon::serve`). A daemon that is ready reports it; `supervised::reports` hears that,
 //! `supervisor::group` decides what follows, and `supervisor::supervised` gives the order to serve.
 //! `docs/architecture.md` tells how all these processes end, and `wire::frame` lists all frames.
@@ -53,6 +53,8 @@ mod embedded;
 mod client;
 mod daemon;
 mod supervisor;
+
+mod spawn;
 
 mod control;
 mod site;

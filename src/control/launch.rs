@@ -1,6 +1,6 @@
 //! What a daemon is told before it serves: the first message on its control socket.
 //!
-//! Written by the supervisor (`supervisor::spawn`), read by the daemon (`daemon::serve`).
+//! Written by the supervisor (`spawn`), read by the daemon (`daemon::serve`).
 
 use std::io;
 use std::time::Duration;

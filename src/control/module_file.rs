@@ -2,7 +2,7 @@
 //! or removes it changes nothing for those who run.
 //!
 //! Opened once by the httpd parent and inherited by all other processes. Daemons import the open file
-//! (`supervisor::spawn`), so that they are of the same build as their supervisor and httpd's children,
+//! (`spawn`), so that they are of the same build as their supervisor and httpd's children,
 //! however much later they are started. An open file rather than a copy in memory: daemons share its pages
 //! with httpd, whose own mapping an overwriting in place would spoil just the same.
 

@@ -1,7 +1,7 @@
 //! How many descriptors the process groups take, and the limit that leaves them room.
 //!
 //! Runs in the httpd parent, before it makes the groups' sockets; its children and the supervisor inherit
-//! the limit. Daemons get back the soft limit that httpd was started with (`supervisor::privileges`), since
+//! the limit. Daemons get back the soft limit that httpd was started with (`spawn::privileges`), since
 //! some programs cannot deal with large numbers.
 
 use std::fs;

@@ -14,7 +14,7 @@ use crate::control::generation::GenerationWatch;
 use crate::control::module_file::ModuleFile;
 use crate::process::{Configuration, Parent};
 use crate::script::Preload;
-use crate::supervisor::spawn::Launcher;
+use crate::spawn::Launcher;
 use crate::supervisor::{GroupPlan, Plan, Start};
 use std::path::{Path, PathBuf};
 

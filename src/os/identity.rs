@@ -1,6 +1,6 @@
 //! Who a process is, and what it may use: user, groups, limits, priority.
 //!
-//! `supervisor::privileges` calls the setters in the forked child, between fork and exec, where there is one
+//! `spawn::privileges` calls the setters in the forked child, between fork and exec, where there is one
 //! thread only, and verifies that they had their effect. The httpd parent uses the limits for itself
 //! (`hooks::descriptors`). Users and groups are set through the C library, since the kernel's own calls
 //! change one thread only.

@@ -9,7 +9,7 @@
 //! nothing, so they may stand between fork and exec and in a signal handler. nix has what needs the C
 //! library: users and groups, which are each thread's own to the kernel, signal sets and limits. A call by
 //! hand says why neither has it. Outside the three borders and `sys`, `unsafe` stands only in
-//! `supervisor::spawn`, `control::group_page` and the crate's entry points (`module`).
+//! `spawn`, `control::group_page` and the crate's entry points (`module`).
 
 mod shared;
 mod socket;

@@ -1,6 +1,6 @@
 //! The variables that `env-file=` gives a process.
 //!
-//! Called by the supervisor (`supervisor::spawn`) before each start, with its own rights: the files need not
+//! Called by the supervisor (`spawn`) before each start, with its own rights: the files need not
 //! be readable for the group's user, and what is changed in them counts from the next process on.
 
 use std::ffi::OsString;

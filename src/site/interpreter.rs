@@ -1,6 +1,6 @@
 //! Which Python a process group runs on, and whether it is there.
 //!
-//! Called by the supervisor before each start (`supervisor::spawn`), so that an interpreter which is
+//! Called by the supervisor before each start (`spawn`), so that an interpreter which is
 //! installed later is used then. What the configuration check can say before that is in `config::check`.
 
 use std::env;

@@ -16,11 +16,8 @@ mod supervised;
 
 mod plan;
 
-pub mod spawn;
-
 mod group;
 mod output;
-mod privileges;
 
 mod backoff;
 

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use super::group::{Apart, GroupSettings};
-use super::spawn::Launcher;
 use crate::config::interpreter::ByApplicationGroup;
 use crate::config::process_group::{Overlap, ProcessGroup};
 use crate::control::generation::GenerationWatch;
@@ -13,6 +12,7 @@ use crate::control::launch::{LONGEST_SHUTDOWN, Launch};
 use crate::control::listener::Listener;
 use crate::scoreboard::Scoreboard;
 use crate::script::Preload;
+use crate::spawn::Launcher;
 
 /// A daemon keeps its own shutdown-timeout; the supervisor kills only one that does not manage to.
 const AFTER_SHUTDOWN: Duration = Duration::from_millis(500);

@@ -11,7 +11,6 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::spawn::Launcher;
 use super::{GroupPlan, Plan, Start, run};
 use crate::config::interpreter::{InterpreterOptions, Layers};
 use crate::config::process_group::{Origin, ProcessGroup};
@@ -20,6 +19,7 @@ use crate::control::listener::{Listener, ListenerKey, Registry};
 use crate::control::module_file::ModuleFile;
 use crate::log::{Journal, Level, Message};
 use crate::os::{self, fork_for_test};
+use crate::spawn::Launcher;
 
 /// Speaks the control protocol, postcard by hand, and does what the file `mode` or a request says.
 const STUB: &str = r#"

@@ -14,9 +14,9 @@ use crate::control::group_page::{GroupPage, SlotState};
 use crate::control::message::{Order, Report};
 use crate::log::{Code, Message};
 use crate::os;
+use crate::spawn::Spawned;
 use crate::supervisor::group::ProcessId;
 use crate::supervisor::output::Output;
-use crate::supervisor::spawn::Spawned;
 
 /// A process's place on the group page. It is free again when the value is dropped.
 pub struct ClaimedSlot {

@@ -6,9 +6,9 @@ use super::handle::{ClaimedSlot, Heard, hear};
 use crate::control::channel::ControlSupervisor;
 use crate::log::Message;
 use crate::os;
+use crate::spawn::Spawned;
 use crate::supervisor::group::ProcessId;
 use crate::supervisor::output::Output;
-use crate::supervisor::spawn::Spawned;
 
 pub struct Template {
     pub edition: u32,

@@ -13,9 +13,9 @@ use super::{Reading, SupervisedGroup};
 use crate::control::message::Report;
 use crate::log::{Code, Message};
 use crate::os::Exit;
+use crate::spawn;
 use crate::supervisor::group::{Event, ProcessId};
 use crate::supervisor::output::Output;
-use crate::supervisor::spawn;
 
 impl SupervisedGroup<'_> {
     /// In the place of a start: the process is forked, at once or when its template is ready.

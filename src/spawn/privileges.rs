@@ -1,6 +1,6 @@
 //! How a forked process becomes what its group may be: limits, root directory, groups, user.
 //!
-//! Runs in the forked child of the supervisor, between fork and exec, called by `supervisor::spawn`. The
+//! Runs in the forked child of the supervisor, between fork and exec, called by `spawn`. The
 //! order matters: what only root may do comes first, the user last, and what a change of the user cancels
 //! comes after it. Each step is looked at again after it was taken; the first that fails ends the child.
 

@@ -6,6 +6,8 @@
 
 #![allow(unsafe_code)]
 
+mod privileges;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -24,7 +26,6 @@ use crate::control::launch::{
 use crate::control::message::Report;
 use crate::control::module_file::ModuleFile;
 
-use super::privileges;
 use crate::config::interpreter::without_gil;
 use crate::config::process_group::ProcessGroup;
 use crate::log::{Code, Message};
