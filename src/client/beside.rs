@@ -8,8 +8,10 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use super::{TICK, left_until};
 use crate::os::{self, PollFd};
+
+/// How often a child that waits to be accepted looks whether the group has given up.
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// Input that may come while the child waits for a daemon.
 pub trait Beside {
@@ -57,6 +59,10 @@ pub(super) fn in_parts<T>(
         };
     }
     attempt(left_until(end))
+}
+
+pub(super) fn left_until(instant: Instant) -> Duration {
+    instant.saturating_duration_since(Instant::now())
 }
 
 #[cfg(test)]

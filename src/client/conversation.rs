@@ -6,8 +6,9 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::beside::{Beside, left_until};
+use super::state::{Channel, Client};
 use super::trouble::{Failed, Trouble};
-use super::{Beside, Channel, Client, left_until};
 use crate::os;
 use crate::request::BodyError;
 use crate::wire::frame::{self, Kind};

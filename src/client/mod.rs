@@ -7,85 +7,35 @@
 mod conversation;
 mod patience;
 
-mod beside;
 mod trouble;
 
-use crate::config::process_group::ProcessGroup;
-use crate::control::group_page::{GroupPage, SLOTS};
+mod beside;
+
+mod state;
+
+use crate::control::group_page::SLOTS;
 use crate::os::{self, Link};
 use crate::request::Request;
 use crate::wire::frame::{self, HEADER, Inbox, Kind};
 use crate::wire::request as payload;
 pub use beside::Beside;
+use beside::{TICK, left_until};
 pub use conversation::Conversation;
-use parking_lot::Mutex;
 use patience::Waited;
+use state::Channel;
+pub use state::Client;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 use trouble::Failed;
 pub use trouble::Trouble;
 
-/// How often a child that waits to be accepted looks whether the group has given up.
-const TICK: Duration = Duration::from_millis(100);
-
 /// Idle connections kept for a group by one child.
 const MOST_POOLED: usize = 256;
-
-/// A process group as seen by one httpd child.
-pub struct Client {
-    /// As it is configured; queue-timeout only where it is no longer than `socket_timeout`.
-    pub group: ProcessGroup,
-    pub path: PathBuf,
-    /// The socket's file, even when its name is gone or another's.
-    pub place: Option<OwnedFd>,
-    pub page: Arc<GroupPage>,
-    /// The group's own, or httpd's `Timeout`.
-    pub socket_timeout: Duration,
-    pub pool: Mutex<Vec<Channel>>,
-}
-
-/// A connection that is not carrying a request.
-pub struct Channel {
-    stream: Link,
-    inbox: Inbox,
-    /// Descriptors that have arrived for File frames.
-    files: VecDeque<OwnedFd>,
-    slot: usize,
-    /// `GroupPage::times` of the process that has accepted it; None before.
-    times: Option<u32>,
-}
-
-/// Descriptors that may come before their frames.
-const MOST_FILES: usize = 4;
-
-impl Channel {
-    fn take_in(&mut self, count: usize, file: Option<OwnedFd>) {
-        self.inbox.received(count);
-        self.files.extend(file);
-    }
-
-    /// They come from a process that runs the site's code.
-    fn has_too_many_files(&self) -> bool {
-        self.files.len() > MOST_FILES
-    }
-
-    /// Whether another request can be sent on it.
-    fn is_clean(&self) -> bool {
-        self.inbox.is_empty() && self.files.is_empty()
-    }
-
-    /// Whether a process really answers, or gives the request back.
-    fn unless_given_back(self) -> Result<Channel, Failed> {
-        if self.inbox.begins_with(Kind::GiveBack) { Err(Failed::Unread) } else { Ok(self) }
-    }
-}
 
 impl Client {
     /// Sends the request, with `first` bytes of its body, and waits until a process answers; meanwhile
@@ -114,7 +64,7 @@ impl Client {
                     .map_err(Failed::Trouble)
                     .and_then(|stream| self.introduce(stream, parts, queue_end, beside)),
             };
-            match attempt.and_then(Channel::unless_given_back) {
+            match attempt.and_then(unless_given_back) {
                 Ok(channel) => return Ok(Conversation { client: self, channel, begun }),
                 Err(Failed::Trouble(trouble)) => return Err(self.why(trouble, begun)),
                 // Its process has ended or is about to: others can take it.
@@ -323,6 +273,7 @@ impl Client {
     }
 }
 
-fn left_until(instant: Instant) -> Duration {
-    instant.saturating_duration_since(Instant::now())
+/// Whether a process really answers, or gives the request back.
+fn unless_given_back(channel: Channel) -> Result<Channel, Failed> {
+    if channel.inbox.begins_with(Kind::GiveBack) { Err(Failed::Unread) } else { Ok(channel) }
 }

@@ -9,8 +9,8 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::beside::{self, Beside};
-use super::{Channel, Client, left_until};
+use super::beside::{self, Beside, left_until};
+use super::state::{Channel, Client};
 use crate::os;
 
 /// The first look, and the longest pause between two.

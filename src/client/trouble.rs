@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
-use super::Client;
+use super::state::Client;
 use crate::os;
 
 /// Why a request got no conversation, or lost it. The text says what to do about it.

@@ -10,64 +10,18 @@
 //! retired socket removes its file (`supervisor`).
 
 mod retained;
+mod socket;
 
 use std::fs;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::chown;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::group_page::GroupPage;
-use crate::config::process_group::{Origin, ProcessGroup};
-use crate::log::{Code, Message};
-use crate::os;
-
-/// What sockaddr_un holds beside the NUL at its end.
-const LONGEST_PATH: usize = 107;
-
-/// A socket is used again by the next configuration if all of this is the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenerKey {
-    pub group: String,
-    /// `WSGISocketPrefix`, absolute.
-    pub prefix: PathBuf,
-    pub backlog: u32,
-    /// Who may connect beside root: `socket-user=` or httpd's `User`; None when httpd is not root.
-    pub owner: Option<u32>,
-    /// Who serves it. What is left of processes of another user must not get the new one's requests.
-    pub runs_as: String,
-    /// Of this module: both ends of a connection are always the same build.
-    version: String,
-}
-
-pub struct Listener {
-    pub key: ListenerKey,
-    pub path: PathBuf,
-    /// The file at that path, open as a place only: the children reach the socket by it when its name has
-    /// been removed.
-    pub place: OwnedFd,
-    pub socket: OwnedFd,
-    pub page: Arc<GroupPage>,
-}
+use crate::config::process_group::Origin;
+use crate::log::Message;
+pub use socket::{Listener, ListenerKey};
 
 #[derive(Default)]
 pub struct Registry {
     listeners: Vec<Listener>,
     next_id: u32,
-}
-
-impl ListenerKey {
-    pub fn new(group: &ProcessGroup, prefix: &Path, owner: Option<u32>) -> Self {
-        ListenerKey {
-            group: group.name.clone(),
-            prefix: prefix.to_owned(),
-            backlog: group.listen_backlog,
-            owner,
-            runs_as: group.runs_as(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
-    }
 }
 
 impl Registry {
@@ -91,8 +45,8 @@ impl Registry {
     pub fn renew(&mut self, wanted: &[(ListenerKey, Origin)]) -> Result<(), Message> {
         for (key, origin) in wanted {
             if !self.listeners.iter().any(|listener| listener.key == *key) {
-                let listener = self.create(key, origin)?;
-                self.listeners.push(listener);
+                self.next_id += 1;
+                self.listeners.push(Listener::create(key, origin, self.next_id)?);
             }
         }
         self.listeners.retain(|listener| {
@@ -114,97 +68,29 @@ impl Registry {
         }
     }
 
-    fn create(&mut self, key: &ListenerKey, origin: &Origin) -> Result<Listener, Message> {
-        self.next_id += 1;
-        let mut path = key.prefix.clone().into_os_string();
-        path.push(format!(".{}.{}.sock", std::process::id(), self.next_id));
-        let path = PathBuf::from(path);
-        let length = path.as_os_str().len();
-        if length > LONGEST_PATH {
-            return Err(Message::new(
-                Code::SocketPathTooLong,
-                format!(
-                    "the socket of process group '{}' (WSGIDaemonProcess at {}) cannot be created: its path {} \
-                     has {length} bytes and the system allows {LONGEST_PATH}; set WSGISocketPrefix to a shorter path",
-                    key.group,
-                    origin,
-                    path.display(),
-                ),
-            ));
-        }
-        let socket = bind(&path, key.backlog).map_err(|error| bind_failure(key, origin, &path, &error))?;
-        let page = GroupPage::create().map_err(|error| bind_failure(key, origin, &path, &error))?;
-        give_to_owner(key, origin, &path)?;
-        let place = os::open_place(&path).map_err(|error| bind_failure(key, origin, &path, &error))?;
-        Ok(Listener { key: key.clone(), path, place, socket, page: Arc::new(page) })
+    /// The registry as bytes for httpd to keep while it unloads and loads modules. The descriptors stay open
+    /// under their numbers until `restore` takes them back.
+    pub fn retain(self) -> Vec<u8> {
+        retained::encode(self.next_id, self.listeners)
     }
-}
 
-fn bind(path: &Path, backlog: u32) -> io::Result<OwnedFd> {
-    // The name holds our own pid: what has it was left behind by an earlier process of that number.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    /// What `retain` kept; empty if it was written by a module of another form. To be called once.
+    pub fn restore(retained: &[u8]) -> Registry {
+        let (next_id, listeners) = retained::decode(retained).unwrap_or_default();
+        Registry { listeners, next_id }
     }
-    let umask = os::set_umask(0o077);
-    let socket = os::bind_listener(path, backlog);
-    os::set_umask(umask);
-    socket
-}
-
-fn bind_failure(key: &ListenerKey, origin: &Origin, path: &Path, error: &io::Error) -> Message {
-    let directory = path.parent().unwrap_or(Path::new("/")).display();
-    let (code, cure) = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (
-            Code::SocketDirectoryMissing,
-            format!("create the directory {directory}, or set WSGISocketPrefix to a path in one that exists"),
-        ),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
-            Code::SocketDirectoryClosed,
-            format!(
-                "let the user that starts httpd write to {directory}, or set WSGISocketPrefix to another path"
-            ),
-        ),
-        _ => (
-            Code::SocketNotCreated,
-            "free what the system lacks, or set WSGISocketPrefix to another path".to_owned(),
-        ),
-    };
-    Message::new(
-        code,
-        format!(
-            "the socket {} of process group '{}' (WSGIDaemonProcess at {}) cannot be created: {error}; {cure}",
-            path.display(),
-            key.group,
-            origin,
-        ),
-    )
-}
-
-fn give_to_owner(key: &ListenerKey, origin: &Origin, path: &Path) -> Result<(), Message> {
-    let Some(owner) = key.owner else { return Ok(()) };
-    chown(path, Some(owner), None).map_err(|error| {
-        let _ = fs::remove_file(path);
-        Message::new(
-            Code::SocketNotGiven,
-            format!(
-                "the socket {} of process group '{}' (WSGIDaemonProcess at {}) cannot be given to the user with \
-                 number {owner}: {error}; httpd must be started by root for socket-user= and for a User of its own",
-                path.display(),
-                key.group,
-                origin,
-            ),
-        )
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
     use std::time::Duration;
 
     use super::*;
+    use crate::config::process_group::ProcessGroup;
+    use crate::os;
 
     fn scratch(name: &str) -> PathBuf {
         let directory = std::env::temp_dir().join(format!("wsgi-listener-{name}-{}", std::process::id()));

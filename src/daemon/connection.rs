@@ -17,9 +17,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-/// A buffer that one large request has blown up is given back.
-const MOST_KEPT: usize = 128 * 1024;
-
 pub struct Connection {
     stream: Arc<Link>,
     pub incoming: Incoming,

@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Listener, ListenerKey, Registry};
+use super::socket::{Listener, ListenerKey};
 use crate::control::group_page::GroupPage;
 use crate::os;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
@@ -18,64 +18,57 @@ use crate::wire::codec::{Decoder, Encoder, Malformed};
 /// First in what is kept across a restart; another number when the form of the rest changes.
 const FORM: u32 = 3;
 
-impl Registry {
-    /// The registry as bytes for httpd to keep while it unloads and loads modules. The descriptors stay
-    /// open under their numbers until `restore` takes them back.
-    pub fn retain(self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut encoder = Encoder::new(&mut out);
-        encoder.u32(FORM);
-        encoder.u32(self.next_id);
-        encoder.u32(self.listeners.len() as u32);
-        for listener in self.listeners {
-            encoder.bytes(listener.key.group.as_bytes());
-            encoder.bytes(listener.key.prefix.as_os_str().as_bytes());
-            encoder.u32(listener.key.backlog);
-            encoder.i64(listener.key.owner.map_or(-1, i64::from));
-            encoder.bytes(listener.key.runs_as.as_bytes());
-            encoder.bytes(listener.key.version.as_bytes());
-            encoder.bytes(listener.path.as_os_str().as_bytes());
-            let page = listener.page.fd().try_clone_to_owned().map_or(-1, IntoRawFd::into_raw_fd);
-            encoder.i64(i64::from(page));
-            encoder.i64(i64::from(listener.place.into_raw_fd()));
-            encoder.i64(i64::from(listener.socket.into_raw_fd()));
-        }
-        out
+/// Leaves the descriptors open under their numbers.
+pub fn encode(next_id: u32, listeners: Vec<Listener>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new(&mut out);
+    encoder.u32(FORM);
+    encoder.u32(next_id);
+    encoder.u32(listeners.len() as u32);
+    for listener in listeners {
+        encoder.bytes(listener.key.group.as_bytes());
+        encoder.bytes(listener.key.prefix.as_os_str().as_bytes());
+        encoder.u32(listener.key.backlog);
+        encoder.i64(listener.key.owner.map_or(-1, i64::from));
+        encoder.bytes(listener.key.runs_as.as_bytes());
+        encoder.bytes(listener.key.version.as_bytes());
+        encoder.bytes(listener.path.as_os_str().as_bytes());
+        let page = listener.page.fd().try_clone_to_owned().map_or(-1, IntoRawFd::into_raw_fd);
+        encoder.i64(i64::from(page));
+        encoder.i64(i64::from(listener.place.into_raw_fd()));
+        encoder.i64(i64::from(listener.socket.into_raw_fd()));
     }
+    out
+}
 
-    /// What `retain` kept; empty if it was written by a module of another form. To be called once.
-    pub fn restore(retained: &[u8]) -> Registry {
-        Registry::decode(retained).unwrap_or_default()
+/// The next id and the listeners, whose descriptors are taken back: once. An error where a module of another
+/// form has written them.
+pub fn decode(retained: &[u8]) -> Result<(u32, Vec<Listener>), Malformed> {
+    let mut decoder = Decoder::new(retained);
+    if decoder.u32()? != FORM {
+        return Err(Malformed);
     }
-
-    fn decode(retained: &[u8]) -> Result<Registry, Malformed> {
-        let mut decoder = Decoder::new(retained);
-        if decoder.u32()? != FORM {
-            return Err(Malformed);
-        }
-        let mut registry = Registry { next_id: decoder.u32()?, listeners: Vec::new() };
-        for _ in 0..decoder.u32()? {
-            let key = ListenerKey {
-                group: decoder.string()?,
-                prefix: path(decoder.bytes()?),
-                backlog: decoder.u32()?,
-                owner: u32::try_from(decoder.i64()?).ok(),
-                runs_as: decoder.string()?,
-                version: decoder.string()?,
-            };
-            let path = path(decoder.bytes()?);
-            let page = descriptor(&mut decoder)?.and_then(|fd| GroupPage::from_fd(fd).ok());
-            match (descriptor(&mut decoder)?, descriptor(&mut decoder)?, page) {
-                (Some(place), Some(socket), Some(page)) => {
-                    let page = Arc::new(page);
-                    registry.listeners.push(Listener { key, path, place, socket, page });
-                }
-                // Made by a build with another group page: no process would ever remove the file.
-                _ => drop(fs::remove_file(path)),
+    let (next_id, mut listeners) = (decoder.u32()?, Vec::new());
+    for _ in 0..decoder.u32()? {
+        let key = ListenerKey {
+            group: decoder.string()?,
+            prefix: path(decoder.bytes()?),
+            backlog: decoder.u32()?,
+            owner: u32::try_from(decoder.i64()?).ok(),
+            runs_as: decoder.string()?,
+            version: decoder.string()?,
+        };
+        let path = path(decoder.bytes()?);
+        let page = descriptor(&mut decoder)?.and_then(|fd| GroupPage::from_fd(fd).ok());
+        match (descriptor(&mut decoder)?, descriptor(&mut decoder)?, page) {
+            (Some(place), Some(socket), Some(page)) => {
+                listeners.push(Listener { key, path, place, socket, page: Arc::new(page) });
             }
+            // Made by a build with another group page: no process would ever remove the file.
+            _ => drop(fs::remove_file(path)),
         }
-        Ok(registry)
     }
+    Ok((next_id, listeners))
 }
 
 fn path(bytes: &[u8]) -> PathBuf {

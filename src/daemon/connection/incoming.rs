@@ -2,7 +2,7 @@
 //!
 //! Runs in daemons. The daemon asks for the body through the other half (`Reply::ask`) and receives it here.
 
-use super::MOST_KEPT;
+use super::outgoing::MOST_KEPT;
 use crate::os::{self, Link};
 use crate::request::{Body, BodyError, BodyLength};
 use crate::wire::frame::{Inbox, Kind};

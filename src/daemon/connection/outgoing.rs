@@ -2,7 +2,6 @@
 //!
 //! Runs in daemons. Frames are queued, sent without waiting, or sent to the end.
 
-use super::MOST_KEPT;
 use crate::log::Level;
 use crate::os::{self, Link};
 use crate::request::{FilePart, Head, Outcome, Reply};
@@ -12,6 +11,9 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+
+/// A buffer that one large request has blown up is given back.
+pub(super) const MOST_KEPT: usize = 128 * 1024;
 
 /// Above this many bytes, the queue is sent before more is queued.
 const MOST_QUEUED: usize = 256 * 1024;

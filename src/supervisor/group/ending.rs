@@ -4,8 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::member::{Member, MemberState};
-use super::{Action, Group, Mode, ProcessId, texts};
+use super::member::{Member, MemberState, ProcessId};
+use super::state::{Action, Group, Mode};
+use super::texts;
 use crate::control::reason::Reason;
 
 /// What graceful-timeout=0 stands for: about a year, longer than any request takes.
@@ -19,14 +20,14 @@ impl Group {
     pub(super) fn superseded(&mut self, now: Instant) {
         if self.mode == Mode::Serving {
             self.mode = Mode::Superseded;
-            self.rollouts.cancel();
+            self.editions.cancel();
             self.withdraw(|_| true, Reason::Shutdown, now);
         }
     }
 
     pub(super) fn stop_all(&mut self, now: Instant) {
         self.mode = Mode::Stopping;
-        self.rollouts.cancel();
+        self.editions.cancel();
         let all: Vec<ProcessId> = self.members.iter().map(|member| member.id).collect();
         all.into_iter().for_each(|process| self.stop(process, Reason::Shutdown, now));
     }

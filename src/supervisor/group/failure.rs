@@ -4,66 +4,20 @@
 //! become a start loop is slowed down, reported once for each reason, and put on the group page, so that
 //! requests can be answered 503 with the reason.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::failures::Failures;
 use super::member::Member;
-use super::{Action, Group, Mode, texts};
+use super::state::{Action, Group, Mode};
+use super::texts;
 use crate::log::Message;
 use crate::os::Exit;
-use crate::supervisor::backoff::Backoff;
-
-/// A process that ends by itself sooner than this after it was ready counts as a quick crash; from the
-/// third in a row on, its replacement has to wait.
-const QUICK: Duration = Duration::from_secs(1);
-const QUICK_CRASHES_FORGIVEN: u32 = 2;
-
-/// Quick crashes further apart than this are not in a row.
-const ROW: Duration = Duration::from_secs(60);
-
-/// What a group remembers of its failures.
-#[derive(Default)]
-pub struct Failures {
-    /// Why the last start failed, until one succeeds.
-    reason: Option<Message>,
-    backoff: Backoff,
-    quick_crashes: u32,
-    last_quick_crash: Option<Instant>,
-    crash_backoff: Backoff,
-}
-
-impl Failures {
-    /// Whether the last start has failed.
-    pub fn is_failing(&self) -> bool {
-        self.reason.is_some()
-    }
-
-    /// Counts the end of a process that was ready for so long: the pause before its replacement, if it is to
-    /// have one.
-    fn crashed(&mut self, lived: Option<Duration>, now: Instant) -> Option<Duration> {
-        let in_a_row = self.last_quick_crash.is_none_or(|last| now.saturating_duration_since(last) < ROW);
-        if lived.is_none_or(|lived| lived >= QUICK) || !in_a_row {
-            self.quick_crashes = 0;
-            self.crash_backoff.succeeded();
-        }
-        if lived.is_some_and(|lived| lived < QUICK) {
-            self.last_quick_crash = Some(now);
-            self.quick_crashes += 1;
-        }
-        (self.quick_crashes > QUICK_CRASHES_FORGIVEN).then(|| self.crash_backoff.failed())
-    }
-
-    /// A start has succeeded: what had failed before, if something had.
-    fn recovered(&mut self) -> Option<Message> {
-        self.backoff.succeeded();
-        self.reason.take()
-    }
-}
 
 impl Group {
     /// Reports a reason once, and puts the next attempt off.
     pub(super) fn start_failed(&mut self, member: &Member, reason: Message, now: Instant) {
         let one_more = self.mode == Mode::Serving && !self.starts(member.edition);
-        let show = self.failures.reason.as_ref() != Some(&reason) && !one_more;
+        let show = self.failures.is_news(&reason) && !one_more;
         self.actions.push(Action::ReleaseOutput { process: member.id, show });
         if self.mode != Mode::Serving || self.rollout_failed(member, &reason, now) {
             return;
@@ -73,7 +27,7 @@ impl Group {
             return;
         }
         let others_start = self.members.iter().any(Member::is_starting);
-        let pause = (!others_start).then(|| self.failures.backoff.failed());
+        let pause = (!others_start).then(|| self.failures.pause());
         self.not_before = pause.map(|pause| now + pause);
         if show {
             self.record(texts::cannot_start(&reason));
@@ -81,7 +35,7 @@ impl Group {
             self.record(texts::still_cannot_start(&reason, pause));
         }
         self.actions.push(Action::Fail(reason.text.clone()));
-        self.failures.reason = Some(reason);
+        self.failures.note(reason);
     }
 
     /// A process that was ready ended without being told to.
@@ -97,7 +51,7 @@ impl Group {
             self.not_before = Some(now + pause);
             self.record(texts::cannot_start(&reason));
             self.actions.push(Action::Fail(reason.text.clone()));
-            self.failures.reason = Some(reason);
+            self.failures.note(reason);
         }
     }
 

@@ -5,10 +5,12 @@
 
 use std::time::Instant;
 
-use super::ProcessId;
 use crate::control::reason::Reason;
 use crate::log::Message;
 use crate::script::{Holder, Holding};
+
+/// Names a process for as long as the group lives, before it has a pid and after.
+pub type ProcessId = u32;
 
 /// In the order in which a process can go through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

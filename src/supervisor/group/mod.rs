@@ -15,141 +15,38 @@ mod ending;
 
 mod texts;
 
+mod state;
+
+mod editions;
+mod failures;
+mod older;
+mod pace;
+mod wishes;
+
 mod member;
 
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::control::reason::Reason;
 use crate::log::Message;
 use crate::os::Exit;
-use crate::script::Holding;
-use failure::Failures;
+use editions::Editions;
+use failures::Failures;
+pub use member::ProcessId;
 use member::{Member, MemberState};
-pub use overlap::Apart;
-use overlap::Older;
-use renewal::Pace;
-use rollout::Rollouts;
-use wish::Wishes;
-
-/// Names a process for as long as the group lives, before it has a pid and after.
-pub type ProcessId = u32;
+pub use older::Apart;
+use older::Older;
+use pace::Pace;
+use state::Mode;
+pub use state::{Action, Event, Group, GroupSettings};
+use wishes::Wishes;
 
 /// Processes of a group that start at the same time: enough to be quick, few enough that a group which
 /// cannot start at all makes fewer than ten attempts in its first minute.
 const STARTING_AT_ONCE: usize = 4;
-
-#[derive(Debug, Clone)]
-pub struct GroupSettings {
-    pub name: String,
-    /// `FILE:LINE` of the WSGIDaemonProcess.
-    pub place: String,
-    /// How many there are until `Event::Want` says otherwise.
-    pub processes: usize,
-    pub graceful_timeout: Duration,
-    /// In place of graceful-timeout after SIGUSR1.
-    pub eviction_timeout: Option<Duration>,
-    /// Never zero here.
-    pub shutdown_timeout: Duration,
-    pub startup_timeout: Option<Duration>,
-    pub apart: Apart,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    Begin,
-    /// There is no process: no interpreter, or no resources to fork.
-    NotStarted(ProcessId, Message),
-    /// `able` says that it has loaded what others that serve have.
-    Ready {
-        process: ProcessId,
-        able: bool,
-    },
-    /// A script of it could not be loaded for what another process has.
-    Held {
-        process: ProcessId,
-        script: String,
-        holding: Holding,
-    },
-    /// No others are left that the group asked to go.
-    Alone,
-    /// It said why it cannot start, and is about to end.
-    Failed(ProcessId, Message),
-    /// `output` is the end of what it wrote before it was ready.
-    Exited {
-        process: ProcessId,
-        exit: Exit,
-        output: String,
-    },
-    Reload {
-        path: String,
-        modified: i64,
-    },
-    /// The process is to be replaced, for this reason.
-    Renew(ProcessId, Reason),
-    /// It does not carry out what it was ordered.
-    Unresponsive(ProcessId),
-    /// There shall be so many processes from now on; none for a group without requests.
-    Want(usize),
-    /// A script of this process wants to be loaded anew.
-    ReloadRequired(ProcessId, String),
-    /// All processes of a newer generation are ready.
-    Superseded,
-    Stop,
-    /// A deadline has passed.
-    Tick,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    Start(ProcessId),
-    /// It is to accept requests from now on.
-    Serve(ProcessId),
-    Drain(ProcessId, Reason),
-    Stop(ProcessId, Reason),
-    /// The same for one that is still starting, and may not listen to orders yet.
-    Terminate(ProcessId),
-    Kill(ProcessId),
-    /// Output that was held back while the process started is to be shown, or forgotten.
-    ReleaseOutput {
-        process: ProcessId,
-        show: bool,
-    },
-    Record(Message),
-    /// For the group's page: no process can be started, for this reason.
-    Fail(String),
-    Recovered,
-    /// For the group's page: older generations need accept no more.
-    Supersede,
-    /// For the group's page: old and new processes cannot be there together.
-    RememberApart,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Serving,
-    Superseded,
-    Stopping,
-}
-
-pub struct Group {
-    settings: GroupSettings,
-    mode: Mode,
-    wanted: usize,
-    members: Vec<Member>,
-    next_process: ProcessId,
-    rollouts: Rollouts,
-    wishes: Wishes,
-    failures: Failures,
-    /// No start before this moment.
-    not_before: Option<Instant>,
-    all_were_ready: bool,
-    pace: Pace,
-    older: Older,
-    actions: Vec<Action>,
-}
 
 impl Group {
     pub fn new(settings: GroupSettings) -> Self {
@@ -159,7 +56,7 @@ impl Group {
             mode: Mode::Serving,
             members: Vec::new(),
             next_process: 0,
-            rollouts: Rollouts::default(),
+            editions: Editions::default(),
             wishes: Wishes::default(),
             failures: Failures::default(),
             not_before: None,
@@ -209,7 +106,7 @@ impl Group {
 
     /// Whether processes of this edition may be started yet.
     pub fn starts(&self, edition: u32) -> bool {
-        let started = [self.rollouts.edition(), self.rollouts.next_edition()];
+        let started = [self.editions.edition(), self.editions.next_edition()];
         self.mode == Mode::Serving && started.contains(&edition)
     }
 
@@ -279,7 +176,7 @@ impl Group {
     fn supersede_older(&mut self) {
         if !self.all_were_ready
             && self.mode == Mode::Serving
-            && self.serving(self.rollouts.edition()) >= self.wanted
+            && self.serving(self.editions.edition()) >= self.wanted
         {
             self.all_were_ready = true;
             self.actions.push(Action::Supersede);
@@ -288,7 +185,7 @@ impl Group {
 
     /// Those of a new edition wait for one another while there is an old one that serves.
     fn serve_waiting(&mut self) {
-        let (old, new) = (self.rollouts.edition(), self.rollouts.next_edition());
+        let (old, new) = (self.editions.edition(), self.editions.next_edition());
         let beside = new != old && self.serving(old) > 0;
         for member in self.members.iter_mut().filter(|member| member.state == MemberState::Waiting) {
             if !beside || member.edition != new {
@@ -334,7 +231,7 @@ impl Group {
         let room = self.room(now);
         let starting = self.members.iter().filter(|member| member.is_starting()).count();
         let at_once = if self.failures.is_failing() { 1 } else { STARTING_AT_ONCE };
-        let edition = self.rollouts.next_edition();
+        let edition = self.editions.next_edition();
         for _ in 0..self.missing().min(at_once.saturating_sub(starting)).min(room) {
             self.next_process += 1;
             let deadline = self.settings.startup_timeout.map(|timeout| now + timeout);
@@ -345,7 +242,7 @@ impl Group {
 
     /// How many processes the edition lacks that is being started; one that is being replaced is lacking.
     fn missing(&self) -> usize {
-        let edition = self.rollouts.next_edition();
+        let edition = self.editions.next_edition();
         let counts = |m: &Member| (m.state <= MemberState::Ready && !m.replaced) || m.is_starting();
         let there = self.members.iter().filter(|m| m.edition == edition && counts(m)).count();
         self.wanted.saturating_sub(there)

@@ -8,35 +8,15 @@
 use std::time::{Duration, Instant};
 
 use super::ending::or_no_bound;
-use super::member::MemberState;
-use super::{Action, Group, Mode, ProcessId, texts};
+use super::member::{MemberState, ProcessId};
+use super::older::{Apart, Older};
+use super::state::{Action, Group, Mode};
+use super::texts;
 use crate::control::reason::Reason;
 use crate::script::{Holder, Holding};
 
-/// How often the supervisor looks whether older processes have gone.
-const LOOK: Duration = Duration::from_millis(20);
-
 /// Beyond their timeouts older processes are not waited for longer than this.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// When old and new processes may not be there together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Apart {
-    Never,
-    /// Once something was found held.
-    WhereHeld,
-    Always,
-}
-
-/// Processes of older configurations, and what these have left behind.
-#[derive(Default)]
-pub struct Older {
-    have_gone: bool,
-    /// Since when they are waited for.
-    since: Option<Instant>,
-    look: Option<Instant>,
-    told: bool,
-}
 
 impl Group {
     pub fn is_apart(&self) -> bool {
@@ -45,20 +25,20 @@ impl Group {
 
     /// Whether the supervisor is to say when no others are left that may hold what is needed.
     pub fn waits_to_be_alone(&self) -> bool {
-        self.older.look.is_some()
+        self.older.next_look().is_some()
     }
 
     pub(super) fn alone(&mut self) {
-        self.older = Older { have_gone: true, ..Older::default() };
+        self.older = Older::gone();
     }
 
     /// Until it is found again that they are waited for.
     pub(super) fn look_no_more(&mut self) {
-        self.older.look = None;
+        self.older.look_no_more();
     }
 
     pub(super) fn next_look(&self) -> Option<Instant> {
-        self.older.look.filter(|_| self.mode == Mode::Serving)
+        self.older.next_look().filter(|_| self.mode == Mode::Serving)
     }
 
     /// How many processes may be started beside those that are there.
@@ -66,7 +46,7 @@ impl Group {
         if !self.is_apart() {
             return usize::MAX;
         }
-        let others = self.members.iter().any(|member| member.edition != self.rollouts.edition());
+        let others = self.members.iter().any(|member| member.edition != self.editions.edition());
         let room = self.wanted.saturating_sub(self.members.len());
         if others || room == 0 || self.missing() == 0 || self.older_are_there(now) {
             return 0;
@@ -75,26 +55,22 @@ impl Group {
     }
 
     fn older_are_there(&mut self, now: Instant) -> bool {
-        if self.older.have_gone {
+        if self.older.have_gone() {
             return false;
         }
-        let Some(since) = self.older.since else {
-            self.older.since = Some(now);
-            self.older.look = Some(now);
+        let Some(waited) = self.older.wait(now) else {
             self.all_were_ready = true;
             self.actions.push(Action::Supersede);
             return true;
         };
-        let waited = now.saturating_duration_since(since);
-        if waited >= LOOK && !std::mem::replace(&mut self.older.told, true) {
+        if self.older.is_news(waited) {
             self.record(texts::waits_for_older());
         }
-        self.older.look = Some(now + LOOK);
         let patience = or_no_bound(self.settings.graceful_timeout) + self.settings.shutdown_timeout + GRACE;
         if waited > patience {
             self.alone();
         }
-        !self.older.have_gone
+        !self.older.have_gone()
     }
 
     /// A script needs what another process has.
@@ -128,7 +104,7 @@ impl Group {
         self.not_before = None;
         self.actions.push(Action::RememberApart);
         self.record(texts::goes_apart(&script, &holding));
-        if let Some(rollout) = self.rollouts.cancel() {
+        if let Some(rollout) = self.editions.cancel() {
             self.begin_edition(rollout.path, now);
         }
         true
@@ -136,7 +112,7 @@ impl Group {
 
     /// A new edition takes the place of the old one before it is there.
     pub(super) fn end_other_editions(&mut self, now: Instant) {
-        let edition = self.rollouts.serve_newest();
+        let edition = self.editions.serve_newest();
         self.older = Older::default();
         let ready = self.members.iter().filter(|m| m.edition != edition && m.state == MemberState::Ready);
         let leaving = ready.map(|member| texts::leaving(member, Reason::ScriptReload, true));

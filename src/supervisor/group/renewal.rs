@@ -4,35 +4,12 @@
 //! is ready. Limits such as maximum-requests wait for one another, and for the machine: starting processes
 //! gets a small part of its time, however soon a limit is reached. What has gone wrong does not wait.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::member::{Member, MemberState};
-use super::{Group, Mode, ProcessId, texts};
+use super::member::{Member, MemberState, ProcessId};
+use super::state::{Group, Mode};
+use super::texts;
 use crate::control::reason::Reason;
-
-/// How many times as long as a start takes nothing else is renewed because of a limit.
-const STARTS: u32 = 12;
-
-/// When the next renewal that can wait may begin.
-#[derive(Default)]
-pub struct Pace {
-    start: Duration,
-    not_before: Option<Instant>,
-}
-
-impl Pace {
-    pub fn start_took(&mut self, time: Duration) {
-        self.start = time;
-    }
-
-    fn renewed(&mut self, now: Instant) {
-        self.not_before = Some(now + self.start * STARTS);
-    }
-
-    fn allows(&self, now: Instant) -> bool {
-        self.not_before.is_none_or(|moment| moment <= now)
-    }
-}
 
 impl Group {
     pub(super) fn renew(&mut self, process: ProcessId, reason: Reason) {
@@ -55,12 +32,12 @@ impl Group {
         self.record(texts::wanted(self.wanted, processes));
         self.wanted = processes;
         if processes == 0 {
-            self.rollouts.cancel();
+            self.editions.cancel();
             self.forget_failures();
             return self.withdraw(|_| true, Reason::Idle, now);
         }
         let ready: Vec<ProcessId> =
-            self.members.iter().filter(|m| m.stays(self.rollouts.edition())).map(|m| m.id).collect();
+            self.members.iter().filter(|m| m.stays(self.editions.edition())).map(|m| m.id).collect();
         for process in ready.into_iter().skip(processes) {
             self.drain(process, Reason::Idle, now);
         }
@@ -68,13 +45,13 @@ impl Group {
 
     /// Begins the renewals that may begin, and ends those whose successors are there.
     pub(super) fn renew_members(&mut self, now: Instant) {
-        if self.mode != Mode::Serving || self.rollouts.is_running() {
+        if self.mode != Mode::Serving || self.editions.is_running() {
             return;
         }
         self.begin_renewals(now);
         // Where the group is apart the successor comes when the place is free.
         if !self.is_apart()
-            && self.members.iter().filter(|m| m.stays(self.rollouts.edition())).count() < self.wanted
+            && self.members.iter().filter(|m| m.stays(self.editions.edition())).count() < self.wanted
         {
             return;
         }
@@ -111,8 +88,8 @@ impl Group {
 
     /// When a renewal that waits for its turn may begin.
     pub(super) fn next_renewal(&self) -> Option<Instant> {
-        let under_way = self.rollouts.is_running() || self.renewal_is_under_way();
+        let under_way = self.editions.is_running() || self.renewal_is_under_way();
         let possible = self.mode == Mode::Serving && !under_way;
-        self.pace.not_before.filter(|_| possible && self.members.iter().any(Member::waits_for_renewal))
+        self.pace.not_before().filter(|_| possible && self.members.iter().any(Member::waits_for_renewal))
     }
 }

@@ -3,6 +3,8 @@
 mod overlap_tests;
 mod renewal_tests;
 
+use std::time::Duration;
+
 use super::*;
 use crate::log::{Code, Level};
 

@@ -4,9 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::SupervisedGroup;
 use super::demand::{Load, TOGETHER};
 use super::handle::Handle;
+use super::state::SupervisedGroup;
 use super::watch::Finding;
 use crate::control::message::Order;
 use crate::os;

@@ -7,6 +7,8 @@ mod looks;
 mod reports;
 mod templates;
 
+mod state;
+
 mod template;
 
 mod handle;
@@ -31,7 +33,7 @@ use crate::control::launch::Launch;
 use crate::control::listener::Listener;
 use crate::control::message::Order;
 use crate::control::scoreboard_page::ScoreboardPage;
-use crate::log::{Journal, Level, Message};
+use crate::log::{Level, Message};
 use crate::os::{self, Exit};
 use crate::script::Preload;
 use crate::site::owner;
@@ -40,40 +42,8 @@ use demand::Demand;
 use handle::{ClaimedSlot, Handle};
 use learned::Learned;
 use remains::Remains;
+pub use state::{GroupSource, Shared, SupervisedGroup};
 use template::Template;
-
-/// What the groups of a generation have in common.
-pub struct Shared<'a> {
-    pub generation: u64,
-    pub start: Start,
-    pub journal: &'a dyn Journal,
-}
-
-pub struct SupervisedGroup<'a> {
-    shared: &'a Shared<'a>,
-    plan: GroupPlan,
-    group: Group,
-    demand: Demand,
-    processes: Vec<Handle>,
-    templates: Vec<Template>,
-    remains: Remains,
-    learned: Learned,
-    /// What its processes may still write.
-    allowance: Allowance,
-    /// Where they see httpd's scoreboard, if they may.
-    scoreboard_page: Option<ScoreboardPage>,
-}
-
-/// Which of a group's descriptors can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GroupSource {
-    Process(ProcessId),
-    Templates,
-    Remains,
-}
-
-/// `Output::read`, or another.
-type Reading = fn(&mut Output, bool, &mut Allowance, Instant) -> Vec<Line>;
 
 impl<'a> SupervisedGroup<'a> {
     pub fn new(plan: GroupPlan, shared: &'a Shared<'a>) -> Self {

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::handle::Heard;
-use super::{GroupSource, Reading, SupervisedGroup};
+use super::state::{GroupSource, Reading, SupervisedGroup};
 use crate::control::message::{Loads, Report};
 use crate::os::{self, Exit};
 use crate::supervisor::group::{Event, ProcessId};

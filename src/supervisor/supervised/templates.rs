@@ -8,8 +8,8 @@ use std::io;
 use std::time::Instant;
 
 use super::handle::{Handle, Heard};
+use super::state::{Reading, SupervisedGroup};
 use super::template::Template;
-use super::{Reading, SupervisedGroup};
 use crate::control::message::Report;
 use crate::log::{Code, Message};
 use crate::os::Exit;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::script::Holder;
+use crate::script::Holding;
 
 fn story(apart: Apart) -> Story {
     let mut story = Story::new(1);

@@ -1,0 +1,142 @@
+//! One listening socket of a process group, and what it is known by.
+//!
+//! Made in the httpd parent: a unix socket below `WSGISocketPrefix`, its file for its user alone, with the page of
+//! its group.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::process_group::{Origin, ProcessGroup};
+use crate::control::group_page::GroupPage;
+use crate::log::{Code, Message};
+use crate::os;
+
+/// What sockaddr_un holds beside the NUL at its end.
+const LONGEST_PATH: usize = 107;
+
+/// A socket is used again by the next configuration if all of this is the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerKey {
+    pub group: String,
+    /// `WSGISocketPrefix`, absolute.
+    pub prefix: PathBuf,
+    pub backlog: u32,
+    /// Who may connect beside root: `socket-user=` or httpd's `User`; None when httpd is not root.
+    pub owner: Option<u32>,
+    /// Who serves it. What is left of processes of another user must not get the new one's requests.
+    pub runs_as: String,
+    /// Of this module: both ends of a connection are always the same build.
+    pub(super) version: String,
+}
+
+pub struct Listener {
+    pub key: ListenerKey,
+    pub path: PathBuf,
+    /// The file at that path, open as a place only: the children reach the socket by it when its name has
+    /// been removed.
+    pub place: OwnedFd,
+    pub socket: OwnedFd,
+    pub page: Arc<GroupPage>,
+}
+
+impl ListenerKey {
+    pub fn new(group: &ProcessGroup, prefix: &Path, owner: Option<u32>) -> Self {
+        ListenerKey {
+            group: group.name.clone(),
+            prefix: prefix.to_owned(),
+            backlog: group.listen_backlog,
+            owner,
+            runs_as: group.runs_as(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+impl Listener {
+    /// A new socket. `id` makes its name unique among those of this process.
+    pub(super) fn create(key: &ListenerKey, origin: &Origin, id: u32) -> Result<Listener, Message> {
+        let mut path = key.prefix.clone().into_os_string();
+        path.push(format!(".{}.{}.sock", std::process::id(), id));
+        let path = PathBuf::from(path);
+        let length = path.as_os_str().len();
+        if length > LONGEST_PATH {
+            return Err(Message::new(
+                Code::SocketPathTooLong,
+                format!(
+                    "the socket of process group '{}' (WSGIDaemonProcess at {}) cannot be created: its path {} \
+                     has {length} bytes and the system allows {LONGEST_PATH}; set WSGISocketPrefix to a shorter path",
+                    key.group,
+                    origin,
+                    path.display(),
+                ),
+            ));
+        }
+        let socket = bind(&path, key.backlog).map_err(|error| bind_failure(key, origin, &path, &error))?;
+        let page = GroupPage::create().map_err(|error| bind_failure(key, origin, &path, &error))?;
+        give_to_owner(key, origin, &path)?;
+        let place = os::open_place(&path).map_err(|error| bind_failure(key, origin, &path, &error))?;
+        Ok(Listener { key: key.clone(), path, place, socket, page: Arc::new(page) })
+    }
+}
+
+fn bind(path: &Path, backlog: u32) -> io::Result<OwnedFd> {
+    // The name holds our own pid: what has it was left behind by an earlier process of that number.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let umask = os::set_umask(0o077);
+    let socket = os::bind_listener(path, backlog);
+    os::set_umask(umask);
+    socket
+}
+
+fn bind_failure(key: &ListenerKey, origin: &Origin, path: &Path, error: &io::Error) -> Message {
+    let directory = path.parent().unwrap_or(Path::new("/")).display();
+    let (code, cure) = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (
+            Code::SocketDirectoryMissing,
+            format!("create the directory {directory}, or set WSGISocketPrefix to a path in one that exists"),
+        ),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
+            Code::SocketDirectoryClosed,
+            format!(
+                "let the user that starts httpd write to {directory}, or set WSGISocketPrefix to another path"
+            ),
+        ),
+        _ => (
+            Code::SocketNotCreated,
+            "free what the system lacks, or set WSGISocketPrefix to another path".to_owned(),
+        ),
+    };
+    Message::new(
+        code,
+        format!(
+            "the socket {} of process group '{}' (WSGIDaemonProcess at {}) cannot be created: {error}; {cure}",
+            path.display(),
+            key.group,
+            origin,
+        ),
+    )
+}
+
+fn give_to_owner(key: &ListenerKey, origin: &Origin, path: &Path) -> Result<(), Message> {
+    let Some(owner) = key.owner else { return Ok(()) };
+    chown(path, Some(owner), None).map_err(|error| {
+        let _ = fs::remove_file(path);
+        Message::new(
+            Code::SocketNotGiven,
+            format!(
+                "the socket {} of process group '{}' (WSGIDaemonProcess at {}) cannot be given to the user with \
+                 number {owner}: {error}; httpd must be started by root for socket-user= and for a User of its own",
+                path.display(),
+                key.group,
+                origin,
+            ),
+        )
+    })
+}
