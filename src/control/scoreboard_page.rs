@@ -131,8 +131,8 @@ mod tests {
             let ask = || page.show(&full(time));
             assert_eq!(page.see(ask, Duration::from_secs(10)).unwrap(), full(time));
         }
-        let nobody = page.see(|| Ok(()), Duration::from_millis(5)).unwrap_err();
-        assert_eq!(nobody.kind(), io::ErrorKind::TimedOut);
+        let unanswered = page.see(|| Ok(()), Duration::from_millis(5)).unwrap_err();
+        assert_eq!(unanswered.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

@@ -223,7 +223,7 @@ impl Group {
 
     /// Starts what is missing, as far as it may be started now.
     fn fill(&mut self, now: Instant) {
-        self.look_no_more();
+        self.older.look_no_more();
         if self.mode != Mode::Serving || self.not_before.is_some_and(|moment| now < moment) {
             return;
         }
@@ -240,7 +240,8 @@ impl Group {
         }
     }
 
-    /// How many processes the edition lacks that is being started; one that is being replaced is lacking.
+    /// How many processes are missing in the edition that starts now; a process that is being replaced counts
+    /// as missing.
     fn missing(&self) -> usize {
         let edition = self.editions.next_edition();
         let counts = |m: &Member| (m.state <= MemberState::Ready && !m.replaced) || m.is_starting();

@@ -32,11 +32,6 @@ impl Group {
         self.older = Older::gone();
     }
 
-    /// Until it is found again that they are waited for.
-    pub(super) fn look_no_more(&mut self) {
-        self.older.look_no_more();
-    }
-
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.older.next_look().filter(|_| self.mode == Mode::Serving)
     }

@@ -68,12 +68,17 @@ pub enum Heard {
     Closed,
 }
 
-pub fn hear(control: &ControlSupervisor) -> Heard {
-    match control.receive() {
+/// The next report, once. A control socket whose other end is closed is given up.
+pub fn hear(control: &mut Option<ControlSupervisor>) -> Heard {
+    let Some(open) = control else { return Heard::Nothing };
+    match open.receive() {
         Ok(Some(report)) => Heard::Report(report),
         Ok(None) => Heard::Nothing,
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Heard::Nonsense,
-        Err(_) => Heard::Closed,
+        Err(_) => {
+            *control = None;
+            Heard::Closed
+        }
     }
 }
 
@@ -145,14 +150,8 @@ impl Handle {
         self.order(order)
     }
 
-    /// The next report, once.
     pub fn hear(&mut self) -> Heard {
-        let Some(control) = &self.control else { return Heard::Nothing };
-        let heard = hear(control);
-        if let Heard::Closed = heard {
-            self.control = None;
-        }
-        heard
+        hear(&mut self.control)
     }
 
     /// The process has carried out an order that it answers.

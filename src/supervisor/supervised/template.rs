@@ -2,7 +2,7 @@
 //!
 //! Runs in the supervisor. `templates` says when there is one.
 
-use super::handle::{ClaimedSlot, Heard, hear};
+use super::handle::ClaimedSlot;
 use crate::control::channel::ControlSupervisor;
 use crate::log::Message;
 use crate::os;
@@ -45,16 +45,6 @@ impl Template {
 
     pub fn is_usable(&self) -> bool {
         self.control.is_some() && !self.told_to_end
-    }
-
-    /// The next report, once.
-    pub fn hear(&mut self) -> Heard {
-        let Some(control) = &self.control else { return Heard::Nothing };
-        let heard = hear(control);
-        if let Heard::Closed = heard {
-            self.control = None;
-        }
-        heard
     }
 
     pub fn end(&mut self) {

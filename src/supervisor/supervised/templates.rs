@@ -7,7 +7,7 @@
 use std::io;
 use std::time::Instant;
 
-use super::handle::{Handle, Heard};
+use super::handle::{Handle, Heard, hear};
 use super::state::{Reading, SupervisedGroup};
 use super::template::Template;
 use crate::control::message::Report;
@@ -61,7 +61,7 @@ impl SupervisedGroup<'_> {
         for index in 0..self.templates.len() {
             self.read_template_output(index, Output::read);
             let template = &mut self.templates[index];
-            let Heard::Report(report) = template.hear() else { continue };
+            let Heard::Report(report) = hear(&mut template.control) else { continue };
             match report {
                 Report::Ready(loads) => self.template_is_ready(index, loads.failed + loads.forgotten == 0),
                 Report::Failed(message) => template.failure = Some(message),

@@ -1,8 +1,8 @@
 //! What the supervisor looks for in its processes: limits that are reached, and things that last too long.
 //!
-//! Pure: `looks` says what is the case with a process, and gets what follows from it and when to
-//! look again. Times are milliseconds of `os::milliseconds_now`; nothing can be late before its time has
-//! passed, so there is no need to look more often.
+//! Pure: `looks` describes a process, and gets the findings and the moment of the next look. Times are
+//! milliseconds of `os::milliseconds_now`; nothing can be late before its time has passed, so there is no need
+//! to look more often.
 
 use std::collections::HashMap;
 
