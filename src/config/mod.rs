@@ -26,6 +26,8 @@ pub mod interpreter;
 pub mod registry;
 pub mod settings;
 
+pub mod script_use;
+
 pub mod group_name;
 pub mod options;
 

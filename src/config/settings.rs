@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::config::group_name::GroupName;
+use crate::config::script_use::{self, HandlerScript, ScriptUse};
 
 /// `WSGIMapHEADToGET`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,12 @@ pub struct Settings {
     pub enable_sendfile: Option<bool>,
     pub ignore_activity: Option<bool>,
     pub pass_apache_request: Option<bool>,
+    pub access_script: Option<Arc<ScriptUse>>,
+    pub auth_user_script: Option<Arc<ScriptUse>>,
+    pub auth_group_script: Option<Arc<ScriptUse>>,
+    pub dispatch_script: Option<Arc<ScriptUse>>,
+    /// The innermost first.
+    pub handler_scripts: Option<Arc<[HandlerScript]>>,
 }
 
 impl Settings {
@@ -67,6 +74,14 @@ impl Settings {
             enable_sendfile: add.enable_sendfile.or(base.enable_sendfile),
             ignore_activity: add.ignore_activity.or(base.ignore_activity),
             pass_apache_request: add.pass_apache_request.or(base.pass_apache_request),
+            access_script: inner(&base.access_script, &add.access_script),
+            auth_user_script: inner(&base.auth_user_script, &add.auth_user_script),
+            auth_group_script: inner(&base.auth_group_script, &add.auth_group_script),
+            dispatch_script: inner(&base.dispatch_script, &add.dispatch_script),
+            handler_scripts: match (&base.handler_scripts, &add.handler_scripts) {
+                (Some(outer), Some(inner)) => Some(script_use::merge(outer, inner)),
+                (outer, inner) => inner.as_ref().or(outer.as_ref()).cloned(),
+            },
         }
     }
 
@@ -109,6 +124,13 @@ impl Settings {
 
     pub fn pass_apache_request(&self) -> bool {
         self.pass_apache_request.unwrap_or(false)
+    }
+
+    /// The script of `WSGIHandlerScript` for this handler.
+    pub fn handler_script(&self, handler: &[u8]) -> Option<&ScriptUse> {
+        let rows = self.handler_scripts.as_deref().unwrap_or_default();
+        let row = rows.iter().find(|row| row.handler.as_bytes() == handler);
+        row.map(|row| &*row.script)
     }
 
     /// Whether `WSGIRestrictProcess` lets requests use the group (`""` for embedded mode).

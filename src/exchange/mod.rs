@@ -2,13 +2,16 @@
 //!
 //! Runs in httpd children. `environ` makes what the application gets to see; `gather` may take the body
 //! beforehand. `run` sends the request to its process group and has `relay` pass the answer on, or has `here`
-//! run it in this process. Both drive an `answer`, which reads the `body`.
+//! run it in this process. Both drive an `answer`, which reads the `body`. `ask` puts a question to a script.
+
+mod question;
 
 mod here;
 mod relay;
 
 mod environ;
 mod gather;
+mod ssl_variables;
 
 pub mod answer;
 
@@ -16,8 +19,9 @@ mod body;
 
 mod stock;
 
-pub use environ::{RecordFacts, environ};
+pub use environ::{RecordFacts, environ, environ_of_question};
 pub use gather::gather;
+pub use question::ask;
 pub use stock::Stock;
 
 use crate::apache::RequestRec;
