@@ -21,7 +21,6 @@ mod stock;
 
 pub use environ::{RecordFacts, environ, environ_of_question};
 pub use gather::gather;
-pub use question::ask;
 pub use stock::Stock;
 
 use crate::apache::RequestRec;
@@ -30,6 +29,8 @@ use crate::apache::module::Flow;
 use crate::client::Client;
 use crate::config::settings::Settings;
 use crate::embedded::Embedded;
+use crate::log::Message;
+use crate::question::Verdict;
 use crate::request::Request;
 use answer::Answer;
 use body::ClientBody;
@@ -54,6 +55,19 @@ pub fn run(
         Runner::Daemon(client) => run_in_daemon(request, stock, client, wsgi, settings),
         Runner::Here(python) => here::run(request, stock, python, wsgi, settings),
     }
+}
+
+/// Asks a script. Without a verdict the reason is the message, or in the log already.
+pub fn ask(
+    request: &RequestRec<'_>,
+    runner: Runner,
+    question: &Request<'_>,
+) -> Result<Verdict, Option<Message>> {
+    let said = match runner {
+        Runner::Daemon(client) => question::ask_daemon(request, client, question)?,
+        Runner::Here(python) => here::ask(request, python, question)?,
+    };
+    question::checked(question, said)
 }
 
 fn run_in_daemon(

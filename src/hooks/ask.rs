@@ -15,7 +15,7 @@ use crate::config::words;
 use crate::exchange::{self, RecordFacts};
 use crate::hooks::runner::{self, HttpError};
 use crate::log::{Code, Message};
-use crate::process::{CHILD, Child};
+use crate::process::Child;
 use crate::question::{Purpose, Verdict};
 use crate::request::{BodyLength, Request};
 use crate::target;
@@ -136,11 +136,7 @@ fn user_script<'r>(request: &'r RequestRec<'_>) -> Option<&'r ScriptUse> {
 
 /// The verdict; None where there is none: the reason is in the log.
 fn verdict(request: &RequestRec<'_>, script: &ScriptUse, purpose: Purpose<'_>) -> Option<Verdict> {
-    let Some(child) = CHILD.get() else {
-        let text = "this httpd child could not be prepared (the reason is in the main error log)";
-        log::request_message(request, &Message::new(Code::ChildNotPrepared, text));
-        return None;
-    };
+    let child = runner::child(request)?;
     ask(request, child, script, purpose)
         .inspect_err(|error| {
             if let Some(message) = &error.message {

@@ -104,7 +104,6 @@ messages! {
     GroupScriptMissing = 254, Error;
     AccessRefused = 255, Error;
     NoGroupMatches = 256, Info;
-    HandlerScriptMissing = 257, Error;
 
     // 301 to 309: sockets, the module's file, descriptors, in the httpd parent.
     SocketPathTooLong = 301, Critical;
