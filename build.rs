@@ -206,6 +206,7 @@ const HTTPD_VARIABLES: &[&str] = &[
 const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_log_error_",
     "ap_log_rerror_",
+    "ap_get_request_module_loglevel",
     "ap_hook_check_config",
     "ap_hook_post_config",
     "ap_hook_pre_mpm",

@@ -13,6 +13,8 @@ mod environ;
 mod gather;
 mod ssl_variables;
 
+mod told;
+
 pub mod answer;
 
 mod body;
@@ -82,7 +84,8 @@ fn run_in_daemon(
     match client.open(wsgi, &first, &mut body) {
         Ok(conversation) => {
             drop(first);
-            relay::relay(Answer::new(request, body, settings, &client.group.response), conversation)
+            let answer = Answer::new(request, body, settings, &client.group.response);
+            relay::relay(answer, conversation, wsgi)
         }
         Err(trouble) => {
             let (status, message) = relay::describe(&trouble, &client.group.name);
