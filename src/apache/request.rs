@@ -283,7 +283,7 @@ impl<'r> RequestRec<'r> {
     /// Which of the alias's characters of the URL are path info: where SCRIPT_NAME ends in the URI.
     pub fn script_name_length(&self) -> usize {
         let (uri, path_info) = (self.record().uri, self.record().path_info);
-        if path_info.is_null() {
+        if self.path_info().is_empty() {
             return self.uri().len();
         }
         // SAFETY: both are C strings of this request.

@@ -105,7 +105,8 @@ pub fn environ(
 }
 
 /// What a script sees that is asked something. For dispatch it is what the application will see, as far as that
-/// is known before a target is chosen; for access control it is less, and holds no credentials.
+/// is known before a target is chosen. For access control it is less: no credentials, and nothing that SetEnvIf
+/// or mod_rewrite have set.
 pub fn environ_of_question(
     request: &RequestRec<'_>,
     child: &Child,
@@ -114,8 +115,8 @@ pub fn environ_of_question(
     purpose: Purpose<'_>,
 ) -> EnvironBuilder {
     let mut environ = EnvironBuilder::with_capacity(2048);
-    push_subprocess(&mut environ, request);
     if purpose == Purpose::Dispatch {
+        push_subprocess(&mut environ, request);
         push_headers(&mut environ, request, settings, None);
         push_connection(&mut environ, request);
         push_request(&mut environ, request, settings);
@@ -123,12 +124,12 @@ pub fn environ_of_question(
         environ.push(b"mod_wsgi.handler_script", b"");
     } else {
         push_access(&mut environ, request);
+        push_ssl(&mut environ, request);
     }
     environ.push(b"mod_wsgi.process_group", target.process_group.as_bytes());
     environ.push(b"mod_wsgi.application_group", target.application_group.as_bytes());
     let [major, minor, patch] = server::version();
     environ.push(b"apache.version", format!("{major}.{minor}.{patch}").as_bytes());
-    push_ssl(&mut environ, request);
     environ
 }
 

@@ -75,7 +75,7 @@ pub fn realm_hash(request: &RequestRec<'_>, user: &[u8], realm: &[u8]) -> Authen
     }
 }
 
-/// `Require wsgi-group`.
+/// `Require wsgi-group`. As with httpd's own `Require group`, upper and lower case are the same.
 pub fn require_group(request: &RequestRec<'_>, line: &[u8]) -> Authorization {
     let Some(user) = request.user() else { return Authorization::NoUser };
     let Some(script) = &request.settings().auth_group_script else {
@@ -88,7 +88,8 @@ pub fn require_group(request: &RequestRec<'_>, line: &[u8]) -> Authorization {
         return Authorization::Failed;
     };
     let wanted = words::split(&String::from_utf8_lossy(line)).unwrap_or_default();
-    if wanted.iter().any(|wanted| groups.iter().any(|group| group == wanted.as_bytes())) {
+    let is = |group: &[u8], wanted: &str| group.eq_ignore_ascii_case(wanted.as_bytes());
+    if wanted.iter().any(|wanted| groups.iter().any(|group| is(group, wanted))) {
         return Authorization::Granted;
     }
     let text = format!(

@@ -4,13 +4,13 @@
 
 def ask(module, function, environ, variables, arguments):
     """Calls the script's function. What it says is a list of bytes, the kind of verdict first."""
-    environ["mod_ssl.is_https"], environ["mod_ssl.var_lookup"] = _mod_ssl(variables)
     if function is None:
         names = "process_group", "application_group", "callable_object"
         return [b"target", *(_chosen(module, name, environ) for name in names)]
     found = getattr(module, function, None)
     if not callable(found):
         return [b"missing", function.encode()]
+    environ["mod_ssl.is_https"], environ["mod_ssl.var_lookup"] = _mod_ssl(environ, variables)
     said = found(environ, *map(_text, arguments))
     verdict = _VERDICTS[function](said)
     if verdict is None:
@@ -48,7 +48,7 @@ def _named(said):
 
 
 def _hash(said):
-    return [b"undecided"] if said is None else _named(said)
+    return [b"undecided"] if said is None else (_named(said) if said else None)
 
 
 def _groups(said):
@@ -81,15 +81,19 @@ def _chosen(module, name, environ):
     return chosen
 
 
-def _mod_ssl(variables):
+def _mod_ssl(environ, variables):
     """The two functions of mod_ssl, by the values that httpd's child has looked up."""
+    known = {"HTTPS": "off", **environ, **variables}
 
     def is_https():
-        """Whether the client's connection is encrypted."""
-        return "HTTPS" in variables
+        """1 if the client's connection is encrypted, otherwise 0."""
+        return int("HTTPS" in variables)
 
     def var_lookup(name):
-        """A variable of mod_ssl; empty where it has no value."""
-        return variables.get(name, "")
+        """A variable of mod_ssl, or one that the environ has too; empty where it has no value."""
+        if not isinstance(name, (str, bytes)):
+            raise TypeError("the name of a variable is a str, not %s" % type(name).__name__)
+        value = known.get(name if isinstance(name, str) else name.decode("latin-1"))
+        return value if isinstance(value, str) else ""
 
     return is_https, var_lookup

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -70,6 +71,7 @@ WSGIScriptAlias /forbidden "@ROOT@/apps/environ.wsgi"
 WSGIScriptAlias /not-there "@ROOT@/apps/hello.wsgi/nothing.wsgi"
 Alias /handled/ "@ROOT@/apps/"
 Alias /static.txt "@ROOT@/htdocs/static.txt"
+@MORE@
 WSGIScriptAlias / "@ROOT@/apps/environ.wsgi"
 
 <LocationMatch "^/(chunked|chunked-body|chunked-environ)(/|$)">
@@ -131,6 +133,7 @@ class Case:
     send: bytes
     methods: tuple[str, ...] = ("GET",)  # of the requests in `send`
     after_100: bytes = b""  # sent when the server asks for it
+    then: Callable[..., bytes] | None = None  # what is sent next, from the first answer
 
 
 def request(path: str, *headers: str, method: str = "GET", version: str = "1.1", body: bytes = b"") -> bytes:

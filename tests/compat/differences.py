@@ -108,7 +108,10 @@ DIFFERENCES = {
     # The environ and the process
     "server-software": (r"environ SERVER_SOFTWARE: ",),
     "errors-stream": (r"environ wsgi.errors: ", r"\| errors (encoding|read|buffer|type|name|isatty|fileno) \| body: "),
-    "callable-missing": (r"^embedded \| error /no_callable.* \| status: 'HTTP/1.1 404 Not Found' → 'HTTP/1.1 500",),
+    "callable-missing": (
+        r"^embedded \| error /no_callable.* \| status: 'HTTP/1.1 404 Not Found' → 'HTTP/1.1 500",
+        r"^embedded \| (dispatch|handler) .* \| status: 'HTTP/1.1 404 Not Found' → 'HTTP/1.1 500",
+    ),
     "process-state": (r"^(daemon|embedded) \| python (cwd|environment|globals) \| ",),
     "two-modes": (r"^modes \| python (cwd|environment) \| ",),
     "python-modules": (r"\| python (mod_wsgi|apache) \| body: ",),
@@ -122,4 +125,33 @@ DIFFERENCES = {
         r"\| (transfer-encoding gzip, chunked|file only read.*) \| worst level: 'error' → '-'",
     ),
     "refused-signals": (r"\| python signal \| worst level: ",),
+    # Access control, dispatch and handlers
+    "broken-access": (
+        r"\| access .* \| status: 'HTTP/1.1 403 Forbidden' → 'HTTP/1.1 500",
+        r"\| group .* \| status: 'HTTP/1.1 (401 Unauthorized|200 OK)' → 'HTTP/1.1 500",
+        r"\| group (groups nul|no-function any ann) \| worst level: '-' → 'error'",
+    ),
+    "broken-dispatch": (r"\| dispatch (no-script|syntax) \| status: 'HTTP/1.1 200 OK' → 'HTTP/1.1 500",),
+    "group-decision": (r"\| group (lines|not) .* \| worst level: 'error' → '-'", r"\| access any False \| worst level: '-' → 'error'"),
+    "sub-requests": (r"^daemon \| access to a directory (True|None) \| says: ",),
+    "text-in-utf-8": (
+        r"\| \w+ environ arguments: ",
+        r"\| (digest utf-8|group groups euro|group utf-8 groups latin-1 bob) \| (status: .* → 'HTTP/1.1 200 OK'|worst level: 'error' → '-')",
+        r"\| dispatch application_group (euro text|surrogate) \| (status: .* → 'HTTP/1.1 200 OK'|worst level: 'error' → '-')",
+        r"\| dispatch application_group utf-8 bytes \| environ mod_wsgi.application_group: ",
+        r"\| digest (euro text|surrogate) \| status: 'HTTP/1.1 500 Internal Server Error' → 'HTTP/1.1 401 Unauthorized'",
+        r"\| basic surrogate \| (status: .* → 'HTTP/1.1 200 OK'|worst level: 'error' → '-')",
+    ),
+    "names-of-bytes": (r"\| basic (utf-8 )?bytes \| (status: .* → 'HTTP/1.1 200 OK'|worst level: 'error' → '-')",),
+    "names-with-nul": (
+        rf"\| (basic nul|dispatch application_group nul) \| {REFUSED}",
+        rf"\| digest nul( bytes)? \| {REFUSED}",
+    ),
+    "callable-forms": (rf"\| dispatch callable_object (global|server|resource|unknown form) \| {REFUSED}",),
+    "asked-in-a-group": (r"^daemon .* \w+ environ mod_wsgi.process_group: \['str', ''\] → \['str', 'site'\]",),
+    "proxy-header": (r"\| access environ headers \| allow_access environ HTTP_PROXY: ",),
+    "dispatch-environ": (
+        r"\| dispatch environ.* \| \w+ environ (apache|mod_wsgi).version: None → ",
+        r"\| dispatch environ.* \| \w+ environ mod_wsgi.x-\w+: .* → None",
+    ),
 }

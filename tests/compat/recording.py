@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import access_cases
 from cases import CONFIGURATION, MARK, Case
 from machine import libexec
 from private_apache import Apache, make_public
@@ -18,7 +19,7 @@ from private_apache import Apache, make_public
 HERE = Path(__file__).resolve().parent
 PATIENCE = 5  # seconds without a byte after which an answer counts as not coming
 SHORT_PATIENCE = 1  # the same in the middle of an answer
-MODULES = ("authn_file", "authz_host", "authz_user", "auth_basic", "headers", "rewrite", "setenvif")
+MODULES = ("authn_file", "authz_host", "authz_user", "auth_basic", "auth_digest", "access_compat", "ssl", "headers", "rewrite", "setenvif")
 LEVELS = ("crit", "error", "warn")
 
 
@@ -48,9 +49,9 @@ class Record:
 class Server:
     """An Apache with this module at a given place, so that every server has the same paths and port."""
 
-    def __init__(self, folder: Path, port: int, module: Path, venv: Path, groups: str):
+    def __init__(self, folder: Path, port: int, module: Path, venv: Path, groups: str, places: dict[str, str]):
         shutil.rmtree(folder, ignore_errors=True)
-        values = {"ROOT": folder, "PORT": port, "MODULE": module, "PYTHON": venv, "GROUPS": groups}
+        values = {"MORE": access_cases.CONFIGURATION, **places, "ROOT": folder, "PORT": port, "MODULE": module, "PYTHON": venv, "GROUPS": groups}
         text = "".join(f"<IfModule !{m}_module>\nLoadModule {m}_module {libexec()}/mod_{m}.so\n</IfModule>\n" for m in MODULES)
         text += CONFIGURATION
         for word, value in values.items():
@@ -62,12 +63,14 @@ class Server:
         (folder / "apps/file.txt").write_bytes(b"".join(b"line %d of a file\n" % number for number in range(2000)))
         (folder / "htdocs").mkdir()
         (folder / "htdocs/static.txt").write_text("a file of httpd's own\n")
+        (folder / "htdocs/page.odd").write_text("a file with a handler\n")
         os.utime(folder / "htdocs/static.txt", (1_600_000_000, 1_600_000_000))
         (folder / "users").write_text("ann:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n")  # the password is: test
         make_public(folder)
 
     def __enter__(self) -> Server:
         self.apache.start(self.port)
+        self.logged(0, 0)  # a process may be loading scripts until then
         return self
 
     def __exit__(self, *_) -> None:
@@ -152,6 +155,9 @@ def exchange(port: int, case: Case) -> tuple[list[Answer], bytes]:
                     break
             if answers[-1].end != "whole":
                 return answers, stream.data
+            if case.then and len(answers) == 1:
+                with contextlib.suppress(ConnectionError):
+                    connection.sendall(case.then(answers[0]))
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_WR)
         return answers, stream.take(1_000_000)

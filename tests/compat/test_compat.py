@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import access_cases
 from bench import install_mod_wsgi
 from cases import DAEMON, EMBEDDED, all_cases
 from differences import DIFFERENCES
@@ -22,6 +23,8 @@ from recording import Answer, Record, Server
 
 HERE = Path(__file__).resolve().parent
 NOT_COMPARED = {"Date": "the time", "Server": "names the modules"}
+# What a digest is made of, and what is made of it.
+DIGEST = re.compile(r'(?<=nonce=)"[^"]*"|(?<=rspauth=)"[^"]*"')
 # What these say depends on which thread of httpd the request meets.
 BY_THREAD = ("python thread",)
 # Between our own two modes; everything else is the same.
@@ -38,6 +41,7 @@ DIFFERENT_EACH_TIME = {
     "mod_wsgi.server_pid": "a process id",
     "mod_wsgi.thread_id": "any of the threads",
     "mod_wsgi.request_start": "a time",
+    "mod_wsgi.x-request_start_us": "a time",
     "mod_wsgi.queue_start": "a time",
     "mod_wsgi.daemon_start": "a time",
     "mod_wsgi.application_start": "a time",
@@ -55,19 +59,20 @@ def found(tmp_path_factory) -> list[str]:
     between our two modes."""
     reference, venv = install_mod_wsgi()
     folder, port = Path("/tmp") / f"compat-{os.getpid()}", free_ports(1, 8600)[0]
-    cases = all_cases()
+    cases = [*all_cases(), *access_cases.all_cases()]
     assert len({case.name for case in cases}) == len(cases)
 
     for name in ("HOME", "USER", "LOGNAME", "USERNAME"):
         os.environ.pop(name, None)
 
-    def run(module: Path, groups: str) -> list[Record]:
-        with Server(folder, port, module, venv, groups) as server:
+    def run(module: Path, groups: str, places: dict[str, str]) -> list[Record]:
+        with Server(folder, port, module, venv, groups, places) as server:
             return [server.record(number, case) for number, case in enumerate(cases)]
 
     lines, both = [], []
     for mode, groups in (("daemon", DAEMON), ("embedded", EMBEDDED)):
-        theirs, ours = run(reference, groups), run(module_so(), groups)
+        theirs = run(reference, groups, access_cases.THEIRS)
+        ours = run(module_so(), groups, access_cases.OURS[mode])
         for case, there, here in zip(cases, theirs, ours):
             if mode == "daemon" or case.name not in BY_THREAD:
                 lines += [f"{mode} | {case.name} | {line}" for line in differences(there, here, mode)]
@@ -104,7 +109,9 @@ def differences(theirs: Record, ours: Record, mode: str) -> list[str]:
 def _compare_answers(compare, there: Answer, here: Answer, ignored: dict[str, str]) -> None:
     environ = all(b'"wsgi.version"' in answer.body for answer in (there, here))
     left_out = {*NOT_COMPARED, *(["Content-Length"] if environ else [])}
-    headers = [[pair for pair in answer.headers if pair[0] not in left_out] for answer in (there, here)]
+    headers = [
+        [(name, DIGEST.sub("", value)) for name, value in answer.headers if name not in left_out] for answer in (there, here)
+    ]
     names = list(dict.fromkeys(name for pairs in headers for name, _ in pairs))
     for name in names:
         compare(f"header {name}", *([value for key, value in pairs if key == name] for pairs in headers))
@@ -115,11 +122,14 @@ def _compare_answers(compare, there: Answer, here: Answer, ignored: dict[str, st
         compare("body", there.body, here.body)
         return
     dumps = [json.loads(answer.body) for answer in (there, here)]
-    for key in sorted({*dumps[0], *dumps[1]} - set(ignored)):
+    for key in sorted({*dumps[0], *dumps[1]}):
+        function, _, variable = key.rpartition(" ")  # access.wsgi also dumps what its functions were given
+        if variable in ignored:
+            continue
         values = [dump.get(key) for dump in dumps]
-        if key in DIFFERENT_EACH_TIME:
+        if variable in DIFFERENT_EACH_TIME:
             values = [value and value[0] for value in values]
-        compare(f"environ {key}", *values)
+        compare(f"{function} environ {variable}".strip(), *values)
 
 
 def _short(value) -> str:
