@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import access_cases
+import proxy_cases
 from bench import install_mod_wsgi
 from cases import DAEMON, EMBEDDED, all_cases
 from differences import DIFFERENCES
@@ -59,7 +60,7 @@ def found(tmp_path_factory) -> list[str]:
     between our two modes."""
     reference, venv = install_mod_wsgi()
     folder, port = Path("/tmp") / f"compat-{os.getpid()}", free_ports(1, 8600)[0]
-    cases = [*all_cases(), *access_cases.all_cases()]
+    cases = [*all_cases(), *access_cases.all_cases(), *proxy_cases.all_cases()]
     assert len({case.name for case in cases}) == len(cases)
 
     for name in ("HOME", "USER", "LOGNAME", "USERNAME"):
