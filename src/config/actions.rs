@@ -13,7 +13,9 @@ use crate::config::global::{GroupKind, GroupUse, HashSeed, Import};
 use crate::config::group_name::GroupName;
 use crate::config::interpreter::{Section, Setting};
 use crate::config::nearest::suggestion;
+use crate::config::network::Network;
 use crate::config::options::{self, Reader};
+use crate::config::proxy_headers;
 use crate::config::settings::{Chunked, MapHead, Settings};
 use crate::config::values::{float_seconds, identifier, integer, on_off, size};
 use crate::config::words;
@@ -193,6 +195,20 @@ fn flag(words: &[String]) -> Result<Option<bool>, String> {
 
 pub fn pass_authorization(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
     set(&mut c.settings.pass_authorization, flag(words))
+}
+
+pub fn trusted_proxy_headers(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(
+        &mut c.settings.proxy_headers,
+        words.iter().map(|word| proxy_headers::find(word)).collect::<Result<_, _>>().map(Some),
+    )
+}
+
+pub fn trusted_proxies(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    set(
+        &mut c.settings.proxies,
+        words.iter().map(|word| Network::parse(word)).collect::<Result<_, _>>().map(Some),
+    )
 }
 
 pub fn script_reloading(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {

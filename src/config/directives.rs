@@ -66,6 +66,8 @@ pub const TABLE: &[Directive] = &[
     row(c"WSGIEnableSendfile", Scope::FileInfo, (1, 1), c"On|Off", actions::enable_sendfile),
     row(c"WSGIIgnoreActivity", Scope::FileInfo, (1, 1), c"On|Off", actions::ignore_activity),
     row(c"WSGIPassApacheRequest", Scope::ServerOrDirectory, (1, 1), c"On|Off", actions::pass_apache_request),
+    row(c"WSGITrustedProxyHeaders", Scope::FileInfo, (1, ANY), c"header ...", actions::trusted_proxy_headers),
+    row(c"WSGITrustedProxies", Scope::FileInfo, (1, ANY), c"address|network ...", actions::trusted_proxies),
     row(c"WSGIRestrictEmbedded", Scope::Global, (1, 1), c"On|Off", actions::restrict_embedded),
     row(c"WSGIServerMetrics", Scope::Global, (1, 1), c"On|Off", actions::server_metrics),
     row(c"WSGICaseSensitivity", Scope::Global, (1, 1), c"On|Off", actions::case_sensitivity),

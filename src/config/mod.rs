@@ -26,6 +26,9 @@ pub mod interpreter;
 pub mod registry;
 pub mod settings;
 
+pub mod network;
+pub mod proxy_headers;
+
 pub mod group_name;
 pub mod options;
 

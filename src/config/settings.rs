@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use crate::config::group_name::GroupName;
+use crate::config::network::Network;
+use crate::config::proxy_headers::ProxyHeader;
 
 /// `WSGIMapHEADToGET`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub struct Settings {
     pub enable_sendfile: Option<bool>,
     pub ignore_activity: Option<bool>,
     pub pass_apache_request: Option<bool>,
+    pub proxy_headers: Option<Arc<[ProxyHeader]>>,
+    pub proxies: Option<Arc<[Network]>>,
 }
 
 impl Settings {
@@ -67,6 +71,8 @@ impl Settings {
             enable_sendfile: add.enable_sendfile.or(base.enable_sendfile),
             ignore_activity: add.ignore_activity.or(base.ignore_activity),
             pass_apache_request: add.pass_apache_request.or(base.pass_apache_request),
+            proxy_headers: inner(&base.proxy_headers, &add.proxy_headers),
+            proxies: inner(&base.proxies, &add.proxies),
         }
     }
 

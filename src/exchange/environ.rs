@@ -4,6 +4,7 @@
 //! (`mod_wsgi.daemon_start`), `wsgi::environ` (the dict and its constant part) and `wsgi::run` (`wsgi.input`,
 //! `wsgi.errors`).
 
+use super::proxy::{Told, Way};
 use crate::apache::request::{RequestRec, Table};
 use crate::config::group_name;
 use crate::config::settings::{MapHead, Settings};
@@ -94,11 +95,21 @@ pub fn environ(
             environ.push(name, value);
         }
     }
-    push_headers(&mut environ, request, settings, gathered);
+    let told = told(request, settings);
+    push_headers(&mut environ, request, settings, gathered, &told);
     push_connection(&mut environ, request);
     push_request(&mut environ, request, settings);
     push_own(&mut environ, request, child, target);
+    told.push(&mut environ);
     environ
+}
+
+/// What proxies tell of the client.
+fn told(request: &RequestRec<'_>, settings: &Settings) -> Told {
+    let Some(listed) = &settings.proxy_headers else { return Told::default() };
+    let way = Way { listed, proxies: settings.proxies.as_deref(), peer: request.client().0 };
+    let headers: Vec<(&[u8], &[u8])> = request.entries(Table::HeadersIn).collect();
+    Told::read(&way, headers.iter().copied())
 }
 
 /// The client's headers; a name with anything but letters, digits and hyphens could pass for another.
@@ -107,6 +118,7 @@ fn push_headers(
     request: &RequestRec<'_>,
     settings: &Settings,
     gathered: Option<u64>,
+    told: &Told,
 ) {
     if let Some(length) = gathered {
         environ.push(b"CONTENT_LENGTH", length.to_string().as_bytes());
@@ -114,7 +126,7 @@ fn push_headers(
     let own_framing = request.is_error_document() || gathered.is_some();
     let mut variable = Vec::with_capacity(64);
     for (name, value) in request.entries(Table::HeadersIn) {
-        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
+        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') || told.hides(name) {
             continue;
         }
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());

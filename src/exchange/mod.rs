@@ -10,6 +10,8 @@ mod relay;
 mod environ;
 mod gather;
 
+mod proxy;
+
 pub mod answer;
 
 mod body;
