@@ -35,6 +35,8 @@ WRONG = [
     ("prefix in a virtual host", "<VirtualHost *:1>\nWSGISocketPrefix run/x\n</VirtualHost>", "WSGISocketPrefix"),
     ("processes of none", "WSGIDaemonProcess a processes=0", "processes"),
     ("negative threads", "WSGIDaemonProcess a threads=-1", "threads"),
+    ("unknown proxy header", "WSGITrustedProxyHeaders X-Forwarded-Fro", "X-Forwarded-For"),
+    ("no network", "WSGITrustedProxies proxy.example", "is no network"),
     ("relative home", "WSGIDaemonProcess a home=relative/path", "home"),
 ]
 # What mod_wsgi lets pass and ours does not.
