@@ -15,6 +15,7 @@ pub mod home;
 pub mod plan;
 
 pub mod actions;
+pub mod without_effect;
 pub mod words;
 
 pub mod context;

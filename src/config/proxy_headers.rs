@@ -1,7 +1,7 @@
 //! The headers by which proxies tell of their clients, as `WSGITrustedProxyHeaders` names them.
 //!
-//! Plain values, read in the httpd parent and, for `.htaccess` files, in its children. `exchange::proxy` acts on
-//! them for each request.
+//! Plain values, read in the httpd parent and, for `.htaccess` files, in its children. `exchange::proxy` acts
+//! on them for each request.
 
 use crate::config::nearest::suggestion;
 
@@ -63,6 +63,9 @@ pub fn find(name: &str) -> Result<ProxyHeader, String> {
     KNOWN.into_iter().find(|known| known.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
         let names = KNOWN.map(|known| known.name);
         let near = suggestion(name, names);
-        format!("'{name}' is no header of a proxy{near}: they are {}", names.join(", "))
+        format!(
+            "'{name}' is not known as a header of proxies{near} and has no effect: those known are {}",
+            names.join(", ")
+        )
     })
 }

@@ -126,9 +126,10 @@ fn push_headers(
     let own_framing = request.is_error_document() || gathered.is_some();
     let mut variable = Vec::with_capacity(64);
     for (name, value) in request.entries(Table::HeadersIn) {
-        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') || told.hides(name) {
+        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
             continue;
         }
+        let Some(value) = told.shown(name, value) else { continue };
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         if own_framing && (is("Content-Length") || is("Transfer-Encoding")) {
             continue;

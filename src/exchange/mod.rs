@@ -12,6 +12,8 @@ mod gather;
 
 mod proxy;
 
+mod hops;
+
 pub mod answer;
 
 mod body;

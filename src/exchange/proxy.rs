@@ -1,11 +1,11 @@
-//! What trusted proxies tell of a request's client, in the place of what httpd sees (`WSGITrustedProxyHeaders`).
+//! What trusted proxies tell of a request's client, in the place of what httpd sees
+//! (`WSGITrustedProxyHeaders`).
 //!
-//! Runs in httpd children. A header acts only where it is listed and comes from a trusted peer. The others that
-//! tell the same are hidden from the application, which might take what a client has sent for a proxy's word.
+//! Runs in httpd children. A header acts only where it is listed and comes from a trusted peer. The others
+//! that tell the same are hidden from the application, which might take what a client has sent for a proxy's
+//! word.
 
-use std::borrow::Cow;
-use std::net::IpAddr;
-
+use super::hops::{address, elements, entries, parameter};
 use crate::config::network::Network;
 use crate::config::proxy_headers::{Fact, KNOWN, ProxyHeader};
 use crate::request::EnvironBuilder;
@@ -30,15 +30,14 @@ pub struct Told {
     mount: Option<Vec<u8>>,
     https: Option<bool>,
     hidden: Vec<&'static str>,
+    /// Lists without the part that the client itself may have written.
+    cut: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Told {
     /// Reads the headers that act. A header that comes twice is one list.
     pub fn read<'h>(way: &Way<'_>, headers: impl Iterator<Item = (&'h [u8], &'h [u8])> + Clone) -> Told {
         let mut told = Told::default();
-        if way.listed.is_empty() {
-            return told;
-        }
         let trusted = way.proxies.is_none() || way.is_proxy(way.peer);
         let value = |header: &ProxyHeader| {
             let same = headers.clone().filter(|(name, _)| name.eq_ignore_ascii_case(header.name.as_bytes()));
@@ -48,10 +47,7 @@ impl Told {
         for fact in [Fact::Client, Fact::Host, Fact::ServerName, Fact::ServerPort, Fact::Mount, Fact::Scheme]
         {
             let mut listed = way.listed.iter().filter(|header| trusted && header.facts.contains(&fact));
-            if let Some((header, value)) = listed.find_map(|header| Some((*header, value(header)?))) {
-                told.take(way, fact, header, &value);
-                acting.push(header.name);
-            }
+            acting.extend(listed.find_map(|header| told.take(way, fact, *header, &value(header)?)));
         }
         let told_of = |known: &ProxyHeader| {
             known.facts.iter().any(|fact| way.listed.iter().any(|header| header.facts.contains(fact)))
@@ -61,9 +57,13 @@ impl Told {
         told
     }
 
-    /// Whether the application is not to see this header.
-    pub fn hides(&self, name: &[u8]) -> bool {
-        self.hidden.iter().any(|hidden| name.eq_ignore_ascii_case(hidden.as_bytes()))
+    /// What the application sees of a header; None where it does not see it.
+    pub fn shown<'v>(&'v self, name: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        if self.hidden.iter().any(|hidden| is(hidden)) {
+            return None;
+        }
+        Some(self.cut.iter().find(|(cut, _)| is(cut)).map_or(value, |(_, rest)| rest))
     }
 
     /// The variables that it changes; they come after those of the request itself.
@@ -86,120 +86,80 @@ impl Told {
         }
     }
 
-    fn take(&mut self, way: &Way<'_>, fact: Fact, header: ProxyHeader, value: &[u8]) {
-        let element;
-        let value: Cow<'_, [u8]> = if header.name == "Forwarded" {
-            element = elements(value);
-            let hops: Vec<&[u8]> = element.iter().map(|hop| hop.get("for").unwrap_or_default()).collect();
-            let Some(hop) = way.client(&hops) else { return };
-            match fact {
-                Fact::Client => Cow::Borrowed(hops[hop]),
-                Fact::Host => element[hop].get("host").unwrap_or_default().into(),
-                _ => element[hop].get("proto").unwrap_or_default().into(),
-            }
-        } else {
-            let entries: Vec<&[u8]> = entries(value).collect();
-            let chosen = match fact {
-                Fact::Client => way.client(&entries),
-                _ if way.proxies.is_some() => entries.len().checked_sub(1),
-                _ => (!entries.is_empty()).then_some(0),
-            };
-            let Some(chosen) = chosen else { return };
-            Cow::Borrowed(entries[chosen])
-        };
-        if value.is_empty() {
-            return;
+    /// Takes over what a header says of a fact. The header's name, if it says anything of it.
+    fn take(&mut self, way: &Way<'_>, fact: Fact, header: ProxyHeader, value: &[u8]) -> Option<&'static str> {
+        let hops = way.believed(header, value);
+        let word = way.word(fact, header, hops.first()?).filter(|word| !word.is_empty())?;
+        if way.proxies.is_some() && header.facts.contains(&Fact::Client) {
+            self.cut.push((header.name, hops.join(&b", "[..])));
         }
         match fact {
-            Fact::Client => self.client = address(&value).map(|address| address.to_string().into_bytes()),
-            Fact::Host => self.host = Some(value.into_owned()),
-            Fact::ServerName => self.server_name = Some(value.into_owned()),
-            Fact::ServerPort => {
-                self.server_port = value.iter().all(u8::is_ascii_digit).then(|| value.into_owned());
-            }
-            Fact::Mount => self.mount = mount(&value),
-            Fact::Scheme if header.is_flag => {
-                self.https =
-                    Some([&b"on"[..], b"true", b"1"].iter().any(|yes| value.eq_ignore_ascii_case(yes)));
-            }
+            Fact::Client => self.client = address(&word).map(|address| address.to_string().into_bytes()),
+            Fact::Host => self.host = host(&word),
+            Fact::ServerName => self.server_name = host(&word),
+            Fact::ServerPort => self.server_port = port(&word),
+            Fact::Mount => self.mount = mount(&word),
             Fact::Scheme => {
-                self.https =
-                    Some([&b"https"[..], b"wss"].iter().any(|name| value.eq_ignore_ascii_case(name)));
+                let yes: &[&str] = if header.is_flag { &["on", "true", "1"] } else { &["https", "wss"] };
+                self.https = Some(yes.iter().any(|yes| word.eq_ignore_ascii_case(yes.as_bytes())));
             }
         }
+        Some(header.name)
     }
 }
 
 impl Way<'_> {
+    /// The hops of a header from the client on. Where the proxies are known, the client is the last hop that
+    /// is none of them: what stands before it was sent by the client. Of lists without addresses the last hop
+    /// is the one that the peer has written. Otherwise all hops are believed.
+    fn believed<'v>(&self, header: ProxyHeader, value: &'v [u8]) -> Vec<&'v [u8]> {
+        let mut hops = if is_forwarded(header) { elements(value) } else { entries(value) };
+        let first = match self.proxies {
+            None => 0,
+            Some(_) if header.facts.contains(&Fact::Client) => {
+                let client = |hop: &&[u8]| self.word(Fact::Client, header, hop).unwrap_or_default();
+                hops.iter().rposition(|hop| !self.is_proxy(&client(hop))).unwrap_or(0)
+            }
+            Some(_) => hops.len().saturating_sub(1),
+        };
+        hops.split_off(first)
+    }
+
+    /// What a hop says of a fact.
+    fn word(&self, fact: Fact, header: ProxyHeader, hop: &[u8]) -> Option<Vec<u8>> {
+        match fact {
+            _ if !is_forwarded(header) => Some(hop.to_vec()),
+            Fact::Client => parameter(hop, "for"),
+            Fact::Host => parameter(hop, "host"),
+            _ => parameter(hop, "proto"),
+        }
+    }
+
     fn is_proxy(&self, hop: &[u8]) -> bool {
         let proxies = self.proxies.unwrap_or_default();
         address(hop).is_some_and(|address| proxies.iter().any(|network| network.contains(address)))
     }
-
-    /// Which of the hops is the client: the last that is no proxy of ours. Without a list of proxies it is the
-    /// first, as each of them is believed.
-    fn client(&self, hops: &[&[u8]]) -> Option<usize> {
-        if self.proxies.is_none() {
-            return (!hops.is_empty()).then_some(0);
-        }
-        hops.iter().rposition(|hop| !self.is_proxy(hop)).or((!hops.is_empty()).then_some(0))
-    }
 }
 
-/// The entries of a list; empty ones are left out (RFC 9110, section 5.6.1).
-fn entries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty())
+fn is_forwarded(header: ProxyHeader) -> bool {
+    header.name == "Forwarded"
 }
 
-/// The address of a hop, which may have a port: `192.0.2.7`, `192.0.2.7:80`, `[2001:db8::7]:80`.
-fn address(hop: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(hop).ok()?;
-    let alone = || text.parse().ok();
-    let bracketed = || text.strip_prefix('[')?.split_once(']')?.0.parse().ok();
-    let with_port = || text.rsplit_once(':')?.0.parse::<std::net::Ipv4Addr>().ok().map(IpAddr::V4);
-    alone().or_else(bracketed).or_else(with_port)
+/// A name or an address, with or without a port.
+fn host(word: &[u8]) -> Option<Vec<u8>> {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(byte);
+    word.iter().all(allowed).then(|| word.to_vec())
 }
 
-/// A path without its last slash; what is no path does not count.
-fn mount(value: &[u8]) -> Option<Vec<u8>> {
-    value.starts_with(b"/").then(|| value.strip_suffix(b"/").unwrap_or(value).to_vec())
+fn port(word: &[u8]) -> Option<Vec<u8>> {
+    let port: u16 = std::str::from_utf8(word).ok()?.parse().ok()?;
+    (port != 0).then(|| port.to_string().into_bytes())
 }
 
-/// One hop of `Forwarded` (RFC 7239, section 4): its parameters.
-#[derive(Default)]
-struct Hop(Vec<(Vec<u8>, Vec<u8>)>);
-
-impl Hop {
-    fn get(&self, name: &str) -> Option<&[u8]> {
-        let found = self.0.iter().find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes()));
-        found.map(|(_, value)| &value[..])
-    }
-}
-
-fn elements(value: &[u8]) -> Vec<Hop> {
-    let (mut hops, mut hop, mut part) = (Vec::new(), Hop::default(), Vec::new());
-    let (mut quoted, mut bytes) = (false, value.iter().copied());
-    loop {
-        match bytes.next() {
-            Some(b'\\') if quoted => part.extend(bytes.next()),
-            Some(b'"') => quoted = !quoted,
-            Some(byte) if quoted || (byte != b';' && byte != b',') => part.push(byte),
-            end => {
-                let pair = std::mem::take(&mut part);
-                if let Some(equals) = pair.iter().position(|byte| *byte == b'=') {
-                    let (name, value) = (pair[..equals].trim_ascii(), pair[equals + 1..].trim_ascii());
-                    hop.0.push((name.to_vec(), value.to_vec()));
-                }
-                if end != Some(b';') {
-                    let hop = std::mem::take(&mut hop);
-                    hops.extend((!hop.0.is_empty()).then_some(hop));
-                }
-                if end.is_none() {
-                    return hops;
-                }
-            }
-        }
-    }
+/// A path, with single slashes and none at the end.
+fn mount(word: &[u8]) -> Option<Vec<u8>> {
+    let parts = word.strip_prefix(b"/")?.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+    Some(parts.flat_map(|part| [b"/", part].concat()).collect())
 }
 
 #[cfg(test)]
@@ -231,55 +191,88 @@ mod tests {
         assert_eq!(client(Some(&["10.9.9.9"]), "192.0.2.7"), None, "from a stranger");
     }
 
+    fn hides(told: &Told, name: &str) -> bool {
+        told.shown(name.as_bytes(), b"value").is_none()
+    }
+
     #[test]
     fn what_tells_the_same_is_hidden() {
         let headers =
             [("X-Real-IP", "192.0.2.7"), ("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-Host", "a.example")];
-        let mut told = told(&["X-Real-IP"], None, "10.0.0.1", &headers);
-        assert_eq!(told.client.take().as_deref(), Some(&b"192.0.2.7"[..]));
-        assert!(told.hides(b"x-forwarded-for") && told.hides(b"Forwarded") && told.hides(b"X-Client-IP"));
+        let told = told(&["X-Real-IP"], None, "10.0.0.1", &headers);
+        assert_eq!((told.client.as_deref(), &told.host), (Some(&b"192.0.2.7"[..]), &None));
+        assert!(["x-forwarded-for", "Forwarded", "X-Client-IP"].iter().all(|name| hides(&told, name)));
         assert!(
-            !told.hides(b"X-Real-IP") && !told.hides(b"X-Forwarded-Host"),
+            !hides(&told, "X-Real-IP") && !hides(&told, "X-Forwarded-Host"),
             "nothing of its kind is listed"
         );
-        assert_eq!(told.host, None);
     }
 
     #[test]
     fn a_stranger_says_nothing() {
         let headers = [("X-Real-IP", "192.0.2.7"), ("X-Forwarded-Proto", "https")];
         let told = told(&["X-Real-IP", "X-Forwarded-Proto"], Some(&["10.0.0.1"]), "6.6.6.6", &headers);
-        assert!(told.hides(b"X-Real-IP") && told.hides(b"X-Forwarded-Proto") && told.hides(b"X-HTTPS"));
+        assert!(["X-Real-IP", "X-Forwarded-Proto", "X-HTTPS"].iter().all(|name| hides(&told, name)));
         assert_eq!((told.client, told.https), (None, None));
+    }
+
+    #[test]
+    fn what_stands_before_the_client_is_not_shown() {
+        let proxies = Some(&["10.0.0.1", "10.0.0.9"][..]);
+        for (name, value, rest) in [
+            ("X-Forwarded-For", "6.6.6.6,192.0.2.7,,10.0.0.9", "192.0.2.7, 10.0.0.9"),
+            ("Forwarded", "for=6.6.6.6;x=\", for=192.0.2.7,for=10.0.0.9", "for=192.0.2.7, for=10.0.0.9"),
+        ] {
+            let told = told(&[name], proxies, "10.0.0.1", &[(name, value)]);
+            assert_eq!(told.client.as_deref(), Some(&b"192.0.2.7"[..]), "{value}");
+            assert_eq!(told.shown(name.as_bytes(), value.as_bytes()), Some(rest.as_bytes()));
+        }
+        let told = told(&["X-Forwarded-For"], None, "10.0.0.1", &[("X-Forwarded-For", "a,b")]);
+        assert_eq!(told.shown(b"X-Forwarded-For", b"a,b"), Some(&b"a,b"[..]), "every hop is believed");
     }
 
     #[test]
     fn all_kinds_of_facts() {
         let names =
             ["X-Forwarded-Host", "X-Forwarded-Server", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-HTTPS"];
-        let values = ["shop.example:8443", "shop.example", "8443", "/shop/", "TRUE"];
-        let headers: Vec<(&str, &str)> = names.into_iter().zip(values).collect();
-        let told = told(&names, None, "10.0.0.1", &headers);
+        let read = |values: [&str; 5]| {
+            let headers: Vec<(&str, &str)> = names.into_iter().zip(values).collect();
+            told(&names, None, "10.0.0.1", &headers)
+        };
+        let told = read(["shop.example:8443", "shop.example", "8443", "//shop//a/", "TRUE"]);
         let expected = Told {
             host: Some(b"shop.example:8443".to_vec()),
             server_name: Some(b"shop.example".to_vec()),
             server_port: Some(b"8443".to_vec()),
-            mount: Some(b"/shop".to_vec()),
+            mount: Some(b"/shop/a".to_vec()),
             https: Some(true),
             hidden: told.hidden.clone(),
-            client: None,
+            ..Told::default()
         };
         assert_eq!(told, expected);
+        assert_eq!(read(["[::1]:80", "a", "1", "/", "off"]).mount.as_deref(), Some(&b""[..]));
+        let useless = read(["a.example/x", "a b", "99999", "shop", "maybe"]);
+        let expected = Told { https: Some(false), hidden: useless.hidden.clone(), ..Told::default() };
+        assert_eq!(useless, expected);
     }
 
     #[test]
     fn forwarded_names_the_hop_of_the_client() {
         let value = "for=6.6.6.6;proto=http, For=\"[2001:db8::7]:80\";Proto=https;host=\"a.example:81\" ,for=10.0.0.9";
-        let headers = [("Forwarded", value)];
-        let told = told(&["Forwarded"], Some(&["10.0.0.1", "10.0.0.9"]), "10.0.0.1", &headers);
+        let proxies = Some(&["10.0.0.1", "10.0.0.9"][..]);
+        let told = told(&["Forwarded"], proxies, "10.0.0.1", &[("Forwarded", value)]);
         assert_eq!(told.client.as_deref(), Some(&b"2001:db8::7"[..]));
         assert_eq!(told.host.as_deref(), Some(&b"a.example:81"[..]));
         assert_eq!(told.https, Some(true));
-        assert!(told.hides(b"X-Forwarded-For") && !told.hides(b"Forwarded"));
+        assert!(hides(&told, "X-Forwarded-For") && !hides(&told, "Forwarded"));
+    }
+
+    #[test]
+    fn the_first_that_says_something_acts() {
+        let names = ["Forwarded", "X-Forwarded-Proto", "X-HTTPS"];
+        let headers = [("X-Forwarded-Proto", "https"), ("Forwarded", "for=192.0.2.7"), ("X-HTTPS", "off")];
+        let told = told(&names, None, "10.0.0.1", &headers);
+        assert_eq!((told.client.as_deref(), told.https), (Some(&b"192.0.2.7"[..]), Some(true)));
+        assert!(hides(&told, "X-HTTPS") && !hides(&told, "X-Forwarded-Proto"));
     }
 }
