@@ -342,6 +342,9 @@ pub fn switch_interval(c: &mut Context<'_>, _: &'static str, words: &[String]) -
 
 /// `<WSGIInterpreterOptions>` itself; each directive in it looks at the section around it.
 pub fn interpreter_options(_: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    if !words.last().is_some_and(|word| word.ends_with('>')) {
+        return Err("the line has no closing '>': write one at its end".to_string());
+    }
     section_of(words).map(drop)
 }
 

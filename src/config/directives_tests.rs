@@ -302,6 +302,7 @@ fn sections_for_interpreters() {
         assert!(inside(section, line).err().unwrap().contains(reason), "{section} {line}");
     }
     assert!(error("<WSGIInterpreterOptions threads=1>").contains("'threads=1' is no option"));
+    assert!(error("<WSGIInterpreterOptions process-group=a").contains("no closing '>'"));
 }
 
 #[test]
