@@ -165,6 +165,8 @@ const HTTPD_TYPES: &[&str] = &[
     "worker_score",
     "process_score",
     "global_score",
+    "authn_.*",
+    "authz_.*",
 ];
 
 const HTTPD_VARIABLES: &[&str] = &[
@@ -195,6 +197,10 @@ const HTTPD_VARIABLES: &[&str] = &[
     "AP_CGI_PASS_AUTH_.*",
     "ap_bucket_type_error",
     "APR_FOPEN_.*",
+    "AUTHN_PROVIDER_.*",
+    "AUTHZ_PROVIDER_.*",
+    "AP_AUTH_INTERNAL_PER_CONF",
+    "REMOTE_NAME",
 ];
 
 const HTTPD_FUNCTIONS: &[&str] = &[
@@ -207,6 +213,12 @@ const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_hook_monitor",
     "ap_hook_translate_name",
     "ap_hook_handler",
+    "ap_hook_check_access",
+    "ap_register_auth_provider",
+    "ap_get_useragent_host",
+    "ap_psignature",
+    "apr_md5_encode",
+    "apr_generate_random_bytes",
     "ap_state_query",
     "ap_walk_config",
     "ap_mpm_query",

@@ -59,6 +59,7 @@ mod spawn;
 mod control;
 mod site;
 
+mod verdict;
 mod wsgi;
 
 mod interpreter;
@@ -71,6 +72,8 @@ mod config;
 mod wire;
 
 mod request;
+
+mod question;
 mod scoreboard;
 mod script;
 

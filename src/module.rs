@@ -9,6 +9,7 @@
 
 use crate::apache::RequestRec;
 use crate::apache::accounts::SystemAccounts;
+use crate::apache::auth::{AccessControl, Authentication, Authorization};
 use crate::apache::module::{DirectivePlace, Flow, Module, command, last_command, record};
 use crate::apache::process::Lifetime;
 use crate::apache::regex::Regex;
@@ -19,7 +20,7 @@ use crate::config::global::{GlobalConfig, ServerConfig};
 use crate::config::process_group::Origin;
 use crate::config::settings::Settings;
 use crate::daemon::serve;
-use crate::hooks::{child, fork, handler, parent, translate};
+use crate::hooks::{ask, child, fork, handler, parent, translate};
 use crate::log::{Code, Message};
 use crate::process::{BUILDING, Building};
 use crate::python::extension;
@@ -79,8 +80,30 @@ impl Module for Wsgi {
         translate::translate_name(request)
     }
 
+    fn check_access(request: &RequestRec<'_>) -> Flow {
+        ask::check_access(request)
+    }
+
     fn handler(request: &RequestRec<'_>) -> Flow {
         handler::handler(request)
+    }
+}
+
+impl AccessControl for Wsgi {
+    fn check_password(request: &RequestRec<'_>, user: &[u8], password: &[u8]) -> Authentication {
+        ask::check_password(request, user, password)
+    }
+
+    fn realm_hash(request: &RequestRec<'_>, user: &[u8], realm: &[u8]) -> Authentication {
+        ask::realm_hash(request, user, realm)
+    }
+
+    fn require_group(request: &RequestRec<'_>, words: &[u8]) -> Authorization {
+        ask::require_group(request, words)
+    }
+
+    fn check_groups(words: &[u8]) -> Result<(), String> {
+        ask::check_groups(words)
     }
 }
 
@@ -101,6 +124,7 @@ fn apply(
         section: place.section,
         interpreters: place.interpreters,
         inside_virtual_host: place.in_virtual_host,
+        in_htaccess: place.in_htaccess,
         accounts: &SystemAccounts,
         resolve_path: &below_server_root,
         notes: &mut building.notes,

@@ -4,6 +4,7 @@
 //! frame. `Body` and `Reply` are how the application's side reads and answers, in both modes.
 
 use crate::log::Level;
+use crate::question::{Purpose, Verdict};
 use std::fmt;
 use std::io;
 use std::num::NonZero;
@@ -21,9 +22,11 @@ pub enum BodyLength {
 /// One request for one application. The slices live as long as the request is handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request<'a> {
+    pub purpose: Purpose<'a>,
     pub script: &'a [u8],
     /// Name of the interpreter; empty for the main one.
     pub application_group: &'a [u8],
+    /// Of an application; else the purpose names the functions.
     pub callable: &'a [u8],
     /// When the script's file was modified, in microseconds, as httpd has just seen it; None where a
     /// script that changes is not to be loaded anew.
@@ -160,6 +163,9 @@ pub trait Reply: Send {
     fn data(&mut self, bytes: &[u8]);
     /// Sends what is queued, and then a part of a file as data. Called detached.
     fn file(&mut self, file: &FilePart) -> io::Result<()>;
+
+    /// The answer to a question, in place of head and data.
+    fn verdict(&mut self, verdict: &Verdict);
 
     fn log(&mut self, level: Level, line: &[u8]);
     fn end(&mut self, outcome: Outcome);

@@ -5,6 +5,7 @@
 
 use crate::config::global::GlobalConfig;
 use crate::config::group_name::{GroupName, RequestFacts};
+use crate::config::script_use::ScriptUse;
 use crate::config::settings::Settings;
 use crate::log::{Code, Message};
 
@@ -52,6 +53,9 @@ pub fn select(
     if !settings.allows_process_group(&process_group) {
         return Err(Refusal::Restricted { process_group });
     }
+    if process_group.is_empty() && global.restrict_embedded {
+        return Err(Refusal::EmbeddedForbidden);
+    }
     let group = find_group(&process_group, global, facts)?;
     let application_group = match &settings.application_group {
         Some(name) => name.expand(facts),
@@ -65,10 +69,28 @@ pub fn select(
     Ok(Target { script: script.to_string(), process_group, group, application_group, callable })
 }
 
+/// The target of a question for a script. `WSGIRestrictEmbedded` and `WSGIRestrictProcess` are about
+/// applications.
+pub fn of_question(
+    script: &ScriptUse,
+    global: &GlobalConfig,
+    facts: &dyn RequestFacts,
+) -> Result<Target, Refusal> {
+    let expand = |name: &Option<GroupName>| name.as_ref().map(|name| name.expand(facts)).unwrap_or_default();
+    let process_group = expand(&script.process_group);
+    let group = find_group(&process_group, global, facts)?;
+    Ok(Target {
+        script: script.script.clone(),
+        process_group,
+        group,
+        application_group: expand(&script.application_group),
+        callable: String::new(),
+    })
+}
+
 fn find_group(name: &str, global: &GlobalConfig, facts: &dyn RequestFacts) -> Result<Option<usize>, Refusal> {
     let process_group = || name.to_string();
     match global.groups.find(name) {
-        _ if name.is_empty() && global.restrict_embedded => Err(Refusal::EmbeddedForbidden),
         _ if name.is_empty() => Ok(None),
         None => Err(Refusal::Undefined {
             process_group: process_group(),

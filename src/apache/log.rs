@@ -9,7 +9,7 @@ use super::index::index;
 use super::request::RequestRec;
 use super::server::Server;
 use super::table::api;
-use crate::log::{Level, Message};
+use crate::log::{Code, Level, Message};
 use std::ffi::CString;
 use std::ptr;
 
@@ -54,6 +54,12 @@ pub fn request(request: &RequestRec<'_>, level: Level, line: &[u8]) {
             );
         }
     }
+}
+
+pub fn request_panicked(of: &RequestRec<'_>) {
+    let text = "a panic while a request was handled (the place is in httpd's main error log); \
+                this request is answered 500, the process goes on; please report it";
+    request_message(of, &Message::new(Code::RequestPanicked, text));
 }
 
 pub fn request_message(of: &RequestRec<'_>, message: &Message) {

@@ -6,12 +6,15 @@
 pub mod module;
 pub mod scoreboard;
 
+pub mod auth;
 pub mod process;
 pub mod regex;
 
 pub mod brigade;
 pub mod log;
 pub mod turns;
+
+mod ssl;
 
 pub mod request;
 

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+use super::auth::{self, AccessControl};
 use super::brigade::OutputFilters;
 use super::log;
 use super::process::Lifetime;
@@ -45,7 +46,7 @@ pub struct DirectivePlace {
 }
 
 /// What an httpd module is made of.
-pub trait Module {
+pub trait Module: AccessControl {
     fn create_server(virtual_host: bool) -> ServerConfig;
 
     /// One directive; an error is shown by httpd with its place. `compile` makes a regular
@@ -68,6 +69,8 @@ pub trait Module {
     /// Called in the parent every few seconds.
     fn monitor();
     fn translate_name(request: &RequestRec<'_>) -> Flow;
+    /// Whether the request may go on, whoever its user is.
+    fn check_access(request: &RequestRec<'_>) -> Flow;
     fn handler(request: &RequestRec<'_>) -> Flow;
 }
 
@@ -116,7 +119,7 @@ pub const fn last_command() -> command_rec {
     }
 }
 
-unsafe extern "C" fn register_hooks<M: Module>(_pool: *mut apr_pool_t) {
+unsafe extern "C" fn register_hooks<M: Module>(pool: *mut apr_pool_t) {
     if let Err(error) = table::load() {
         // Nothing of httpd can be called, its log included.
         let text = format!("this httpd lacks a function of 2.4 that the module needs: {error}");
@@ -137,8 +140,11 @@ unsafe extern "C" fn register_hooks<M: Module>(_pool: *mut apr_pool_t) {
         api().ap_hook_monitor(Some(monitor::<M>), none, none, middle);
         api().ap_hook_child_init(Some(child_init::<M>), none, none, middle);
         api().ap_hook_translate_name(Some(translate_name::<M>), after_alias, before_userdir, middle);
+        let per_conf = AP_AUTH_INTERNAL_PER_CONF as c_int;
+        api().ap_hook_check_access(Some(check_access::<M>), none, none, middle, per_conf);
         api().ap_hook_handler(Some(handler::<M>), none, none, middle);
     }
+    auth::register::<M>(pool);
 }
 
 #[repr(transparent)]
@@ -281,6 +287,10 @@ unsafe extern "C" fn translate_name<M: Module>(request: *mut request_rec) -> c_i
     request_hook(request, M::translate_name)
 }
 
+unsafe extern "C" fn check_access<M: Module>(request: *mut request_rec) -> c_int {
+    request_hook(request, M::check_access)
+}
+
 unsafe extern "C" fn handler<M: Module>(request: *mut request_rec) -> c_int {
     request_hook(request, M::handler)
 }
@@ -293,9 +303,7 @@ fn request_hook(request: *mut request_rec, hook: fn(&RequestRec<'_>) -> Flow) ->
         Ok(Flow::Done) => OK,
         Ok(Flow::Status(status)) => status.into(),
         Err(_) => {
-            let text = "a panic while a request was handled (the place is in httpd's main error log); \
-                        this request is answered 500, the process goes on; please report it";
-            log::request_message(&request, &Message::new(Code::RequestPanicked, text));
+            log::request_panicked(&request);
             // An answer that has begun must not look complete.
             if request.has_begun() {
                 OutputFilters::new(&request, None).cut();

@@ -50,18 +50,22 @@ impl<'r> RequestRec<'r> {
         self.record
     }
 
+    pub(super) fn pool(&self) -> *mut apr_pool_t {
+        self.record().pool
+    }
+
     /// For an application that wants to hand it to a C extension of its own.
     pub fn address(&self) -> NonZero<usize> {
         NonZero::new(self.record.expose_provenance()).expect("httpd calls no hook without a request")
     }
 
-    fn record(&self) -> &request_rec {
+    pub(super) fn record(&self) -> &request_rec {
         // SAFETY: httpd keeps the record alive for the length of the hook; no exclusive reference to
         // it is ever made.
         unsafe { &*self.record }
     }
 
-    fn connection(&self) -> &conn_rec {
+    pub(super) fn connection(&self) -> &conn_rec {
         // SAFETY: a request's connection outlives it.
         unsafe { &*self.record().connection }
     }
@@ -82,7 +86,7 @@ impl<'r> RequestRec<'r> {
     }
 
     /// A string of the request's, or one that httpd gives out for it.
-    fn text(&self, string: *const c_char) -> Option<&[u8]> {
+    pub(super) fn text(&self, string: *const c_char) -> Option<&[u8]> {
         bytes(self.record(), string)
     }
 
@@ -145,6 +149,13 @@ impl<'r> RequestRec<'r> {
 
     pub fn user(&self) -> Option<&[u8]> {
         self.text(self.record().user)
+    }
+
+    /// The user that the application and other modules see from now on.
+    pub fn set_user(&self, user: &[u8]) {
+        let user = copy(self.pool(), user);
+        // SAFETY: the record is alive and its user is the authentication's to set; the string is in its pool.
+        unsafe { (*self.record).user = user }
     }
 
     pub fn auth_type(&self) -> Option<&[u8]> {
@@ -229,6 +240,19 @@ impl<'r> RequestRec<'r> {
         // SAFETY: httpd sets the address when it accepts the connection.
         let port = if address.is_null() { 0 } else { unsafe { (*address).port } };
         (self.text(self.record().useragent_ip).unwrap_or_default(), port)
+    }
+
+    /// The name of the client's host, if httpd is to look it up (`HostnameLookups`); else its address.
+    pub fn client_host(&self) -> &[u8] {
+        // SAFETY: the record is alive; the result is in its pool, or its connection's.
+        let name = unsafe { api().ap_get_useragent_host(self.record, REMOTE_NAME, std::ptr::null_mut()) };
+        self.text(name).unwrap_or_default()
+    }
+
+    /// httpd's line below its own pages, as `ServerSignature` says.
+    pub fn server_signature(&self) -> &[u8] {
+        // SAFETY: the record is alive; the result is in its pool.
+        self.text(unsafe { api().ap_psignature(c"".as_ptr(), self.record) }).unwrap_or_default()
     }
 
     /// The local address and port of the connection.
@@ -321,19 +345,6 @@ impl<'r> RequestRec<'r> {
         }
         // As for mod_alias's ScriptAlias: mod_mime_magic and the like leave such requests alone.
         self.set(Table::Notes, c"alias-forced-type", c"wsgi-script".to_bytes());
-    }
-
-    /// Whether mod_ssl says that the connection is encrypted.
-    pub fn is_https(&self) -> bool {
-        type IsHttps = unsafe extern "C" fn(*mut conn_rec) -> i32;
-        // SAFETY: the name is a C string; the result is NULL or mod_ssl's function.
-        let Some(function) = (unsafe { api().apr_dynamic_fn_retrieve(c"ssl_is_https".as_ptr()) }) else {
-            return false;
-        };
-        // SAFETY: mod_ssl declares `ssl_is_https` with this signature (mod_ssl.h).
-        let function = unsafe { std::mem::transmute::<unsafe extern "C" fn(), IsHttps>(function) };
-        // SAFETY: the connection is alive.
-        unsafe { function(self.record().connection) != 0 }
     }
 
     /// Whether this is httpd's own request for the answer to another that failed (`ErrorDocument`).

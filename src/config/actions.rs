@@ -16,6 +16,7 @@ use crate::config::nearest::suggestion;
 use crate::config::network::Network;
 use crate::config::options::{self, Reader};
 use crate::config::proxy_headers;
+use crate::config::script_use::{HandlerScript, ScriptUse};
 use crate::config::settings::{Chunked, MapHead, Settings};
 use crate::config::values::{float_seconds, identifier, integer, on_off, size};
 use crate::config::words;
@@ -123,6 +124,75 @@ fn callable(c: &mut Context<'_>, directive: &'static str, text: &str) -> GroupNa
         c.note(Code::CallableNameInvalid, text);
     }
     name
+}
+
+const QUESTION_OPTIONS: &[&str] = &["process-group", "application-group"];
+const HANDLER_OPTIONS: &[&str] = &["process-group", "application-group", "pass-authorization"];
+
+pub fn access_script(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    c.settings.access_script = Some(question_script(c, directive, words)?);
+    Ok(())
+}
+
+pub fn auth_user_script(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    c.settings.auth_user_script = Some(question_script(c, directive, words)?);
+    Ok(())
+}
+
+pub fn auth_group_script(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    c.settings.auth_group_script = Some(question_script(c, directive, words)?);
+    Ok(())
+}
+
+pub fn dispatch_script(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    c.settings.dispatch_script = Some(question_script(c, directive, words)?);
+    Ok(())
+}
+
+pub fn handler_script(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    let script = script_use(c, directive, &words[1..], HANDLER_OPTIONS, None)?;
+    let row = HandlerScript { handler: words[0].clone(), script };
+    let others = c.settings.handler_scripts.as_deref().unwrap_or_default();
+    let others = others.iter().filter(|other| other.handler != row.handler).cloned();
+    c.settings.handler_scripts = Some(others.chain([row.clone()]).collect());
+    Ok(())
+}
+
+/// A script that is asked, in the main interpreter unless its line says otherwise.
+fn question_script(
+    c: &mut Context<'_>,
+    directive: &'static str,
+    words: &[String],
+) -> Result<Arc<ScriptUse>, String> {
+    script_use(c, directive, words, QUESTION_OPTIONS, Some(GroupName::Global))
+}
+
+/// A script with its options.
+fn script_use(
+    c: &mut Context<'_>,
+    directive: &'static str,
+    words: &[String],
+    known: &[&'static str],
+    application_group: Option<GroupName>,
+) -> Result<Arc<ScriptUse>, String> {
+    let options = script_options(c, directive, &words[1..], known)?;
+    if c.in_htaccess && options.process_group.is_some() {
+        return Err(
+            "process-group= may not stand in .htaccess, whose script would run as any site's user: put the \
+                    directive into a <Directory> section of the configuration"
+                .to_string(),
+        );
+    }
+    let script = Arc::new(ScriptUse {
+        directive,
+        script: (c.resolve_path)(&words[0]),
+        process_group: options.process_group,
+        application_group: options.application_group.or(application_group),
+        pass_authorization: options.pass_authorization,
+        origin: c.origin.clone(),
+    });
+    c.server.scripts.push(Arc::clone(&script));
+    Ok(script)
 }
 
 pub fn daemon_process(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {

@@ -36,12 +36,17 @@ pub fn check(global: &GlobalConfig, servers: &[ConfiguredServer<'_>], files: &dy
         for alias in &server.config.aliases {
             check.alias(alias);
         }
+        for script in &server.config.scripts {
+            check.script(script.directive, &script.script, &script.origin, 500);
+            let group = script.process_group.as_ref().and_then(GroupName::fixed);
+            check.outside(&script.script, group.unwrap_or_default(), &script.origin);
+        }
         for group_use in &server.config.uses {
             check.group_use(group_use, server);
         }
     }
     for import in &global.imports {
-        check.script("WSGIImportScript", &import.script, &import.origin);
+        check.script("WSGIImportScript", &import.script, &import.origin, 404);
         check.outside(&import.script, &import.process_group, &import.origin);
     }
     check.embedded_python();
@@ -206,7 +211,7 @@ impl Check<'_> {
 
     fn alias(&mut self, alias: &Alias) {
         if alias.fixed_script().is_some() {
-            self.script("WSGIScriptAlias", &alias.target, &alias.origin);
+            self.script("WSGIScriptAlias", &alias.target, &alias.origin, 404);
             let group = alias.options.process_group.as_ref().and_then(GroupName::fixed);
             self.outside(&alias.target, group.unwrap_or_default(), &alias.origin);
         } else if alias.is_directory()
@@ -224,7 +229,8 @@ impl Check<'_> {
         }
     }
 
-    fn script(&mut self, directive: &str, script: &str, origin: &Origin) {
+    /// `status` is what requests get for a script that is missing.
+    fn script(&mut self, directive: &str, script: &str, origin: &Origin, status: u16) {
         let path = Path::new(script);
         if self.files.is_dir(path) {
             self.warn(
@@ -238,7 +244,7 @@ impl Check<'_> {
             self.warn(
                 Code::ScriptMissing,
                 format!(
-                    "{directive} at {origin}: there is no script {script}; requests for it get 404: create \
+                    "{directive} at {origin}: there is no script {script}; requests for it get {status}: create \
                      it, or correct the path"
                 ),
             );

@@ -20,6 +20,7 @@ pub struct Context<'a> {
     /// What follows the name of the enclosing `<WSGIInterpreterOptions`.
     pub interpreters: Option<String>,
     pub inside_virtual_host: bool,
+    pub in_htaccess: bool,
     pub accounts: &'a dyn Accounts,
     /// Makes a path absolute, below `ServerRoot`.
     pub resolve_path: &'a dyn Fn(&str) -> String,

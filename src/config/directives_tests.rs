@@ -43,6 +43,7 @@ impl Site {
             origin: Origin { file: "site.conf".to_string(), line: self.line },
             section: section.map(str::to_string),
             interpreters: self.interpreters.clone(),
+            in_htaccess: false,
             inside_virtual_host: self.virtual_host,
             accounts: &TestAccounts { root: false },
             resolve_path: &|path| {

@@ -11,6 +11,7 @@ use crate::config::group_name::GroupName;
 use crate::config::interpreter::Layers;
 use crate::config::process_group::Origin;
 use crate::config::registry::Registry;
+use crate::config::script_use::ScriptUse;
 use crate::config::settings::Settings;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +117,8 @@ pub struct GroupUse {
 pub struct ServerConfig {
     pub aliases: Vec<Alias>,
     pub uses: Vec<GroupUse>,
+    /// For access control, dispatch and handlers.
+    pub scripts: Vec<Arc<ScriptUse>>,
     /// Process groups that were defined in this very server.
     pub defined: Vec<String>,
 }
@@ -126,6 +129,7 @@ impl ServerConfig {
         ServerConfig {
             aliases: add.aliases.iter().chain(&base.aliases).cloned().collect(),
             uses: add.uses.iter().chain(&base.uses).cloned().collect(),
+            scripts: add.scripts.iter().chain(&base.scripts).cloned().collect(),
             defined: add.defined.clone(),
         }
     }

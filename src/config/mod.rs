@@ -27,6 +27,8 @@ pub mod interpreter;
 pub mod registry;
 pub mod settings;
 
+pub mod script_use;
+
 pub mod network;
 pub mod proxy_headers;
 

@@ -10,6 +10,7 @@ use crate::config::alias::{Alias, Pattern};
 use crate::config::global::{ConfiguredServer, GlobalConfig, GroupKind};
 use crate::config::group_name::GroupName;
 use crate::config::registry::Registry;
+use crate::config::script_use::ScriptUse;
 
 /// A script to load when a process of a group starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,8 @@ pub fn sole_scripts(groups: &Registry, servers: &[ConfiguredServer<'_>]) -> Vec<
 }
 
 /// Everything to load in advance: the imports, then the scripts of aliases whose process group,
-/// application group and callable are all fixed. Needs a completed configuration.
+/// application group and callable are all fixed, then those for access control, dispatch and handlers that have
+/// a process group. Needs a completed configuration.
 pub fn preloads(global: &GlobalConfig, servers: &[ConfiguredServer<'_>]) -> Vec<GroupPreload> {
     let imports = global.imports.iter().map(|import| GroupPreload {
         process_group: import.process_group.clone(),
@@ -60,8 +62,10 @@ pub fn preloads(global: &GlobalConfig, servers: &[ConfiguredServer<'_>]) -> Vec<
     let aliases = servers.iter().flat_map(|server| {
         server.config.aliases.iter().filter_map(|alias| alias_preload(alias, server, &global.groups))
     });
+    let scripts = servers.iter().flat_map(|server| server.config.scripts.iter());
+    let scripts = scripts.filter_map(|script| script_preload(script));
     let mut preloads: Vec<GroupPreload> = Vec::new();
-    for preload in imports.chain(aliases) {
+    for preload in imports.chain(aliases).chain(scripts) {
         let known = preload.process_group.is_empty() || global.groups.find(&preload.process_group).is_some();
         if known && !preloads.contains(&preload) {
             preloads.push(preload);
@@ -95,6 +99,13 @@ fn alias_preload(alias: &Alias, server: &ConfiguredServer<'_>, groups: &Registry
         application_group,
         callable: Some(callable),
     })
+}
+
+/// Only for daemons: the children of httpd start Python when a script of theirs is first needed.
+fn script_preload(script: &ScriptUse) -> Option<GroupPreload> {
+    let process_group = script.process_group.as_ref()?.fixed().filter(|name| !name.is_empty())?.to_string();
+    let application_group = script.application_group.as_ref()?.fixed()?.to_string();
+    Some(GroupPreload { process_group, script: script.script.clone(), application_group, callable: None })
 }
 
 /// The name of the alias's group, unless it depends on the request. None also stands for the

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::config::group_name::GroupName;
 use crate::config::network::Network;
 use crate::config::proxy_headers::ProxyHeader;
+use crate::config::script_use::{self, HandlerScript, ScriptUse};
 
 /// `WSGIMapHEADToGET`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,12 @@ pub struct Settings {
     pub pass_apache_request: Option<bool>,
     pub proxy_headers: Option<Arc<[ProxyHeader]>>,
     pub proxies: Option<Arc<[Network]>>,
+    pub access_script: Option<Arc<ScriptUse>>,
+    pub auth_user_script: Option<Arc<ScriptUse>>,
+    pub auth_group_script: Option<Arc<ScriptUse>>,
+    pub dispatch_script: Option<Arc<ScriptUse>>,
+    /// The innermost first.
+    pub handler_scripts: Option<Arc<[HandlerScript]>>,
 }
 
 impl Settings {
@@ -73,6 +80,14 @@ impl Settings {
             pass_apache_request: add.pass_apache_request.or(base.pass_apache_request),
             proxy_headers: inner(&base.proxy_headers, &add.proxy_headers),
             proxies: inner(&base.proxies, &add.proxies),
+            access_script: inner(&base.access_script, &add.access_script),
+            auth_user_script: inner(&base.auth_user_script, &add.auth_user_script),
+            auth_group_script: inner(&base.auth_group_script, &add.auth_group_script),
+            dispatch_script: inner(&base.dispatch_script, &add.dispatch_script),
+            handler_scripts: match (&base.handler_scripts, &add.handler_scripts) {
+                (Some(outer), Some(inner)) => Some(script_use::merge(outer, inner)),
+                (outer, inner) => inner.as_ref().or(outer.as_ref()).cloned(),
+            },
         }
     }
 
@@ -115,6 +130,13 @@ impl Settings {
 
     pub fn pass_apache_request(&self) -> bool {
         self.pass_apache_request.unwrap_or(false)
+    }
+
+    /// The script of `WSGIHandlerScript` for this handler.
+    pub fn handler_script(&self, handler: &[u8]) -> Option<&ScriptUse> {
+        let rows = self.handler_scripts.as_deref().unwrap_or_default();
+        let row = rows.iter().find(|row| row.handler.as_bytes() == handler);
+        row.map(|row| &*row.script)
     }
 
     /// Whether `WSGIRestrictProcess` lets requests use the group (`""` for embedded mode).

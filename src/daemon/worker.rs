@@ -17,7 +17,9 @@ use crate::interpreter::script::Change;
 use crate::interpreter::transaction::Transaction;
 use crate::log::{Code, Message};
 use crate::os::{self, Epoll};
+use crate::question::Purpose;
 use crate::request::{EnvironBuilder, Outcome, Reply, Request};
+use crate::verdict::ask;
 use crate::wire::request::decode_request;
 use crate::wsgi::run;
 use parking_lot::Mutex;
@@ -382,7 +384,9 @@ impl Worker<'_> {
     fn answer(&mut self, mut connection: Box<Connection>, request: Request<'_>) -> Option<Box<Connection>> {
         let mut environ = EnvironBuilder::with_capacity(request.environ.0.len() + 64);
         environ.append(request.environ);
-        environ.push(b"mod_wsgi.daemon_start", microseconds().to_string().as_bytes());
+        if request.purpose == Purpose::Application {
+            environ.push(b"mod_wsgi.daemon_start", microseconds().to_string().as_bytes());
+        }
         let request = Request { environ: environ.environ(), ..request };
         if !self.run_in_interpreter(&mut connection, &request) {
             return None;
@@ -419,7 +423,10 @@ impl Worker<'_> {
         let ran = Transaction::conduct(incoming, outgoing, request.body, |transaction| {
             state.attached(|py| {
                 let ours = roster.start(py, thread_id, &interpreter);
-                let ran = ours.then(|| run::run(py, &interpreter, request, thread_id, transaction));
+                let ran = ours.then(|| match request.purpose {
+                    Purpose::Application => run::run(py, &interpreter, request, thread_id, transaction),
+                    _ => ask::run(py, &interpreter, request, transaction),
+                });
                 roster.finish(py, thread_id);
                 ran
             })

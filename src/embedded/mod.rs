@@ -19,7 +19,9 @@ use crate::log::{Code, Level, Message};
 use crate::os::{self, Host, SignalMask};
 use crate::python::library::{self, Program};
 use crate::python::{Attached, attach};
+use crate::question::Purpose;
 use crate::request::{Body, Reply, Request};
+use crate::verdict::ask;
 use crate::wsgi::run;
 use once_cell::sync::OnceCell;
 pub use options::Options;
@@ -74,7 +76,7 @@ impl Embedded {
         }
     }
 
-    /// Runs a request's application.
+    /// Runs a request's application, or asks its script.
     pub fn run(
         &'static self,
         request: &Request<'_>,
@@ -89,7 +91,10 @@ impl Embedded {
         let interpreter = interpreters.get(&main_state, &group)?;
         let state = with_thread(interpreters, |thread| thread.states.of(&interpreter, main));
         Transaction::conduct(body, reply, request.body, |transaction| {
-            state.attached(|py| run::run(py, &interpreter, request, thread_id, transaction))
+            state.attached(|py| match request.purpose {
+                Purpose::Application => run::run(py, &interpreter, request, thread_id, transaction),
+                _ => ask::run(py, &interpreter, request, transaction),
+            })
         });
         // CPython's own multiprocessing leaves SIGTERM unblocked: httpd would send its children one in vain.
         blocked.set();

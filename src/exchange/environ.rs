@@ -5,10 +5,13 @@
 //! `wsgi.errors`).
 
 use super::proxy::{Told, Way};
+use super::ssl_variables::SSL_VARIABLES;
 use crate::apache::request::{RequestRec, Table};
+use crate::apache::server;
 use crate::config::group_name;
 use crate::config::settings::{MapHead, Settings};
 use crate::process::Child;
+use crate::question::{Purpose, SSL_VARIABLE};
 use crate::request::EnvironBuilder;
 use crate::target::Target;
 use std::borrow::Cow;
@@ -79,27 +82,27 @@ fn single_slashes(path: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(collapsed)
 }
 
-/// Everything about the request that the application gets to see. `gathered` is the length of a body that was
-/// gathered.
+/// Everything about the request that the application gets to see. `handler_script` is that of
+/// `WSGIHandlerScript`, or empty; `gathered` is the length of a body that was gathered.
 pub fn environ(
     request: &RequestRec<'_>,
     child: &Child,
     settings: &Settings,
     target: &Target,
+    handler_script: &str,
     gathered: Option<u64>,
 ) -> EnvironBuilder {
     let mut environ = EnvironBuilder::with_capacity(2048);
-    // What SetEnv, mod_rewrite, mod_ssl and redirects have set; the variables below win.
-    for (name, value) in request.entries(Table::SubprocessEnv) {
-        if name != b"HTTPS" {
-            environ.push(name, value);
-        }
-    }
     let told = told(request, settings);
+    push_subprocess(&mut environ, request);
     push_headers(&mut environ, request, settings, gathered, &told);
     push_connection(&mut environ, request);
     push_request(&mut environ, request, settings);
-    push_own(&mut environ, request, child, target);
+    environ.push(b"wsgi.url_scheme", if is_https(request) { b"https" } else { b"http" });
+    push_own(&mut environ, request, child);
+    environ.push(b"mod_wsgi.callable_object", target.callable.as_bytes());
+    environ.push(b"mod_wsgi.handler_script", handler_script.as_bytes());
+    push_times(&mut environ, request, target);
     told.push(&mut environ);
     environ
 }
@@ -110,6 +113,65 @@ fn told(request: &RequestRec<'_>, settings: &Settings) -> Told {
     let way = Way { listed, proxies: settings.proxies.as_deref(), peer: request.client().0 };
     let headers: Vec<(&[u8], &[u8])> = request.entries(Table::HeadersIn).collect();
     Told::read(&way, headers.iter().copied())
+}
+
+/// What a script sees that is asked something. For dispatch it is what the application will see, as far as that
+/// is known before a target is chosen; for access control it is less, and holds no credentials.
+pub fn environ_of_question(
+    request: &RequestRec<'_>,
+    child: &Child,
+    settings: &Settings,
+    target: &Target,
+    purpose: Purpose<'_>,
+) -> EnvironBuilder {
+    let mut environ = EnvironBuilder::with_capacity(2048);
+    push_subprocess(&mut environ, request);
+    if purpose == Purpose::Dispatch {
+        let told = told(request, settings);
+        push_headers(&mut environ, request, settings, None, &told);
+        push_connection(&mut environ, request);
+        push_request(&mut environ, request, settings);
+        push_own(&mut environ, request, child);
+        environ.push(b"mod_wsgi.handler_script", b"");
+        told.push(&mut environ);
+    } else {
+        push_access(&mut environ, request);
+    }
+    environ.push(b"mod_wsgi.process_group", target.process_group.as_bytes());
+    environ.push(b"mod_wsgi.application_group", target.application_group.as_bytes());
+    let [major, minor, patch] = server::version();
+    environ.push(b"apache.version", format!("{major}.{minor}.{patch}").as_bytes());
+    push_ssl(&mut environ, request);
+    environ
+}
+
+fn push_access(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
+    push_headers(environ, request, &Settings::default(), None, &Told::default());
+    push_server(environ, request);
+    environ.push(b"SERVER_SIGNATURE", request.server_signature());
+    let script_name = script_name(request);
+    environ.push(b"REQUEST_METHOD", request.method());
+    environ.push(b"REQUEST_URI", original_uri(request.request_line(), request.unparsed_uri()));
+    environ.push(b"SERVER_PROTOCOL", request.protocol());
+    environ.push(b"QUERY_STRING", request.query());
+    environ.push(b"SCRIPT_NAME", &script_name);
+    environ.push(b"PATH_INFO", &single_slashes(request.path_info()));
+}
+
+/// For `mod_ssl.is_https` and `mod_ssl.var_lookup`, which a script cannot call in another process.
+fn push_ssl(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
+    if !request.is_https() {
+        return;
+    }
+    let mut name = Vec::with_capacity(64);
+    for variable in SSL_VARIABLES {
+        if let Some(value) = request.ssl_variable(variable).filter(|value| !value.is_empty()) {
+            name.clear();
+            name.extend_from_slice(SSL_VARIABLE);
+            name.extend_from_slice(variable.to_bytes());
+            environ.push(&name, value);
+        }
+    }
 }
 
 /// The client's headers; a name with anything but letters, digits and hyphens could pass for another.
@@ -150,9 +212,19 @@ fn push_headers(
     }
 }
 
-fn push_connection(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
+/// What SetEnv, mod_rewrite, mod_ssl and redirects have set; the other variables win.
+fn push_subprocess(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
+    for (name, value) in request.entries(Table::SubprocessEnv) {
+        if name != b"HTTPS" {
+            environ.push(name, value);
+        }
+    }
+}
+
+/// The two ends of the connection.
+fn push_server(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
     let (client, client_port) = request.client();
-    let (local, local_port) = request.local();
+    let (local, _) = request.local();
     let server = request.server();
     environ.push(b"SERVER_SOFTWARE", request.server_banner());
     environ.push(b"SERVER_NAME", request.server_name());
@@ -162,10 +234,14 @@ fn push_connection(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
     environ.push(b"REMOTE_ADDR", client);
     environ.push(b"REMOTE_PORT", client_port.to_string().as_bytes());
     environ.push(b"DOCUMENT_ROOT", request.document_root());
+}
+
+fn push_connection(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
+    push_server(environ, request);
+    let (local, local_port) = request.local();
     environ.push(b"CONTEXT_DOCUMENT_ROOT", request.context_document_root());
     environ.push(b"CONTEXT_PREFIX", request.context_prefix());
     environ.push(b"REQUEST_SCHEME", request.scheme());
-    environ.push(b"wsgi.url_scheme", if is_https(request) { b"https" } else { b"http" });
     environ.push(b"mod_wsgi.listener_host", local);
     environ.push(b"mod_wsgi.listener_port", local_port.to_string().as_bytes());
 }
@@ -203,15 +279,16 @@ fn push_request(environ: &mut EnvironBuilder, request: &RequestRec<'_>, settings
     }
 }
 
-fn push_own(environ: &mut EnvironBuilder, request: &RequestRec<'_>, child: &Child, target: &Target) {
-    environ.push(b"mod_wsgi.callable_object", target.callable.as_bytes());
+fn push_own(environ: &mut EnvironBuilder, request: &RequestRec<'_>, child: &Child) {
     environ.push(b"mod_wsgi.request_handler", request.handler());
-    environ.push(b"mod_wsgi.handler_script", b"");
     environ.push(b"mod_wsgi.request_id", request.log_id());
     if let Some(id) = request.connection_log_id() {
         environ.push(b"mod_wsgi.connection_id", id);
     }
     environ.push(b"mod_wsgi.server_pid", child.pid.to_string().as_bytes());
+}
+
+fn push_times(environ: &mut EnvironBuilder, request: &RequestRec<'_>, target: &Target) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     environ.push(b"mod_wsgi.request_start", request.started().as_micros().to_string().as_bytes());
     if target.group.is_some() {

@@ -12,8 +12,9 @@ use crate::apache::turns::Turns;
 use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
 use crate::embedded::Embedded;
-use crate::log::Level;
+use crate::log::{Level, Message};
 use crate::os;
+use crate::question::Verdict;
 use crate::request::{Body, BodyError, FilePart, Head, Outcome, Reply, Request};
 use std::io;
 
@@ -41,6 +42,27 @@ pub fn run(
             Flow::Status(500)
         }
     }
+}
+
+/// Asks a script here. None where it gave no verdict, for a reason that is in the log.
+pub fn ask(
+    request: &RequestRec<'_>,
+    python: &'static Embedded,
+    question: &Request<'_>,
+) -> Result<Option<Verdict>, Message> {
+    let (settings, options, length) = (Settings::default(), ResponseOptions::default(), question.body);
+    let answer = Turns::new(request, |request| {
+        Answer::new(request, ClientBody::new(request, length, Stock::default()), &settings, &options)
+    });
+    let mut body = LocalBody { answer: &answer, ready: Vec::new(), wanted: 0, ended: true };
+    let mut reply = LocalReply { answer: &answer, said: Said::default(), cut: None };
+    python.run(question, &mut body, &mut reply)?;
+    let LocalReply { said, .. } = reply;
+    let answer = answer.into_inner();
+    for (level, line) in said.lines {
+        answer.log(level, &line);
+    }
+    Ok(said.verdict.filter(|_| said.outcome == Outcome::Complete))
 }
 
 /// The client's body.
@@ -87,6 +109,7 @@ struct LocalReply<'t, 'a, 'r> {
 /// What an application has said while it was attached to Python; it waits here until the thread is detached.
 struct Said {
     head: Option<Head>,
+    verdict: Option<Verdict>,
     data: Vec<u8>,
     lines: Vec<(Level, Vec<u8>)>,
     outcome: Outcome,
@@ -94,7 +117,7 @@ struct Said {
 
 impl Default for Said {
     fn default() -> Said {
-        Said { head: None, data: Vec::new(), lines: Vec::new(), outcome: Outcome::Failed(500) }
+        Said { head: None, verdict: None, data: Vec::new(), lines: Vec::new(), outcome: Outcome::Failed(500) }
     }
 }
 
@@ -152,6 +175,10 @@ impl Reply for LocalReply<'_, '_, '_> {
     fn file(&mut self, part: &FilePart) -> io::Result<()> {
         let file = os::duplicate(part.descriptor)?;
         self.passing(|answer| answer.file(file, part.offset, part.length))
+    }
+
+    fn verdict(&mut self, verdict: &Verdict) {
+        self.said.verdict = Some(verdict.clone());
     }
 
     fn log(&mut self, level: Level, line: &[u8]) {

@@ -2,13 +2,16 @@
 //!
 //! Runs in httpd children. `environ` makes what the application gets to see; `gather` may take the body
 //! beforehand. `run` sends the request to its process group and has `relay` pass the answer on, or has `here`
-//! run it in this process. Both drive an `answer`, which reads the `body`.
+//! run it in this process. Both drive an `answer`, which reads the `body`. `ask` puts a question to a script.
+
+mod question;
 
 mod here;
 mod relay;
 
 mod environ;
 mod gather;
+mod ssl_variables;
 
 mod proxy;
 
@@ -20,7 +23,7 @@ mod body;
 
 mod stock;
 
-pub use environ::{RecordFacts, environ};
+pub use environ::{RecordFacts, environ, environ_of_question};
 pub use gather::gather;
 pub use stock::Stock;
 
@@ -30,6 +33,8 @@ use crate::apache::module::Flow;
 use crate::client::Client;
 use crate::config::settings::Settings;
 use crate::embedded::Embedded;
+use crate::log::Message;
+use crate::question::Verdict;
 use crate::request::Request;
 use answer::Answer;
 use body::ClientBody;
@@ -54,6 +59,19 @@ pub fn run(
         Runner::Daemon(client) => run_in_daemon(request, stock, client, wsgi, settings),
         Runner::Here(python) => here::run(request, stock, python, wsgi, settings),
     }
+}
+
+/// Asks a script. Without a verdict the reason is the message, or in the log already.
+pub fn ask(
+    request: &RequestRec<'_>,
+    runner: Runner,
+    question: &Request<'_>,
+) -> Result<Verdict, Option<Message>> {
+    let said = match runner {
+        Runner::Daemon(client) => question::ask_daemon(request, client, question)?,
+        Runner::Here(python) => here::ask(request, python, question)?,
+    };
+    question::checked(question, said)
 }
 
 fn run_in_daemon(

@@ -7,28 +7,23 @@
 use crate::apache::RequestRec;
 use crate::apache::log;
 use crate::apache::module::Flow;
-use crate::config::process_group::ProcessGroup;
 use crate::config::settings::{Chunked, Settings};
-use crate::exchange::{self, RecordFacts, Runner};
-use crate::hooks::translate;
+use crate::exchange::{self, RecordFacts};
+use crate::hooks::runner::{self, HttpError};
+use crate::hooks::{ask, entry};
 use crate::log::{Code, Message};
-use crate::process::{CHILD, Child};
+use crate::process::Child;
+use crate::question::Purpose;
 use crate::request::{BodyLength, Request};
-use crate::site::owner;
-use crate::target::{self, Target};
+use crate::target;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 pub fn handler(request: &RequestRec<'_>) -> Flow {
-    if !is_ours(request.handler()) {
+    if !is_ours(request.handler()) && request.settings().handler_script(request.handler()).is_none() {
         return Flow::Declined;
     }
-    let Some(child) = CHILD.get() else {
-        // Declining would let httpd send the script's source.
-        let text = "this httpd child could not be prepared (the reason is in the main error log)";
-        log::request_message(request, &Message::new(Code::ChildNotPrepared, text));
-        return Flow::Status(500);
-    };
+    // Declining would let httpd send the script's source.
+    let Some(child) = runner::child(request) else { return Flow::Status(500) };
     #[cfg(feature = "fault-injection")]
     inject_fault(request);
     match serve(request, child) {
@@ -46,47 +41,30 @@ fn is_ours(handler: &[u8]) -> bool {
     matches!(handler, b"wsgi-script" | b"application/x-httpd-wsgi")
 }
 
-/// A request that is answered by httpd itself, and why.
-struct HttpError {
-    status: u16,
-    /// None where httpd has logged the reason.
-    message: Option<Message>,
-}
-
-impl HttpError {
-    fn new(status: u16, message: Message) -> HttpError {
-        HttpError { status, message: Some(message) }
-    }
-}
-
 fn serve(request: &RequestRec<'_>, child: &'static Child) -> Result<Flow, HttpError> {
-    let alias = translate::alias_of(request);
-    check_script(request, alias.is_some())?;
-    let base = request.settings();
-    let merged = alias.map(|alias| Settings::merge(base, &alias.options));
-    let settings = merged.as_ref().unwrap_or(base);
-
-    let target = find_target(request, child, settings)?;
-    let (runner, script) = match target.group {
-        Some(group) => {
-            let defined = &child.configuration.global.groups.groups()[group];
-            let script = Path::new(&target.script);
-            owner::check(script, defined).map_err(|why| HttpError::new(403, why))?;
-            let script = defined.seen_from_inside(script).ok_or_else(|| outside(&target, defined))?;
-            (Runner::Daemon(child.clients[group].as_ref().ok_or_else(|| no_threads(&target))?), script)
-        }
-        None => (Runner::Here(&child.embedded), Path::new(&target.script).into()),
+    let entry = entry::find(request)?;
+    let base = entry.settings();
+    let chosen = match &base.dispatch_script {
+        Some(script) => Some(Settings::merge(base, &ask::dispatch(request, child, script)?)),
+        None => None,
     };
+    let settings = chosen.as_ref().unwrap_or(base);
+    let facts = RecordFacts::new(request, child.configuration.global.case_sensitive);
+    let target = target::select(&entry.script, settings, &child.configuration.global, &facts);
+    let target = target.map_err(|refusal| HttpError::new(500, refusal.message()))?;
+    let (runner, script) = runner::find(child, &target)?;
     let length = body_length(request, settings)?;
     let gathered = exchange::gather(request, settings, length);
     let gathered = gathered.map_err(|status| body_refused(request, status))?;
     let length = gathered.whole().map_or(length, BodyLength::Known);
-    let environ = exchange::environ(request, child, settings, &target, gathered.whole());
+    let environ =
+        exchange::environ(request, child, settings, &target, entry.handler_script, gathered.whole());
     let wsgi = Request {
+        purpose: Purpose::Application,
         script: script.as_os_str().as_bytes(),
         application_group: target.application_group.as_bytes(),
         callable: target.callable.as_bytes(),
-        modified: settings.script_reloading().then(|| request.file_modified()),
+        modified: settings.script_reloading().then_some(entry.modified),
         head: request.is_head(),
         active: !settings.ignore_activity(),
         body: length,
@@ -106,60 +84,6 @@ fn body_length(request: &RequestRec<'_>, settings: &Settings) -> Result<BodyLeng
     // An input filter may give more, or less, than the client announced.
     let known = length.filter(|length| *length == 0 || !request.has_input_filter());
     Ok(known.map_or(BodyLength::Chunked, BodyLength::Known))
-}
-
-/// The file must be there, be a file, and be allowed to run where no alias says so.
-fn check_script(request: &RequestRec<'_>, aliased: bool) -> Result<(), HttpError> {
-    let script = || String::from_utf8_lossy(request.filename()).into_owned();
-    if !request.file_exists() {
-        let text = format!("there is no WSGI script '{}': check the path of WSGIScriptAlias", script());
-        return Err(HttpError::new(404, Message::new(Code::RequestScriptMissing, text)));
-    }
-    if request.file_is_directory() {
-        let text = format!(
-            "'{}' is a directory, not a WSGI script: name a script in it (a WSGIScriptAlias target that ends \
-             with / takes the script's name from the URL)",
-            script()
-        );
-        return Err(HttpError::new(403, Message::new(Code::RequestScriptIsDirectory, text)));
-    }
-    if !aliased && !request.allows_exec_cgi() {
-        let text = format!(
-            "'{}' may not run here: add Options +ExecCGI for its directory, or map it with WSGIScriptAlias",
-            script()
-        );
-        return Err(HttpError::new(403, Message::new(Code::ExecCgiMissing, text)));
-    }
-    if request.path_info_refused() {
-        let text = format!("AcceptPathInfo Off refuses what follows the script '{}' in the URL", script());
-        return Err(HttpError::new(404, Message::new(Code::PathInfoRefused, text)));
-    }
-    Ok(())
-}
-
-fn find_target(request: &RequestRec<'_>, child: &Child, settings: &Settings) -> Result<Target, HttpError> {
-    let script = String::from_utf8_lossy(request.filename()).into_owned();
-    let facts = RecordFacts::new(request, child.configuration.global.case_sensitive);
-    target::select(&script, settings, &child.configuration.global, &facts)
-        .map_err(|refusal| HttpError::new(500, refusal.message()))
-}
-
-fn no_threads(target: &Target) -> HttpError {
-    let text = format!(
-        "the process group '{}' has no worker threads (threads=0): it executes service \
-         scripts and serves no requests: choose another group, or give it threads=",
-        target.process_group
-    );
-    HttpError::new(500, Message::new(Code::RequestGroupWithoutThreads, text))
-}
-
-fn outside(target: &Target, group: &ProcessGroup) -> HttpError {
-    let text = format!(
-        "the script '{}' is not below the chroot= of process group '{}' (WSGIDaemonProcess at {}): move it there, \
-         and name it as httpd sees it",
-        target.script, group.name, group.origin
-    );
-    HttpError::new(403, Message::new(Code::RequestScriptOutsideChroot, text))
 }
 
 /// httpd has logged the error of the framing, but not which of our directives could help.

@@ -6,6 +6,12 @@ pub mod child;
 pub mod fork;
 pub mod handler;
 
+mod entry;
+
+pub mod ask;
+
+mod runner;
+
 mod plan;
 
 mod descriptors;

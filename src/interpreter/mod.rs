@@ -5,6 +5,7 @@
 //! Runs in daemons, and in httpd children with embedded mode.
 
 pub mod preload;
+pub mod running;
 pub mod service;
 
 pub mod interpreters;

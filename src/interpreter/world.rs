@@ -81,6 +81,8 @@ pub struct World {
     pub errors: Class<LogStream>,
     pub request_timeout: Kept,
     protocol: Box<dyn Protocol>,
+    /// `questions.py`: calls the function of a script that a question is for.
+    pub ask: Kept,
     load: Kept,
     describe: Kept,
     finish: Kept,
@@ -99,8 +101,9 @@ pub struct World {
 const MOST_NAMES: usize = 512;
 
 /// Executed one after the other, with the same names.
-const SUPPORT: [&str; 3] = [
+const SUPPORT: [&str; 4] = [
     concat!(include_str!("support.py"), "\0"),
+    concat!(include_str!("questions.py"), "\0"),
     concat!(include_str!("text_streams.py"), "\0"),
     concat!(include_str!("package.py"), "\0"),
 ];
@@ -148,6 +151,7 @@ impl World {
             errors: log_stream::define(py, &function(c"log_class"))?,
             request_timeout: kept(c"RequestTimeout"),
             protocol: (facts.protocol)(py, facts, application_group, &support)?,
+            ask: kept(c"ask"),
             load: kept(c"load"),
             describe: kept(c"describe"),
             finish: kept(c"finish"),

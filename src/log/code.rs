@@ -98,6 +98,14 @@ messages! {
     ProcessLost = 233, Error;
     FilterAnswered = 240, Info;
 
+    // Questions to scripts: access, passwords, groups, dispatch.
+    VerdictMalformed = 251, Error;
+    QuestionScriptMissing = 252, Error;
+    UserScriptMissing = 253, Error;
+    GroupScriptMissing = 254, Error;
+    AccessRefused = 255, Error;
+    NoGroupMatches = 256, Info;
+
     // 301 to 309: sockets, the module's file, descriptors, in the httpd parent.
     SocketPathTooLong = 301, Critical;
     SocketDirectoryMissing = 302, Critical;
@@ -187,4 +195,6 @@ messages! {
     PythonEnded = 436, Error;
     PreloadNotStarted = 437, Error;
     EnvironmentOutdated = 438, Error, in "interpreter/support.py";
+    QuestionFunctionMissing = 451, Error;
+    VerdictUnusable = 452, Error;
 }

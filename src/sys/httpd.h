@@ -10,12 +10,14 @@
 #include <ap_listen.h>
 #include <ap_mpm.h>
 #include <ap_regex.h>
+#include <mod_auth.h>
 #include <mpm_common.h>
 #include <scoreboard.h>
 #include <unixd.h>
 #include <util_filter.h>
 #include <util_script.h>
 #include <apr_buckets.h>
+#include <apr_md5.h>
 #include <apr_optional.h>
 #include <apr_strings.h>
 #include <apr_tables.h>

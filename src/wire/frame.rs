@@ -3,8 +3,9 @@
 //! Written and read in httpd children (`client`) and daemons (`daemon::connection`). The child sends Request
 //! and then, when asked by Want, Body, BodyEnd or BodyFailed. The daemon sends Hello (which process it is)
 //! once on a new connection, and for each request Log and Want at any time, Head before the first Data or
-//! File (whose descriptor travels with it), and End as the last: without End an answer is not complete. In
-//! place of all these it may give a request back that no application has seen.
+//! File (whose descriptor travels with it), and End as the last: without End an answer is not complete. A
+//! question is answered by one Verdict in place of Head, Data and File. In place of all these the daemon may
+//! give a request back that no application has seen.
 
 use super::codec::Malformed;
 
@@ -31,11 +32,12 @@ pub enum Kind {
     End = 21,
     File = 22,
     GiveBack = 23,
+    Verdict = 24,
 }
 
 impl Kind {
     fn from_number(number: u32) -> Option<Kind> {
-        const KINDS: [Kind; 12] = [
+        const KINDS: [Kind; 13] = [
             Kind::Request,
             Kind::Body,
             Kind::BodyEnd,
@@ -48,6 +50,7 @@ impl Kind {
             Kind::End,
             Kind::File,
             Kind::GiveBack,
+            Kind::Verdict,
         ];
         KINDS.into_iter().find(|kind| *kind as u32 == number)
     }

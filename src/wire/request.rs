@@ -5,6 +5,7 @@
 use super::codec::{Decoder, Encoder, Malformed};
 use crate::log::Level;
 use crate::request::{BodyError, BodyLength, Environ, Head, Outcome, Request};
+use crate::wire::question;
 
 /// A body length of the wire that means "chunked".
 const CHUNKED: u64 = u64::MAX;
@@ -12,6 +13,7 @@ const CHUNKED: u64 = u64::MAX;
 /// Writes everything but the environ's bytes and the body's first bytes, which follow the frame's
 /// payload as they are: `environ` then `body`.
 pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) {
+    question::encode_purpose(out, request.purpose);
     let mut e = Encoder::new(out);
     e.bytes(request.script);
     e.bytes(request.application_group);
@@ -29,6 +31,7 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) {
 /// The request, and the bytes of its body that travelled with it.
 pub fn decode_request(payload: &[u8]) -> Result<(Request<'_>, &[u8]), Malformed> {
     let mut d = Decoder::new(payload);
+    let purpose = question::decode_purpose(&mut d)?;
     let (script, application_group, callable) = (d.bytes()?, d.bytes()?, d.bytes()?);
     let modified = Some(d.u64()?).filter(|modified| *modified > 0);
     let (head, active) = (d.bool()?, d.bool()?);
@@ -40,8 +43,18 @@ pub fn decode_request(payload: &[u8]) -> Result<(Request<'_>, &[u8]), Malformed>
     let (environ, first) = d.rest().split_at_checked(environ_length).ok_or(Malformed)?;
     let environ = Environ(environ);
     let record = None;
-    let request =
-        Request { script, application_group, callable, modified, head, active, body, environ, record };
+    let request = Request {
+        purpose,
+        script,
+        application_group,
+        callable,
+        modified,
+        head,
+        active,
+        body,
+        environ,
+        record,
+    };
     Ok((request, first))
 }
 
@@ -117,6 +130,7 @@ pub fn decode_body_error(payload: &[u8]) -> Result<BodyError, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::Purpose;
     use crate::request::EnvironBuilder;
 
     #[test]
@@ -124,6 +138,7 @@ mod tests {
         let mut environ = EnvironBuilder::default();
         environ.push(b"PATH_INFO", b"/");
         let request = Request {
+            purpose: Purpose::Password { user: b"alice", password: b"" },
             script: b"/srv/app.wsgi",
             application_group: b"",
             callable: b"application",

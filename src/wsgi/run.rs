@@ -13,15 +13,14 @@ use super::send::{Incomplete, finish};
 use super::start_response::StartResponse;
 use crate::interpreter::interpreters::{Interpreter, callable};
 use crate::interpreter::log_stream::LogStream;
-use crate::interpreter::script::{Change, Failure};
-use crate::interpreter::transaction::{self, Transaction};
-use crate::interpreter::world::World;
-use crate::log::{Code, Level, Message};
+use crate::interpreter::running::{self, log_exception};
+use crate::interpreter::script::Change;
+use crate::interpreter::transaction::Transaction;
+use crate::log::{Code, Message};
 use crate::python::error::Exc;
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object, Raised};
 use crate::request::{Outcome, Request};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -35,18 +34,10 @@ pub fn run(
 ) -> Option<Change> {
     let call = Call::new(Arc::clone(transaction), request.head);
     let mut script_changed = None;
-    let serving = AssertUnwindSafe(|| {
-        transaction::with_current(transaction, || {
-            serve(py, interpreter, request, thread_id, &call, &mut script_changed)
-        })
+    let served = running::guarded(py, transaction, || {
+        serve(py, interpreter, request, thread_id, &call, &mut script_changed)
     });
-    let result = catch_unwind(serving).unwrap_or_else(|_| {
-        drop(Exception::fetch(py));
-        let text =
-            "mod_wsgi_rs panicked while it ran a request (the place is logged above); the process goes on";
-        transaction.log_message(py, &Message::new(Code::ApplicationPanicked, text));
-        Err(Incomplete::Logged(500))
-    });
+    let result = served.unwrap_or(Err(Incomplete::Logged(500)));
     let outcome = match result {
         Ok(()) => Outcome::Complete,
         Err(Incomplete::Raised(Raised)) => Outcome::Failed(unhandled(py, interpreter, &call, request)),
@@ -148,23 +139,9 @@ fn application(
     transaction: &Transaction,
     script_changed: &mut Option<Change>,
 ) -> std::result::Result<Object, Incomplete> {
-    let world = &interpreter.world;
-    let loaded = interpreter.scripts.get(py, world, request.script, request.modified);
-    let log = |failure: &Failure| {
-        if let Some(traceback) = &failure.traceback {
-            transaction.log_lines(py, Level::Error, traceback.as_bytes());
-        }
-        transaction.log_message(py, &failure.message);
-    };
-    let loaded = loaded.map_err(|failure| {
-        log(&failure);
-        Incomplete::Logged(500)
-    })?;
-    if let Some(failure) = &loaded.failure {
-        log(failure);
-    }
-    *script_changed = loaded.change;
-    callable(py, world, &loaded.module, request.script, request.callable).map_err(|message| {
+    let module = running::module(py, interpreter, request, transaction, script_changed);
+    let module = module.ok_or(Incomplete::Logged(500))?;
+    callable(py, &interpreter.world, &module, request.script, request.callable).map_err(|message| {
         transaction.log_message(py, &message);
         Incomplete::Logged(500)
     })
@@ -176,17 +153,4 @@ fn close(py: Attached<'_>, wsgi: &Wsgi, iterable: &Object) -> Result<()> {
         Some(close) => close.call(py, []).map(drop),
         None => Ok(()),
     }
-}
-
-/// Logs the exception that is set, with its traceback, and clears it.
-fn log_exception(py: Attached<'_>, world: &World, transaction: &Transaction, request: &Request<'_>) {
-    let exception = Exception::fetch(py);
-    let script = String::from_utf8_lossy(request.script);
-    let what = if exception.is(py, Exc::SystemExit) { "SystemExit" } else { "an exception" };
-    let id = request.environ.into_iter().find(|(name, _)| *name == b"mod_wsgi.request_id");
-    let id = id.map(|(_, id)| String::from_utf8_lossy(id)).unwrap_or_default();
-    let text = format!("{what} was raised while the application '{script}' handled the request {id}");
-    transaction.log_message(py, &Message::new(Code::ApplicationRaised, text));
-    let traceback = world.describe(py, &exception);
-    transaction.log_lines(py, Level::Error, traceback.as_bytes());
 }

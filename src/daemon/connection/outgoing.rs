@@ -4,8 +4,10 @@
 
 use crate::log::Level;
 use crate::os::{self, Link};
+use crate::question::Verdict;
 use crate::request::{FilePart, Head, Outcome, Reply};
 use crate::wire::frame::{self, Kind, LARGEST_DATA};
+use crate::wire::question;
 use crate::wire::request as payload;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -76,6 +78,10 @@ impl Reply for Outgoing {
         let file = os::duplicate(part.descriptor)?;
         let sent = os::send_with_fd(self.stream.as_fd(), &frame, file.as_fd());
         self.keep_in_mind(sent)
+    }
+
+    fn verdict(&mut self, verdict: &Verdict) {
+        frame::append(&mut self.outbox, Kind::Verdict, |out| question::encode_verdict(out, verdict));
     }
 
     fn log(&mut self, level: Level, line: &[u8]) {

@@ -1,0 +1,95 @@
+# What httpd asks a script beside having it answer a request: executed in every interpreter by world.rs, called by
+# verdict::ask for its functions allow_access, check_password, get_realm_hash, groups_for_user, and those of dispatch.
+
+
+def ask(module, function, environ, variables, arguments):
+    """Calls the script's function. What it says is a list of bytes, the kind of verdict first."""
+    environ["mod_ssl.is_https"], environ["mod_ssl.var_lookup"] = _mod_ssl(variables)
+    if function is None:
+        names = "process_group", "application_group", "callable_object"
+        return [b"target", *(_chosen(module, name, environ) for name in names)]
+    found = getattr(module, function, None)
+    if not callable(found):
+        return [b"missing", function.encode()]
+    said = found(environ, *map(_text, arguments))
+    verdict = _VERDICTS[function](said)
+    if verdict is None:
+        return [b"unusable", function.encode(), type(said).__name__.encode()]
+    return verdict
+
+
+def _text(value):
+    """Browsers send UTF-8 (RFC 7617); other bytes are taken as Latin-1."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _bytes(value):
+    """A name as bytes; None if it is no name."""
+    if isinstance(value, str):
+        value = value.encode(errors="surrogateescape")
+    return value if isinstance(value, bytes) and b"\0" not in value else None
+
+
+def _decision(said):
+    known = (None, b"undecided"), (False, b"refused"), (True, b"granted")
+    return next(([verdict] for value, verdict in known if said is value), None)
+
+
+def _password(said):
+    return _decision(said) or (_named(said) if said else None)
+
+
+def _named(said):
+    name = _bytes(said)
+    return None if name is None else [b"text", name]
+
+
+def _hash(said):
+    return [b"undecided"] if said is None else _named(said)
+
+
+def _groups(said):
+    if isinstance(said, (str, bytes)):
+        return None
+    try:
+        names = [_bytes(name) for name in said]
+    except TypeError:
+        return None
+    return None if None in names else [b"names", *names]
+
+
+_VERDICTS = {
+    "allow_access": _decision,
+    "check_password": _password,
+    "get_realm_hash": _hash,
+    "groups_for_user": _groups,
+}
+
+
+def _chosen(module, name, environ):
+    """What a script for dispatch says; None where it says nothing, or has no such function."""
+    function = getattr(module, name, None)
+    if function is None:
+        return None
+    said = function(environ)
+    chosen = None if said is None else _bytes(said)
+    if said is not None and chosen is None:
+        raise TypeError("%s() must return a name or None, not %s" % (name, type(said).__name__))
+    return chosen
+
+
+def _mod_ssl(variables):
+    """The two functions of mod_ssl, by the values that httpd's child has looked up."""
+
+    def is_https():
+        """Whether the client's connection is encrypted."""
+        return "HTTPS" in variables
+
+    def var_lookup(name):
+        """A variable of mod_ssl; empty where it has no value."""
+        return variables.get(name, "")
+
+    return is_https, var_lookup
