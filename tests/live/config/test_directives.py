@@ -224,7 +224,7 @@ ROWS = {
 # Of httpd's own, and ours: the directive is named, and where it should stand, or that it must not stand here.
 MISPLACED = r"not allowed (here|in <)|cannot occur within|move it out"
 # A small httpd reads its configuration quickly.
-OTHER_MODULES = tuple({*USUAL_MODULES} - {"authz_core", "mime"})
+OTHER_MODULES = tuple({*USUAL_MODULES} - {"authz_core", "authz_host", "mime"})
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +312,17 @@ def test_strays(server: Httpd, text: str, line: int, words: str):
     number = server.last_line_of("# in front of it") + line
     assert status != 0 and re.search(words, said), said
     assert re.search(rf"line {number} of {re.escape(str(server.configuration_file))}|line {number}\b", said), said
+
+
+TAKEN = "10 10. 10.1 10.1.2. 10.1.2.3 10.1.2.3. 010.1.2.3 10.1.2.3/32 10.1.2.3/255.0.255.0 ::1 ::/1 2001:db8::/32"
+REFUSED = "10/8 10.1/16 10.1.2.3/0 10.1.2.3/33 10.1.2.3/ 10.1.2.3/8x 10.1.2.3.4 10..1 300.1 ::/0 ::1/129 ::ffff:10.1.2.3 [::1]"
+
+
+def test_networks_are_those_of_require_ip(server: Httpd):
+    for words, taken in [(TAKEN, True), *((word, False) for word in REFUSED.split())]:
+        ours = read(server, f"WSGITrustedProxies {words}")
+        httpds = read(server, f"<Location />\nRequire ip {words}\n</Location>")
+        assert (ours[0] == 0, httpds[0] == 0) == (taken, taken), f"{words}: {ours} {httpds}"
 
 
 # .htaccess files
