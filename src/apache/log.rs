@@ -66,6 +66,12 @@ pub fn request_message(of: &RequestRec<'_>, message: &Message) {
     request(of, message.level, message.to_string().as_bytes());
 }
 
+/// Whether a line of this level would be written.
+pub fn shows(of: &RequestRec<'_>, level: Level) -> bool {
+    // SAFETY: the request record is alive.
+    unsafe { api().ap_get_request_module_loglevel(of.as_ptr(), index()) >= number(level) }
+}
+
 fn number(level: Level) -> i32 {
     match level {
         Level::Critical => 2,

@@ -17,6 +17,8 @@ mod proxy;
 
 mod hops;
 
+mod told;
+
 pub mod answer;
 
 mod body;
@@ -86,7 +88,8 @@ fn run_in_daemon(
     match client.open(wsgi, &first, &mut body) {
         Ok(conversation) => {
             drop(first);
-            relay::relay(Answer::new(request, body, settings, &client.group.response), conversation)
+            let answer = Answer::new(request, body, settings, &client.group.response);
+            relay::relay(answer, conversation, wsgi)
         }
         Err(trouble) => {
             let (status, message) = relay::describe(&trouble, &client.group.name);

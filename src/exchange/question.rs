@@ -14,7 +14,7 @@ use crate::request::{Outcome, Request};
 use crate::wire::codec::Malformed;
 use crate::wire::frame::Kind;
 use crate::wire::question::decode_verdict;
-use crate::wire::request::{decode_log, decode_outcome};
+use crate::wire::request::{decode_end, decode_log};
 
 /// What the script has said, if that answers the question. Without a verdict the reason is the message, or in
 /// the log already.
@@ -50,7 +50,7 @@ pub fn ask_daemon(
                     verdict = Some(decode_verdict(bytes).map_err(died)?);
                 }
                 (Kind::End, bytes) => {
-                    let outcome = decode_outcome(bytes).map_err(died)?;
+                    let (outcome, _) = decode_end(bytes).map_err(died)?;
                     conversation.finish();
                     return Ok(verdict.filter(|_| outcome == Outcome::Complete));
                 }

@@ -153,7 +153,7 @@ messages! {
     ServiceEnded = 361, Error;
     SignalNotTold = 362, Error;
 
-    // 381 to 395: inside daemons, and in the httpd parent.
+    // 381 to 396: inside daemons, and in the httpd parent.
     WaitFailed = 381, Error;
     AcceptFailed = 382, Error;
     StrangerRefused = 383, Error;
@@ -168,6 +168,7 @@ messages! {
     StartPanicked = 393, Critical;
     SupervisorNotStarted = 394, Critical;
     SupervisorLost = 395, Error;
+    Starting = 396, Info;
 
     // 4xx: Python and applications, where they run.
     ScriptFailed = 401, Error;
