@@ -171,6 +171,7 @@ const HTTPD_TYPES: &[&str] = &[
 
 const HTTPD_VARIABLES: &[&str] = &[
     "ap_server_conf",
+    "ap_conftree",
     "ap_unixd_config",
     "apr_bucket_type_eos",
     "MODULE_MAGIC_COOKIE",

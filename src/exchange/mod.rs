@@ -13,6 +13,10 @@ mod environ;
 mod gather;
 mod ssl_variables;
 
+mod proxy;
+
+mod hops;
+
 mod told;
 
 pub mod answer;

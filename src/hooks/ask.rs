@@ -15,7 +15,7 @@ use crate::config::words;
 use crate::exchange::{self, RecordFacts};
 use crate::hooks::runner::{self, HttpError};
 use crate::log::{Code, Message};
-use crate::process::Child;
+use crate::process::{CHILD, Child};
 use crate::question::{Purpose, Verdict};
 use crate::request::{BodyLength, Request};
 use crate::target;
@@ -48,7 +48,9 @@ pub fn check_password(request: &RequestRec<'_>, user: &[u8], password: &[u8]) ->
     let Some(script) = user_script(request) else { return Authentication::Failed };
     match verdict(request, script, Purpose::Password { user, password }) {
         Some(Verdict::Granted) => {
-            auth::remember_password(request, user, password);
+            if remembers_users() {
+                auth::remember_password(request, user, password);
+            }
             Authentication::Granted
         }
         // The cache does not know of another name, so it is not told.
@@ -67,7 +69,9 @@ pub fn realm_hash(request: &RequestRec<'_>, user: &[u8], realm: &[u8]) -> Authen
     let Some(script) = user_script(request) else { return Authentication::Failed };
     match verdict(request, script, Purpose::RealmHash { user, realm }) {
         Some(Verdict::Text(hash)) => {
-            auth::remember_hash(request, user, realm, &hash);
+            if remembers_users() {
+                auth::remember_hash(request, user, realm, &hash);
+            }
             Authentication::Found(hash)
         }
         Some(_) => Authentication::Unknown,
@@ -123,6 +127,11 @@ pub fn dispatch(
     let [process_group, application_group, callable_object] =
         chosen.map(|name| name.map(|name| GroupName::parse(&String::from_utf8_lossy(&name))));
     Ok(Settings { process_group, application_group, callable_object, ..Settings::default() })
+}
+
+/// Making the hash of a password takes time, so it is made only where it is wanted.
+fn remembers_users() -> bool {
+    CHILD.get().is_some_and(|child| child.configuration.remembers_users)
 }
 
 fn user_script<'r>(request: &'r RequestRec<'_>) -> Option<&'r ScriptUse> {

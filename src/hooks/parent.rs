@@ -143,7 +143,14 @@ fn configuration(generation: u64) -> Configuration {
             owner.copied().unwrap_or_else(main_server)
         })
         .collect();
-    Configuration { global: building.global, regexes: building.regexes, preloads, group_servers, generation }
+    Configuration {
+        global: building.global,
+        regexes: building.regexes,
+        preloads,
+        group_servers,
+        remembers_users: server::has_line("AuthnCacheProvideFor", "wsgi"),
+        generation,
+    }
 }
 
 fn socket_prefix(configuration: &Configuration) -> (PathBuf, Option<&Origin>) {

@@ -65,6 +65,7 @@ messages! {
     PythonHomeDangling = 124, Warning;
     PreloadWithoutScript = 125, Warning;
     ScriptOutsideChroot = 126, Warning;
+    ProxyHeaderUnknown = 127, Warning;
 
     // 2xx: requests, in httpd's children: those that were not sent to a process,
     RequestGroupRestricted = 201, Error;
