@@ -46,8 +46,8 @@ impl Told {
         let mut acting = Vec::new();
         for fact in [Fact::Client, Fact::Host, Fact::ServerName, Fact::ServerPort, Fact::Mount, Fact::Scheme]
         {
-            let mut listed = way.listed.iter().filter(|header| trusted && header.facts.contains(&fact));
-            acting.extend(listed.find_map(|header| told.take(way, fact, *header, &value(header)?)));
+            let listed = way.listed.iter().filter(|header| trusted && header.facts.contains(&fact));
+            acting.extend(listed.rev().find_map(|header| told.take(way, fact, *header, &value(header)?)));
         }
         let told_of = |known: &ProxyHeader| {
             known.facts.iter().any(|fact| way.listed.iter().any(|header| header.facts.contains(fact)))
@@ -268,8 +268,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_says_something_acts() {
-        let names = ["Forwarded", "X-Forwarded-Proto", "X-HTTPS"];
+    fn the_last_that_says_something_acts() {
+        let names = ["X-HTTPS", "X-Forwarded-Proto", "Forwarded"];
         let headers = [("X-Forwarded-Proto", "https"), ("Forwarded", "for=192.0.2.7"), ("X-HTTPS", "off")];
         let told = told(&names, None, "10.0.0.1", &headers);
         assert_eq!((told.client.as_deref(), told.https), (Some(&b"192.0.2.7"[..]), Some(true)));

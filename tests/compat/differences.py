@@ -154,4 +154,24 @@ DIFFERENCES = {
         r"\| dispatch environ.* \| \w+ environ (apache|mod_wsgi).version: None → ",
         r"\| dispatch environ.* \| \w+ environ mod_wsgi.x-\w+: .* → None",
     ),
+    # Trusted proxies
+    "proxy-look-alikes": (r"\| proxy .* headers unknown there \| environ HTTP_(FORWARDED|X_FORWARDED_PREFIX): \['str', .*\] → None",),
+    "proxy-values": (
+        r"\| proxy .* (client )?(IPv6 in brackets|IPv6 and port|port|unknown|unknown, then a proxy|a name|quotes|number|too large) \| environ REMOTE_ADDR: ",
+        r"\| proxy near, client proxy with port \| environ (REMOTE_ADDR|HTTP_X_FORWARDED_FOR): ",
+        r"\| proxy .*host 'a[ /]b' \| environ HTTP_HOST: .* → \['str', 'localhost'\]",
+        r"\| proxy .*port '(0|99999|word|-1)' \| environ SERVER_PORT: .* → \['str', '80'\]",
+        r"\| proxy .*script-name 'shop' \| environ (SCRIPT_NAME|mod_wsgi.mount_point): \['str', 'shop'\] → ",
+    ),
+    "proxy-nothing": (
+        r"\| proxy .*(''|empty|commas) \| environ HTTP_X_\w+: \['str', '[ ,]*'\] → None",
+        r"\| proxy .*(''|empty) \| environ (REMOTE_ADDR|HTTP_HOST|SERVER_NAME|SERVER_PORT|SCRIPT_NAME|mod_wsgi.mount_point): \['str', ''\] → ",
+    ),
+    "proxy-lists": (
+        r"\| proxy .*x-(client|real)-ip (by proxies|IPv6) \| environ (REMOTE_ADDR|HTTP_X_\w+): \['str', '[^']*, [^']*'\] → ",
+        r"\| proxy .*'\S+, \S+' \| environ (HTTP_HOST|SERVER_NAME|SERVER_PORT|SCRIPT_NAME|mod_wsgi.mount_point): \['str', '[^']*, [^']*'\] → ",
+        r"\| proxy .*'\S+, \S+' \| environ wsgi.url_scheme: \['str', 'http'\] → \['str', 'https'\]",
+    ),
+    "proxy-mount": (r"\| proxy .*script-name '[^',]*/[^',]*' \| environ (SCRIPT_NAME|mod_wsgi.mount_point): ",),
+    "proxy-wss": (r"\| proxy .* 'wss' \| environ wsgi.url_scheme: \['str', 'http'\] → \['str', 'https'\]",),
 }

@@ -16,7 +16,11 @@ PLACES = {
     "near-all": (ALL, NEAR),
     "far-all": (ALL, FAR),
     "only-proxies": ("", NEAR),
+    "two-lines": ("X-Forwarded-For X-Forwarded-Host\n    WSGITrustedProxyHeaders X-Real-IP X-Forwarded-Proto", ""),
+    "near/inner": ("X-Real-IP", ""),
+    "far/inner": ("X-Real-IP", "127.0.0.1"),
     "lower-case": (ALL.lower(), ""),
+    "reversed": (" ".join(reversed(ALL.split())), ""),
     **{name.lower(): (name, "") for name in ALL.split()},
     **{f"near-{name.lower()}": (name, NEAR) for name in ALL.split()},
 }

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import access_cases
+import access_places
 import proxy_cases
 from cases import CONFIGURATION, MARK, Case
 from machine import libexec
@@ -52,7 +52,7 @@ class Server:
 
     def __init__(self, folder: Path, port: int, module: Path, venv: Path, groups: str, places: dict[str, str]):
         shutil.rmtree(folder, ignore_errors=True)
-        values = {"MORE": access_cases.CONFIGURATION + proxy_cases.CONFIGURATION, **places, "ROOT": folder, "PORT": port, "MODULE": module, "PYTHON": venv, "GROUPS": groups}
+        values = {"MORE": access_places.CONFIGURATION + proxy_cases.CONFIGURATION, **places, "ROOT": folder, "PORT": port, "MODULE": module, "PYTHON": venv, "GROUPS": groups}
         text = "".join(f"<IfModule !{m}_module>\nLoadModule {m}_module {libexec()}/mod_{m}.so\n</IfModule>\n" for m in MODULES)
         text += CONFIGURATION
         for word, value in values.items():

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import access_cases
+import access_places
 import proxy_cases
 from bench import install_mod_wsgi
 from cases import DAEMON, EMBEDDED, all_cases
@@ -72,8 +73,8 @@ def found(tmp_path_factory) -> list[str]:
 
     lines, both = [], []
     for mode, groups in (("daemon", DAEMON), ("embedded", EMBEDDED)):
-        theirs = run(reference, groups, access_cases.THEIRS)
-        ours = run(module_so(), groups, access_cases.OURS[mode])
+        theirs = run(reference, groups, access_places.THEIRS)
+        ours = run(module_so(), groups, access_places.OURS[mode])
         for case, there, here in zip(cases, theirs, ours):
             if mode == "daemon" or case.name not in BY_THREAD:
                 lines += [f"{mode} | {case.name} | {line}" for line in differences(there, here, mode)]
