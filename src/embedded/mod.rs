@@ -88,8 +88,12 @@ impl Embedded {
             with_thread(interpreters, |thread| (thread.id, thread.states.main(), thread.blocked));
         let interpreter = interpreters.get(&main_state, &group)?;
         let state = with_thread(interpreters, |thread| thread.states.of(&interpreter, main));
-        Transaction::conduct(body, reply, request.body, |transaction| {
-            state.attached(|py| run::run(py, &interpreter, request, thread_id, transaction))
+        let waits = interpreter.world.events.wait_begins();
+        Transaction::conduct(body, reply, request.body, waits, |transaction| {
+            state.attached(|py| {
+                transaction.attached();
+                run::run(py, &interpreter, request, thread_id, transaction)
+            })
         });
         // CPython's own multiprocessing leaves SIGTERM unblocked: httpd would send its children one in vain.
         blocked.set();

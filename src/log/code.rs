@@ -186,4 +186,5 @@ messages! {
     PythonEnded = 436, Error;
     PreloadNotStarted = 437, Error;
     EnvironmentOutdated = 438, Error, in "interpreter/support.py";
+    SubscriberRaised = 440, Error, in "interpreter/events.py";
 }

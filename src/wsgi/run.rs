@@ -6,6 +6,7 @@
 
 use super::call::Call;
 use super::environ;
+use super::events;
 use super::input::Input;
 use super::iterable::send_all;
 use super::protocol::Wsgi;
@@ -53,6 +54,9 @@ pub fn run(
         Err(Incomplete::Logged(status)) => Outcome::Failed(status),
         Err(Incomplete::Disconnected) => Outcome::Failed(500),
     };
+    if events::finish(py, &call, outcome).is_err() {
+        log_exception(py, &interpreter.world, transaction, request);
+    }
     transaction.finish(py, outcome);
     script_changed
 }
@@ -72,6 +76,9 @@ fn unhandled(py: Attached<'_>, interpreter: &Interpreter, call: &Call, request: 
         log_exception(py, &interpreter.world, transaction, request);
         return if late { 504 } else { 500 };
     };
+    if events::exception(py, transaction, &exception).is_err() {
+        drop(Exception::fetch(py));
+    }
     let text = format!("the application did not handle that the request's body broke off: {error}");
     transaction.log_message(py, &Message::new(Code::BodyErrorUnhandled, text));
     if error.status == 0 { 400 } else { error.status }
@@ -100,6 +107,7 @@ fn serve(
         let capsule = Object::capsule(py, record, c"apache.request_rec")?;
         environ.dict_set(py, &world.name(py, b"apache.request_rec")?, &capsule)?;
     }
+    let application = events::begin(py, world, transaction, application, &environ, request, thread_id)?;
     let start_response = StartResponse { call: Arc::clone(call), write: Arc::clone(&wsgi.write) };
     let start_response = wsgi.start_response.instance(py, start_response)?;
     let iterable = application.call(py, [environ, start_response])?;
@@ -179,7 +187,7 @@ fn close(py: Attached<'_>, wsgi: &Wsgi, iterable: &Object) -> Result<()> {
 }
 
 /// Logs the exception that is set, with its traceback, and clears it.
-fn log_exception(py: Attached<'_>, world: &World, transaction: &Transaction, request: &Request<'_>) {
+fn log_exception(py: Attached<'_>, world: &World, transaction: &Arc<Transaction>, request: &Request<'_>) {
     let exception = Exception::fetch(py);
     let script = String::from_utf8_lossy(request.script);
     let what = if exception.is(py, Exc::SystemExit) { "SystemExit" } else { "an exception" };
@@ -189,4 +197,8 @@ fn log_exception(py: Attached<'_>, world: &World, transaction: &Transaction, req
     transaction.log_message(py, &Message::new(Code::ApplicationRaised, text));
     let traceback = world.describe(py, &exception);
     transaction.log_lines(py, Level::Error, traceback.as_bytes());
+    if events::exception(py, transaction, &exception).is_err() {
+        // Only the exception of a request that takes too long comes through.
+        drop(Exception::fetch(py));
+    }
 }
