@@ -47,7 +47,8 @@ def application(environ, start_response):
         status, body = f"{word} Status", ""
     elif way == "sleep":
         (TOLD / f"here {word}").touch()
-        while not (TOLD / f"go on {word}").exists():
+        end = time.monotonic() + 15
+        while not (TOLD / f"go on {word}").exists() and time.monotonic() < end:
             time.sleep(0.005)
         body = ""
     elif way == "work":

@@ -12,7 +12,7 @@ import pytest
 from httpd import REFERENCE, Httpd
 from waiting import wait_for
 
-pytestmark = [pytest.mark.both_modes, pytest.mark.any_mpm]
+pytestmark = pytest.mark.both_modes
 
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@PYTHON@ threads=4

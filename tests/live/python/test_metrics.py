@@ -12,7 +12,7 @@ from httpd import Httpd
 from processes import Process
 from waiting import wait_for
 
-pytestmark = [pytest.mark.both_modes, pytest.mark.any_mpm]
+pytestmark = pytest.mark.both_modes
 
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@PYTHON@ threads=4 @OPTIONS@
@@ -123,9 +123,8 @@ def test_a_request_that_runs_is_seen(server: Httpd, where: str):
     with ThreadPoolExecutor(2) as pool:
         running = [pool.submit(server.get, f"/{where}/sleep?{where}{number}") for number in range(2)]
         wait_for(lambda: all((told / f"here {where}{number}").exists() for number in range(2)), "both run")
-        begun = time.time()
-        assert server.get("/main/process").json()["active_requests"] == 3
-        metrics(server)
+        assert server.get("/main/process").json()["active_requests"] >= 3
+        begun = metrics(server)["stop_time"]
         wait_for(lambda: time.time() > begun + 0.2, "a while has passed")
         seen = metrics(server)
         elapsed = sorted(seen["request_threads_current_elapsed"])
