@@ -1,5 +1,6 @@
-# The events of requests, executed once in every interpreter by world.rs. Rust calls these functions for requests that
-# are watched, and for no others: application code has subscribed, or asked for metrics or `active_requests`.
+# The events of requests, executed once in every interpreter by world.rs. Rust calls these functions for
+# requests that are watched, and for no others: application code has subscribed to events, or has asked for
+# metrics or `active_requests`.
 
 event_callbacks = []
 active_requests = {}

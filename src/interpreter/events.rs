@@ -7,6 +7,7 @@
 //! subscribers; `wsgi::events` says when.
 
 use super::metrics::{self, Fields, Metrics, Request, Value};
+use super::tally::{Tally, seconds};
 use crate::os::Usage;
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Kept, Object};
@@ -14,7 +15,7 @@ use parking_lot::Mutex;
 use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 /// Of one interpreter.
@@ -49,20 +50,6 @@ struct Moments {
     queue: f64,
     daemon: f64,
     application: f64,
-}
-
-/// What a request has read, written and waited for; times are microseconds.
-#[derive(Default)]
-pub struct Tally {
-    status: AtomicU16,
-    input_reads: AtomicU64,
-    input_length: AtomicU64,
-    input_time: AtomicU64,
-    output_writes: AtomicU64,
-    output_length: AtomicU64,
-    output_time: AtomicU64,
-    gil_waits: AtomicU64,
-    gil_time: AtomicU64,
 }
 
 impl Events {
@@ -158,8 +145,8 @@ impl Record {
         self.events.request_exception.call(py, arguments).map(drop)
     }
 
-    /// The request is over, but for its end that the client waits for. `failed` is the status where the client
-    /// gets another than the application's.
+    /// The request is over, but for its end that the client waits for. `failed` is the status where the
+    /// client gets another than the application's.
     pub fn finish(&self, py: Attached<'_>, failed: Option<u16>) -> Result<()> {
         let Some(known) = self.known.lock().take() else { return Ok(()) };
         let status = failed.unwrap_or_else(|| self.tally.status.load(Relaxed));
@@ -222,57 +209,6 @@ impl Record {
             ("gil_wait_count", count(&tally.gil_waits)),
         ])
     }
-}
-
-impl Tally {
-    /// A thread has waited so long for Python.
-    pub fn waited(&self, time: Duration) {
-        self.gil_waits.fetch_add(1, Relaxed);
-        add(&self.gil_time, time);
-    }
-
-    /// The answer has this status line.
-    pub fn answers(&self, status: &[u8]) {
-        let code = status.get(..3).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-        self.status.store(code.unwrap_or(0), Relaxed);
-    }
-
-    /// A call of one of the methods of `wsgi.input`.
-    pub fn reads(&self) {
-        self.input_reads.fetch_add(1, Relaxed);
-    }
-
-    pub fn has_read(&self, bytes: usize) {
-        self.input_length.fetch_add(bytes as u64, Relaxed);
-    }
-
-    pub fn reading(&self) -> Stopwatch<'_> {
-        Stopwatch(Instant::now(), &self.input_time)
-    }
-
-    /// So many pieces of data, with so many bytes together.
-    pub fn writing(&self, pieces: u64, bytes: u64) -> Stopwatch<'_> {
-        self.output_writes.fetch_add(pieces, Relaxed);
-        self.output_length.fetch_add(bytes, Relaxed);
-        Stopwatch(Instant::now(), &self.output_time)
-    }
-}
-
-/// Adds the time until it is dropped.
-pub struct Stopwatch<'a>(Instant, &'a AtomicU64);
-
-impl Drop for Stopwatch<'_> {
-    fn drop(&mut self) {
-        add(self.1, self.0.elapsed());
-    }
-}
-
-fn add(to: &AtomicU64, time: Duration) {
-    to.fetch_add(u64::try_from(time.as_micros()).unwrap_or(0), Relaxed);
-}
-
-fn seconds(microseconds: &AtomicU64) -> f64 {
-    microseconds.load(Relaxed) as f64 / 1e6
 }
 
 /// Fields as applications get them.

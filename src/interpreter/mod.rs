@@ -25,3 +25,4 @@ pub mod held;
 pub mod metrics;
 pub mod process_log;
 pub mod server_metrics;
+mod tally;
