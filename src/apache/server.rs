@@ -7,6 +7,7 @@
 use super::table::{api, bytes};
 use super::vector;
 use crate::config::global::ServerConfig;
+use crate::config::server_facts::ServerFacts;
 use crate::config::settings::Settings;
 use crate::sys::httpd::{AP_MPMQ_MAX_DAEMONS, AP_MPMQ_MAX_THREADS, ap_directive_t, server_rec};
 use std::time::Duration;
@@ -142,7 +143,28 @@ pub fn capacity() -> (u32, u32) {
     (ask(AP_MPMQ_MAX_DAEMONS), ask(AP_MPMQ_MAX_THREADS))
 }
 
-/// Version of the running httpd.
+/// What the running httpd says about itself.
+pub fn facts() -> ServerFacts {
+    let server = main_server();
+    let text = |string| {
+        bytes(server.record(), string)
+            .map(|text| String::from_utf8_lossy(text).into_owned())
+            .unwrap_or_default()
+    };
+    let (processes, threads) = capacity();
+    ServerFacts {
+        version: version(),
+        // SAFETY: takes nothing; the string lives as long as the configuration, as the record does.
+        description: text(unsafe { api().ap_get_server_description() }),
+        // SAFETY: as above.
+        mpm_name: text(unsafe { api().ap_show_mpm() }),
+        // SAFETY: as above; the string is a constant.
+        build_date: text(unsafe { api().ap_get_server_built() }),
+        processes,
+        threads,
+    }
+}
+
 pub fn version() -> [u32; 3] {
     let mut version =
         crate::sys::httpd::ap_version_t { major: 0, minor: 0, patch: 0, add_string: std::ptr::null() };

@@ -39,4 +39,5 @@ pub mod nearest;
 pub mod process_group;
 
 pub mod limits;
+pub mod server_facts;
 pub mod values;

@@ -187,7 +187,7 @@ fn facts(
         processes: launch.group.maximum_processes,
         threads: launch.group.threads,
         run_once: launch.group.runs_once(),
-        httpd_version: launch.httpd_version,
+        server: launch.server.clone(),
         home: launch.group.home.as_ref().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
         interpreters: launch.interpreters.clone(),
         reload_in_place: false,

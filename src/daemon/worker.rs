@@ -422,8 +422,10 @@ impl Worker<'_> {
         let state = self.states.of(&interpreter, main);
         let Connection { incoming, outgoing, .. } = connection;
         let roster = &self.workers.roster;
-        let ran = Transaction::conduct(incoming, outgoing, request.body, |transaction| {
+        let waits = interpreter.world.events.wait_begins();
+        let ran = Transaction::conduct(incoming, outgoing, request.body, waits, |transaction| {
             state.attached(|py| {
+                transaction.attached();
                 let ours = roster.start(py, thread_id, &interpreter);
                 let ran = ours.then(|| match request.purpose {
                     Purpose::Application => run::run(py, &interpreter, request, thread_id, transaction),

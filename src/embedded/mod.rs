@@ -90,10 +90,14 @@ impl Embedded {
             with_thread(interpreters, |thread| (thread.id, thread.states.main(), thread.blocked));
         let interpreter = interpreters.get(&main_state, &group)?;
         let state = with_thread(interpreters, |thread| thread.states.of(&interpreter, main));
-        Transaction::conduct(body, reply, request.body, |transaction| {
-            state.attached(|py| match request.purpose {
-                Purpose::Application => run::run(py, &interpreter, request, thread_id, transaction),
-                _ => ask::run(py, &interpreter, request, transaction),
+        let waits = interpreter.world.events.wait_begins();
+        Transaction::conduct(body, reply, request.body, waits, |transaction| {
+            state.attached(|py| {
+                transaction.attached();
+                match request.purpose {
+                    Purpose::Application => run::run(py, &interpreter, request, thread_id, transaction),
+                    _ => ask::run(py, &interpreter, request, transaction),
+                }
             })
         });
         // CPython's own multiprocessing leaves SIGTERM unblocked: httpd would send its children one in vain.

@@ -49,7 +49,12 @@ pub fn module(
 }
 
 /// Logs the exception that is set, with its traceback, and clears it.
-pub fn log_exception(py: Attached<'_>, world: &World, transaction: &Transaction, request: &Request<'_>) {
+pub fn log_exception(
+    py: Attached<'_>,
+    world: &World,
+    transaction: &Transaction,
+    request: &Request<'_>,
+) -> Exception {
     let exception = Exception::fetch(py);
     let script = String::from_utf8_lossy(request.script);
     let what = if exception.is(py, Exc::SystemExit) { "SystemExit" } else { "an exception" };
@@ -64,4 +69,5 @@ pub fn log_exception(py: Attached<'_>, world: &World, transaction: &Transaction,
     transaction.log_message(py, &Message::new(Code::ApplicationRaised, text));
     let traceback = world.describe(py, &exception);
     transaction.log_lines(py, Level::Error, traceback.as_bytes());
+    exception
 }

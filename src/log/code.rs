@@ -196,6 +196,7 @@ messages! {
     PythonEnded = 436, Error;
     PreloadNotStarted = 437, Error;
     EnvironmentOutdated = 438, Error, in "interpreter/support.py";
+    SubscriberRaised = 440, Error, in "interpreter/events.py";
     QuestionFunctionMissing = 451, Error;
     VerdictUnusable = 452, Error;
 }

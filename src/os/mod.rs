@@ -3,7 +3,7 @@
 //! Every process of the module uses it where it needs more of the kernel than std offers. Each file has one
 //! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory),
 //! `copies`, `link` and `fork` (what a fork copies and does), `process` (signals, children), `signal_event`
-//! and `mask`, `title`, `clock`, `build`, and `identity` (the rights and limits of a process).
+//! and `mask`, `title`, `clock`, `usage`, `build`, and `identity` (the rights and limits of a process).
 //!
 //! The calls are those of rustix, which makes them itself: they change no errno and, as used here, allocate
 //! nothing, so they may stand between fork and exec and in a signal handler. nix has what needs the C
@@ -32,6 +32,7 @@ mod process;
 mod build;
 mod call;
 mod clock;
+mod usage;
 
 pub use build::build;
 pub use clock::milliseconds_now;
@@ -63,6 +64,7 @@ pub use socket::{
 };
 
 pub use title::set_title;
+pub use usage::Usage;
 
 #[cfg(test)]
 pub use process::{fork_for_test, wait_for_test};

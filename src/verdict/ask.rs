@@ -49,7 +49,7 @@ fn said(
     let asked = ask(py, interpreter, module, request, transaction);
     let words = asked.and_then(|list| words(py, &list));
     let Ok(words) = words else {
-        log_exception(py, &interpreter.world, transaction, request);
+        drop(log_exception(py, &interpreter.world, transaction, request));
         return None;
     };
     let verdict = match (words[0].as_deref().unwrap_or_default(), &words[1..]) {
