@@ -56,13 +56,17 @@ def allow_access(environ, host):
 
 def placed(text: str) -> str:
     """The configuration with the words of tests/harness/httpd.py for paths, accounts and ports."""
-    text = re.sub(rf"""(?<=[\s"'=:])/(?=({TOPS})/)""", "@ROOT@/disk/", text)
-    text = re.sub(r"(?<=\s)(user|group)=[\w-]+", r"\1=@USER@", text)
+    text = placed_paths(text)
+    text = re.sub(r"(?<=\s)(user|group|supplementary-groups)=[\w-]+", r"\1=@USER@", text)
     text = re.sub(r"^(\s*<VirtualHost \S+?:)(\d+)>", lambda m: f"{m[1]}@{PORTS.get(m[2], 'PORT2')}@>", text, flags=re.M)
     text = re.sub(r"^\s*Listen \d+", "", text, flags=re.M)
     listen = "".join(f"Listen 127.0.0.1:@{port}@\n" for port in ("TLS", "PORT2") if f"@{port}@" in text)
     home = "" if re.search("^ *WSGIPythonHome ", text, re.M) else "WSGIPythonHome @PYTHON@\n"
     return f"{loaded(*MODULES)}Define APACHE_LOG_DIR @ROOT@/disk/var/log/apache2\n{home}{listen}{text}"
+
+
+def placed_paths(text: str) -> str:
+    return re.sub(rf"""(?<=[\s"'=:])/(?=({TOPS})/)""", "@ROOT@/disk/", text)
 
 
 def loaded(*names: str) -> str:

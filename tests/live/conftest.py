@@ -39,9 +39,9 @@ class Servers:
     def __call__(self, configuration: str, **options) -> Httpd:
         return self.prepare(configuration, **options).start()
 
-    def prepare(self, configuration: str, **options) -> Httpd:
+    def prepare(self, configuration: str, kind: type[Httpd] = Httpd, **options) -> Httpd:
         """The files of a server that is not started."""
-        server = Httpd(configuration, mode=self.mode, **options)
+        server = kind(configuration, mode=self.mode, **options)
         self.made.append(server)
         _running.append(server)
         return server
