@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ import httpx
 
 import pythons
 from httpd import LIVE_PYTHON, Httpd
-from machine import libexec
+from machine import daemon_account, libexec
 
 MODULES = (
     "access_compat", "auth_digest", "authz_groupfile", "autoindex", "cgid", "deflate", "expires", "log_config",
@@ -112,6 +113,9 @@ def _lay(server: Httpd, directive: str, option: str, path: Path, python: Path) -
         target.symlink_to(python)
     elif directive == "Alias" and path.suffix:
         target.write_text("static\n")
+    elif directive == "ScriptAlias":
+        target.write_text("#!/bin/sh\necho Content-Type: text/plain\necho\necho program\n")
+        target.chmod(0o755)
     elif directive not in ("ErrorLog", "CustomLog", "WSGISocketPrefix", "GssapiSessionKey", "LoadModule"):
         target.mkdir()
 
@@ -128,9 +132,28 @@ def _sha1(password: str) -> str:
     return base64.b64encode(hashlib.sha1(password.encode()).digest()).decode()
 
 
+def lay(server: Httpd, path: str, text: str) -> Path:
+    """A file of the published deployment, at its place on the disk of the test."""
+    file = server.root / "disk" / path.lstrip("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(server.fill_in(placed_paths(text)))
+    return file
+
+
+def give(server: Httpd, *folders: str) -> None:
+    """Make these folders the property of the account that daemons run as."""
+    for folder in folders:
+        top = server.root / "disk" / folder.lstrip("/")
+        top.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            for path in (top, *top.rglob("*")):
+                shutil.chown(path, daemon_account())
+
+
 def ask(server: Httpd, url: str, *, method: str = "GET", user: str = "", password: str = PASSWORD, **options) -> httpx.Response:
-    """The answer to a request for this URL of the published site: its host, and the port of its scheme."""
+    """The answer to a request for this URL of the published site: its host, its user, and the port of its scheme."""
     wanted = httpx.URL(url)
+    user = user or wanted.username
     port = "PORT2" if wanted.port else "TLS" if wanted.scheme == "https" else "PORT"
     headers = {"Host": wanted.host, **options.pop("headers", {})}
     if user:

@@ -1,7 +1,7 @@
 """Configurations from the documentation of applications load as they stand, and their URLs reach the script that they name.
 
 `documented/*.conf` has them, with a comment at the head of each that names its source; tests/harness/published.py
-puts them on this machine. Scripts are stand-ins here; test_applications.py has the real ones.
+puts them on this machine. Scripts are stand-ins here; test_frameworks.py and test_applications.py have the real ones.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import packaged
-from published import PASSWORD, ask, prepare
+from published import ask, prepare
 
 pytestmark = [pytest.mark.any_mpm, pytest.mark.ours]
 
@@ -32,8 +32,18 @@ ASKED: dict[str, dict[str, Seen | int]] = {
         "http://localhost/mysite/a": ("/mysite", "/a", "example.com", GLOBAL),
         "http://localhost/other": 404,
     },
-    "django-auth": {"http://localhost/": ("", "/", GLOBAL, GLOBAL), "http://localhost/secret": 401},
-    "django-auth-groups": {"http://localhost/": ("", "/", GLOBAL, GLOBAL), "http://localhost/secret": 401},
+    "django-auth": {
+        "http://localhost/": ("", "/", GLOBAL, GLOBAL),
+        "http://localhost/secret": 401,
+        "http://ann@localhost/secret": ("", "/secret", GLOBAL, GLOBAL),
+        "http://bob@localhost/secret": 401,
+    },
+    "django-auth-groups": {
+        "http://localhost/": ("", "/", GLOBAL, GLOBAL),
+        "http://localhost/secret": 401,
+        "http://ann@localhost/secret": ("", "/secret", GLOBAL, GLOBAL),
+        "http://bob@localhost/secret": 401,
+    },
     "flask": {"http://example.com/a": ("", "/a", "yourapplication", GLOBAL)},
     "pyramid": {"http://localhost/myapp/a": ("/myapp", "/a", "pyramid", GLOBAL)},
     "bottle": {"http://example.com/a": ("", "/a", "yourapp", GLOBAL)},
@@ -42,8 +52,15 @@ ASKED: dict[str, dict[str, Seen | int]] = {
         "http://localhost/welcome/appadmin": 403,
         "https://localhost/a": ("", "/a", "web2py", GLOBAL),
     },
-    "trac": {"http://localhost/trac/wiki": ("/trac", "/wiki", GLOBAL, GLOBAL), "http://localhost/trac/login": 401},
-    "trac-vhost": {"http://trac.my-proj.my-site.org/": 401},
+    "trac": {
+        "http://localhost/trac/wiki": ("/trac", "/wiki", GLOBAL, GLOBAL),
+        "http://localhost/trac/login": 401,
+        "http://ann@localhost/trac/login": ("/trac", "/login", GLOBAL, GLOBAL),
+    },
+    "trac-vhost": {
+        "http://trac.my-proj.my-site.org/": 401,
+        "http://ann@trac.my-proj.my-site.org/": ("", "/", GLOBAL, "trac.my-proj.my-site.org|"),
+    },
     "moinmoin": {"http://localhost/moin/FrontPage": ("/moin", "/FrontPage", "daemonname", GLOBAL)},
     "moin2": {"http://localhost/Home": ("", "/Home", "moin-wsgi", GLOBAL)},
     "radicale": {"http://cal.yourdomain.org/ann/": ("", "/ann/", "radicale", GLOBAL)},
@@ -58,9 +75,20 @@ ASKED: dict[str, dict[str, Seen | int]] = {
         "http://localhost/placement-api/traits": ("/placement-api", "/traits", "placement-api", GLOBAL),
     },
     "privacyidea": {"https://localhost/token/": ("", "/token/", "privacyidea", GLOBAL)},
-    "privacyidea-client": {},
-    "submitty": {"http://git.example.com/git/x": 404},
-    "restauth": {},
+    "privacyidea-client": {
+        "http://localhost/secretdir/none": 401,
+        "http://bob@localhost/secretdir/none": 401,
+        "http://ann@localhost/secretdir/none": 404,
+    },
+    "submitty": {
+        "http://git.example.com/git/x": 401,
+        "http://bob@git.example.com/git/x": 401,
+        "http://ann@git.example.com/git/x": 200,
+    },
+    "restauth": {
+        "https://auth.example.com/users/": 401,
+        "https://ann@auth.example.com/users/": ("", "/users/", "restauth", GLOBAL),
+    },
     "mailman-hyperkitty": {"http://localhost/hyperkitty/": ("/hyperkitty", "/", "hyperkitty", GLOBAL)},
     "reviewboard": {"http://reviews.example.com/r/1/": ("", "/r/1/", GLOBAL, "reviews.example.com|")},
     "reviewboard-below": {
@@ -92,13 +120,6 @@ ASKED: dict[str, dict[str, Seen | int]] = {
 }  # fmt: skip
 
 
-def start(serve_once, name: str):
-    server = prepare(serve_once, FILES[name].read_text(), before=further_modules() if name == "freeipa" else "")
-    code, output = server.configtest()
-    assert code == 0 and "Syntax OK" in output, output
-    return server.start()
-
-
 def further_modules() -> str:
     """Those of FreeIPA that do not come with httpd."""
     text = ""
@@ -108,6 +129,17 @@ def further_modules() -> str:
             pytest.skip(f"{file} needs a library that is not installed")
         text += f"LoadModule {name}_module {module}\n"
     return text
+
+
+# What the documentation leaves to the rest of the server's configuration.
+BEFORE = {"freeipa": further_modules, "privacyidea-client": lambda: "DocumentRoot @ROOT@/disk/var/www/html\n"}
+
+
+def start(serve_once, name: str):
+    server = prepare(serve_once, FILES[name].read_text(), before=BEFORE.get(name, str)())
+    code, output = server.configtest()
+    assert code == 0 and "Syntax OK" in output, output
+    return server.start()
 
 
 @pytest.mark.parametrize("name", FILES)
