@@ -19,8 +19,8 @@ PACKAGES = ("trac", "setuptools<81", "radicale", "pyramid", "bottle", "pypiserve
 def deploy(serve_once):
     """`deploy("trac")`: a server with this configuration, not started, and the environment with the applications."""
 
-    def make(name: str, packages: tuple[str, ...] = PACKAGES) -> tuple[Httpd, pythons.Python]:
+    def make(name: str, packages: tuple[str, ...] = PACKAGES, before: str = "") -> tuple[Httpd, pythons.Python]:
         python = pythons.environment(LIVE_PYTHON, packages)
-        return prepare(serve_once, (DOCUMENTED / f"{name}.conf").read_text(), python=python.home), python
+        return prepare(serve_once, (DOCUMENTED / f"{name}.conf").read_text(), python.home, before), python
 
     return make

@@ -35,8 +35,8 @@ def project(serve) -> Path:
 def django(deploy, project: Path):
     """`django("django")`: a server with this page's configuration and the project where the page has it."""
 
-    def make(name: str, script: str = "") -> Httpd:
-        server, _ = deploy(name, pythons.PACKAGES)
+    def make(name: str, script: str = "", before: str = "") -> Httpd:
+        server, _ = deploy(name, pythons.PACKAGES, before)
         shutil.copytree(project, server.root / "disk/path/to/mysite.com", dirs_exist_ok=True)
         if script:
             lay(server, "/path/to/mysite.com/mysite/wsgi.py", script)
@@ -73,9 +73,13 @@ from django.contrib.auth.handlers.modwsgi import check_password, groups_for_user
 """
 
 
-@pytest.mark.parametrize("name", ["django-auth", "django-auth-groups"])
-def test_django_users_at_apaches_door(django, name: str):
-    server = django(name, AUTH_SCRIPT)
+# The second configuration of the page is the first with more lines, and leaves out the one for the path.
+PATH = "WSGIPythonPath @ROOT@/disk/path/to/mysite.com\n"
+
+
+@pytest.mark.parametrize("name, before", [("django-auth", ""), ("django-auth-groups", PATH)])
+def test_django_users_at_apaches_door(django, name: str, before: str):
+    server = django(name, AUTH_SCRIPT, before)
     assert ask(server, "http://localhost/where").status_code == 200
     assert ask(server, "http://localhost/secret").status_code == 401
     for user, password in (("ann", "wrong"), ("bob", PASSWORD)):
