@@ -77,7 +77,7 @@ def loaded(*names: str) -> str:
 
 
 def prepare(serve, text: str, python: Path | None = None, before: str = "") -> Httpd:
-    """A server with this configuration and its furnished disk; `python` is the environment that it finds everywhere."""
+    """A server with this configuration and its furnished disk; `python` is every environment that it names."""
     server = serve.prepare("")
     python = python or pythons.environment(LIVE_PYTHON).home
     server.write_configuration((before + placed(text)).replace("@PYTHON@", str(python)))
@@ -151,7 +151,7 @@ def give(server: Httpd, *folders: str) -> None:
 
 
 def ask(server: Httpd, url: str, *, method: str = "GET", user: str = "", password: str = PASSWORD, **options) -> httpx.Response:
-    """The answer to a request for this URL of the published site: its host, its user, and the port of its scheme."""
+    """The answer to a request for this URL of the published site: its host, its user, its scheme's port."""
     wanted = httpx.URL(url)
     user = user or wanted.username
     port = "PORT2" if wanted.port else "TLS" if wanted.scheme == "https" else "PORT"

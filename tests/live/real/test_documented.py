@@ -1,4 +1,4 @@
-"""Configurations from the documentation of applications load as they stand, and their URLs reach the script that they name.
+"""Configurations from the documentation of applications load as they stand, and their URLs reach their scripts.
 
 `documented/*.conf` has them, with a comment at the head of each that names its source; tests/harness/published.py
 puts them on this machine. Scripts are stand-ins here; test_frameworks.py and test_applications.py have the real ones.

@@ -77,7 +77,7 @@ from django.contrib.auth.handlers.modwsgi import check_password, groups_for_user
 PATH = "WSGIPythonPath @ROOT@/disk/path/to/mysite.com\n"
 
 
-@pytest.mark.parametrize("name, before", [("django-auth", ""), ("django-auth-groups", PATH)])
+@pytest.mark.parametrize("name, before", [("django-auth", ""), ("django-auth-groups", PATH)], ids=["users", "groups"])
 def test_django_users_at_apaches_door(django, name: str, before: str):
     server = django(name, AUTH_SCRIPT, before)
     assert ask(server, "http://localhost/where").status_code == 200
