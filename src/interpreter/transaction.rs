@@ -7,7 +7,7 @@
 //! Each direction has a lock of its own, so that one thread may write while another waits for the body. No
 //! thread waits for these locks while attached to Python, attaches while holding one, or holds both.
 
-use crate::log::{Level, Message};
+use crate::log::{Level, Message, wording};
 use crate::python::lent::{Lendable, Lent, Turn};
 use crate::python::{Attached, attach};
 use crate::request::{Body, BodyError, BodyLength, Outcome, Reply};
@@ -114,7 +114,7 @@ impl Transaction {
             }
             let received = self.with_detached(py, |reply| reply.ask(most))?.map_err(|error| BodyError {
                 status: 0,
-                reason: format!("the connection to httpd failed: {error}"),
+                reason: format!("the connection to httpd failed: {}", wording(&error)),
             });
             let received = match received {
                 Ok(()) => py.detached(|| self.incoming.lock().with(|body| body.receive()))?,
