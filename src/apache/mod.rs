@@ -15,6 +15,9 @@ pub mod turns;
 
 pub mod request;
 
+pub mod define;
+pub mod tree;
+
 pub mod accounts;
 pub mod server;
 

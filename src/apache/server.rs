@@ -8,7 +8,7 @@ use super::table::{api, bytes};
 use super::vector;
 use crate::config::global::ServerConfig;
 use crate::config::settings::Settings;
-use crate::sys::httpd::{AP_MPMQ_MAX_DAEMONS, AP_MPMQ_MAX_THREADS, server_rec};
+use crate::sys::httpd::{AP_MPMQ_MAX_DAEMONS, AP_MPMQ_MAX_THREADS, apr_pool_t, process_rec, server_rec};
 use std::time::Duration;
 
 /// A server record; lives as long as the configuration it belongs to.
@@ -87,6 +87,16 @@ pub fn below_runtime_directory(path: &str) -> String {
     resolve(path, api().ap_runtime_dir_relative)
 }
 
+fn process() -> &'static process_rec {
+    // SAFETY: the process record lives as long as httpd.
+    unsafe { &*main_server().record().process }
+}
+
+/// The pool of one reading of the configuration.
+pub(super) fn configuration_pool() -> *mut apr_pool_t {
+    process().pconf
+}
+
 type Resolve = unsafe extern "C" fn(
     *mut crate::sys::httpd::apr_pool_t,
     *const std::os::raw::c_char,
@@ -94,8 +104,7 @@ type Resolve = unsafe extern "C" fn(
 
 fn resolve(path: &str, function: Resolve) -> String {
     let Ok(c_path) = std::ffi::CString::new(path) else { return path.to_string() };
-    // SAFETY: the process record lives as long as httpd.
-    let process = unsafe { &*main_server().record().process };
+    let process = process();
     // SAFETY: the pool lives as long as the record, and holds the result.
     let resolved = unsafe { function(process.pconf, c_path.as_ptr()) };
     bytes(process, resolved)

@@ -123,7 +123,7 @@ impl Client {
             "connecting to process group '{}' at {} failed: {}{cure}",
             self.group.name,
             self.path.display(),
-            wording(&error)
+            wording(error)
         ))
     }
 }

@@ -5,6 +5,11 @@
 //! httpd runs, or concerns one site only. So each finding is a warning that names the line and the cure; the
 //! request that meets it gets an error answer.
 
+mod namesakes;
+mod packages;
+mod rights;
+mod shadowed;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +19,7 @@ use crate::config::group_name::GroupName;
 use crate::config::home::{self, Files, Mistake};
 use crate::config::plan::{self, GroupPreload};
 use crate::config::process_group::{Origin, ProcessGroup};
+use crate::config::surroundings::Surroundings;
 use crate::log::{Code, Message};
 
 struct Check<'a> {
@@ -23,8 +29,12 @@ struct Check<'a> {
 }
 
 /// Each finding once, in the order of the configuration.
-pub fn check(global: &GlobalConfig, servers: &[ConfiguredServer<'_>], files: &dyn Files) -> Vec<Message> {
-    let mut check = Check { global, files, notes: Vec::new() };
+pub fn check(
+    global: &GlobalConfig,
+    servers: &[ConfiguredServer<'_>],
+    surroundings: &Surroundings<'_>,
+) -> Vec<Message> {
+    let mut check = Check { global, files: surroundings.files, notes: Vec::new() };
     check.socket_prefix();
     let preloads = plan::preloads(global, servers);
     for group in global.groups.groups() {
@@ -45,6 +55,10 @@ pub fn check(global: &GlobalConfig, servers: &[ConfiguredServer<'_>], files: &dy
         check.outside(&import.script, &import.process_group, &import.origin);
     }
     check.embedded_python();
+    check.notes.extend(rights::check(global, servers, surroundings));
+    check.notes.extend(packages::check(global, surroundings));
+    check.notes.extend(shadowed::check(servers));
+    check.notes.extend(namesakes::check(global, surroundings));
     // Virtual hosts repeat what they inherit.
     let mut seen = HashSet::new();
     check.notes.retain(|message| seen.insert(message.text.clone()));
@@ -70,10 +84,15 @@ impl Check<'_> {
         self.notes.push(Message::new(code, text));
     }
 
+    /// Whether it is one, as far as this process may know.
+    fn is_dir(&self, path: &Path) -> bool {
+        self.files.is_dir(path) || self.files.is_hidden(path)
+    }
+
     fn socket_prefix(&mut self) {
         if let Some((prefix, origin)) = &self.global.socket_prefix
             && let Some(directory) = prefix.parent()
-            && !self.files.is_dir(directory)
+            && !self.is_dir(directory)
         {
             self.warn(
                 Code::SocketPrefixMissing,
@@ -102,7 +121,7 @@ impl Check<'_> {
             );
         }
         if let Some(home) = &group.home
-            && !self.files.is_dir(&group.seen_from_outside(home))
+            && !self.is_dir(&group.seen_from_outside(home))
         {
             self.warn(
                 Code::HomeMissing,
@@ -117,7 +136,7 @@ impl Check<'_> {
     /// Python imports from directories, and from zip files and directories in them.
     fn python_path(&mut self, label: &str, path: &Path, here: &Path) {
         let there = here.ancestors().find(|path| self.files.exists(path)).unwrap_or(here);
-        if (there == here && self.files.is_dir(here)) || self.files.is_zip(there) {
+        if (there == here && self.is_dir(here)) || self.files.is_zip(there) || self.files.is_hidden(there) {
             return;
         }
         let text = format!(
@@ -146,7 +165,9 @@ impl Check<'_> {
     fn interpreter(&mut self, group: &ProcessGroup, label: &str) {
         let paths: Vec<PathBuf> =
             group.interpreters().iter().map(|path| group.seen_from_outside(path)).collect();
-        if paths.is_empty() || paths.iter().any(|path| self.files.is_executable(path)) {
+        if paths.is_empty()
+            || paths.iter().any(|path| self.files.is_executable(path) || self.files.is_hidden(path))
+        {
             return;
         }
         if let Some(Mistake { code, what, cure }) = home::mistake(group, self.files) {
@@ -156,9 +177,10 @@ impl Check<'_> {
             (None, Some(home)) => self.warn(
                 Code::PythonHomeEmpty,
                 format!(
-                    "{label}: python-home {0} has no bin/python, so its daemons cannot start: create the \
-                     virtual environment (python3 -m venv {0}), or correct python-home= or WSGIPythonHome",
-                    home.display()
+                    "{label}: python-home {} has no bin/python, so its daemons cannot start: create the \
+                     virtual environment ({}), or correct python-home= or WSGIPythonHome",
+                    home.display(),
+                    home::creation(home)
                 ),
             ),
             _ => self.warn(
@@ -211,7 +233,7 @@ impl Check<'_> {
             self.outside(&alias.target, group.unwrap_or_default(), &alias.origin);
         } else if alias.is_directory()
             && !alias.target.contains(['$', '&'])
-            && !self.files.is_dir(Path::new(&alias.target))
+            && !self.is_dir(Path::new(&alias.target))
         {
             self.warn(
                 Code::ScriptDirectoryMissing,

@@ -65,6 +65,12 @@ messages! {
     PythonHomeDangling = 124, Warning;
     PreloadWithoutScript = 125, Warning;
     ScriptOutsideChroot = 126, Warning;
+    RightsMissing = 141, Warning;
+    HttpdShutOut = 142, Warning;
+    PackagesOfAnother = 143, Warning;
+    PythonPathRelative = 144, Warning;
+    AliasNeverMatches = 145, Warning;
+    UserShared = 146, Info;
 
     // 2xx: requests, in httpd's children: those that were not sent to a process,
     RequestGroupRestricted = 201, Error;

@@ -29,9 +29,9 @@ pub fn find(group: &ProcessGroup) -> Result<PathBuf, Message> {
     let why = missing(group, first).unwrap_or_default();
     let cure = match (&group.python, &group.python_home) {
         (None, Some(home)) => format!(
-            "create a virtual environment there (python3 -m venv {}), or correct python-home= or WSGIPythonHome, \
+            "create a virtual environment there ({}), or correct python-home= or WSGIPythonHome, \
              which name the directory of a virtual environment or the prefix of a Python installation",
-            home.display()
+            home::creation(home)
         ),
         _ => "correct python= or install it there".to_owned(),
     };

@@ -1,0 +1,170 @@
+//! Whether a group's user gets to its Python, its directories and its scripts, and httpd's own user to what it
+//! maps requests to.
+//!
+//! Runs in the httpd parent. Where httpd is not started by root nothing is said: whoever starts it then is the
+//! user of all processes, and has no need of a walk.
+
+use crate::config::alias::Alias;
+use crate::config::global::{ConfiguredServer, GlobalConfig, GroupKind};
+use crate::config::home::Kind;
+use crate::config::plan;
+use crate::config::process_group::{Origin, ProcessGroup};
+use crate::config::surroundings::Surroundings;
+use crate::config::version;
+use crate::config::walk::{self, Closed, Need, User};
+use crate::log::{Code, Message};
+use std::path::Path;
+
+pub fn check(
+    global: &GlobalConfig,
+    servers: &[ConfiguredServer<'_>],
+    surroundings: &Surroundings<'_>,
+) -> Vec<Message> {
+    let mut rights = Rights { global, surroundings, found: Vec::new() };
+    for group in global.groups.groups() {
+        rights.group(group, servers);
+    }
+    let of_groups = std::mem::take(&mut rights.found);
+    rights.httpd(servers);
+    let of_groups = of_groups.iter().map(|found| {
+        let text = rights.text(found, &format!("which it needs for {}", found.behind.join(", ")));
+        Message::new(Code::RightsMissing, text)
+    });
+    let of_httpd = rights.found.iter().map(|found| {
+        let text = rights.text(found, &format!("so that requests for {} get 403", found.behind.join(", ")));
+        Message::new(Code::HttpdShutOut, text)
+    });
+    of_groups.chain(of_httpd).collect()
+}
+
+struct Rights<'a> {
+    global: &'a GlobalConfig,
+    surroundings: &'a Surroundings<'a>,
+    found: Vec<Found>,
+}
+
+/// A place that one user cannot pass, with all that is behind it.
+struct Found {
+    /// Who, in words.
+    who: String,
+    user: String,
+    closed: Closed,
+    behind: Vec<String>,
+}
+
+impl Rights<'_> {
+    fn group(&mut self, group: &ProcessGroup, servers: &[ConfiguredServer<'_>]) {
+        let Some(user) = self.surroundings.user_of(group) else { return };
+        let who = format!("WSGIDaemonProcess {} at {}: its user {}", group.name, group.origin, user.name);
+        let mut walk = |path: &Path, need: Need, what: String| {
+            let root = group.chroot.as_deref().unwrap_or(Path::new("/"));
+            if let Some(closed) = walk::closed(path, need, &user, root, self.surroundings.files) {
+                note(&mut self.found, &who, &user, closed, what);
+            }
+        };
+        if let Some(python) = (self.surroundings.python)(group) {
+            walk(&python, Need::Execute, format!("the Python {}", python.display()));
+            if let Some(home) = &group.python_home
+                && let Some(version) = version::of(&group.seen_from_outside(&python), self.surroundings.files)
+            {
+                let packages =
+                    home.join(format!("lib/python{}.{}/site-packages", version.major, version.minor));
+                walk(&packages, Need::Read, format!("the packages {}", packages.display()));
+            }
+        }
+        if let Some(home) = &group.home {
+            walk(home, Need::Enter, format!("home={}", home.display()));
+        }
+        for path in group.python_path.iter().filter(|path| path.is_absolute()) {
+            walk(path, Need::Read, format!("python-path {}", path.display()));
+        }
+        let imports = self.global.imports.iter().filter(|import| import.process_group == group.name);
+        let imports = imports.map(|import| ("WSGIImportScript", &import.script, &import.origin));
+        let aliases = servers.iter().flat_map(|server| {
+            let of_group = |alias: &&Alias| {
+                let name = plan::fixed_name(alias, server, GroupKind::Process);
+                name.as_deref() == Some(&group.name) && alias.fixed_script().is_some()
+            };
+            server.config.aliases.iter().filter(of_group)
+        });
+        let aliases = aliases.map(|alias| ("WSGIScriptAlias", &alias.target, &alias.origin));
+        for (directive, script, origin) in imports.chain(aliases) {
+            if let Some(path) = group.seen_from_inside(Path::new(script)) {
+                walk(&path, Need::Read, format!("the script {script} ({directive} at {origin})"));
+            }
+        }
+    }
+
+    /// httpd looks at a script before it hands a request on, and reads it where it runs it itself.
+    fn httpd(&mut self, servers: &[ConfiguredServer<'_>]) {
+        let Some(user) = self.surroundings.httpd_user() else { return };
+        let who = format!("httpd's own user {}", user.name);
+        let mut ours: Vec<&Path> = Vec::new();
+        let mut walk = |path: &Path, need: Need, what: String, ours: Option<&[&Path]>| {
+            let closed = walk::closed(path, need, &user, Path::new("/"), self.surroundings.files);
+            let closed = closed.filter(|closed| {
+                ours.is_none_or(|ours| ours.iter().any(|path| path.starts_with(&closed.place)))
+            });
+            if let Some(closed) = closed {
+                note(&mut self.found, &who, &user, closed, what);
+            }
+        };
+        for server in servers {
+            for alias in &server.config.aliases {
+                let group = plan::fixed_name(alias, server, GroupKind::Process);
+                let need = match (alias.fixed_script(), group.as_deref()) {
+                    (None, _) if !alias.is_directory() || alias.target.contains(['$', '&']) => continue,
+                    (None, _) => Need::Enter,
+                    (Some(_), Some("")) => Need::Read,
+                    (Some(_), _) => Need::Reach,
+                };
+                ours.push(Path::new(&alias.target));
+                walk(
+                    Path::new(&alias.target),
+                    need,
+                    line("WSGIScriptAlias", alias.mount(), &alias.origin),
+                    None,
+                );
+            }
+        }
+        for group in self.global.groups.groups().iter().filter(|group| group.chroot.is_none()) {
+            ours.extend([&group.home, &group.python_home].into_iter().flatten().map(|path| path.as_path()));
+            ours.extend(group.python_path.iter().map(|path| path.as_path()));
+        }
+        // Other modules' directories are none of ours, unless a site of ours is in the same place.
+        for served in self.surroundings.served {
+            let what = format!("{} at {}", served.directive, served.origin);
+            walk(&served.path, Need::Read, what, Some(&ours));
+        }
+    }
+
+    fn text(&self, found: &Found, what_for: &str) -> String {
+        let Found { who, user, closed, .. } = found;
+        let (place, entry) = (closed.place.display(), &closed.entry);
+        let owner = self.surroundings.owner(entry.uid);
+        let bit = if closed.what == "read" { "r" } else { "x" };
+        let bits = if closed.what == "read" && entry.kind == Kind::Directory { "rx" } else { bit };
+        format!(
+            "{who} may not {} {place} (mode {:04o}, owner {owner}), {what_for}: let it (setfacl -m \
+             u:{user}:{bits} {place}, or chmod o+{bits} {place}), or put the site elsewhere",
+            closed.what,
+            entry.mode & 0o7777
+        )
+    }
+}
+
+fn line(directive: &str, url: &str, origin: &Origin) -> String {
+    format!("{directive} {url} at {origin}")
+}
+
+fn note(found: &mut Vec<Found>, who: &str, user: &User, closed: Closed, what: String) {
+    let same = |known: &&mut Found| known.who == who && known.closed == closed;
+    match found.iter_mut().find(same) {
+        Some(known) if known.behind.contains(&what) => {}
+        Some(known) => known.behind.push(what),
+        None => {
+            let (who, user) = (who.to_string(), user.name.trim_start_matches('#').to_string());
+            found.push(Found { who, user, closed, behind: vec![what] });
+        }
+    }
+}
