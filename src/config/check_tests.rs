@@ -298,6 +298,10 @@ fn httpds_own_user_is_shut_out_of_a_home() {
     let found = about_rights(&with(&["-rw-r----- 0 0 /home/bob/a.py"]), &embedded, &[]);
     let [(142, text)] = &found[..] else { panic!("{found:?}") };
     assert!(text.contains("may not read /home/bob/a.py (mode 0640"), "{text}");
+    let python = ["WSGIPythonHome /home/bob/venv", embedded[0]];
+    let found = about_rights(&with(&["-rwx------ 0 0 /usr/bin/python3.11"]), &python, &[]);
+    let [(141, text)] = &found[..] else { panic!("{found:?}") };
+    assert!(text.contains("httpd's own user www-data may not execute /usr/bin/python3.11"), "{text}");
 }
 
 #[test]

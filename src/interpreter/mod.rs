@@ -13,6 +13,8 @@ pub mod script;
 
 pub mod world;
 
+pub mod hints;
+
 pub mod log_stream;
 mod refused_signals;
 

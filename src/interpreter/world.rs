@@ -5,6 +5,7 @@
 //! process.
 
 use super::held;
+use super::hints::Hints;
 use super::log_stream::{self, LogStream};
 use super::process_log::write_process_output;
 use super::refused_signals;
@@ -80,6 +81,7 @@ pub struct Support(Object);
 pub struct World {
     pub errors: Class<LogStream>,
     pub request_timeout: Kept,
+    pub hints: Hints,
     protocol: Box<dyn Protocol>,
     load: Kept,
     describe: Kept,
@@ -99,10 +101,11 @@ pub struct World {
 const MOST_NAMES: usize = 512;
 
 /// Executed one after the other, with the same names.
-const SUPPORT: [&str; 3] = [
+const SUPPORT: [&str; 4] = [
     concat!(include_str!("support.py"), "\0"),
     concat!(include_str!("text_streams.py"), "\0"),
     concat!(include_str!("package.py"), "\0"),
+    concat!(include_str!("hints.py"), "\0"),
 ];
 
 /// In httpd's own processes besides.
@@ -147,6 +150,7 @@ impl World {
         let world = World {
             errors: log_stream::define(py, &function(c"log_class"))?,
             request_timeout: kept(c"RequestTimeout"),
+            hints: Hints::new(&function),
             protocol: (facts.protocol)(py, facts, application_group, &support)?,
             load: kept(c"load"),
             describe: kept(c"describe"),

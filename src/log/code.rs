@@ -192,4 +192,5 @@ messages! {
     PythonEnded = 436, Error;
     PreloadNotStarted = 437, Error;
     EnvironmentOutdated = 438, Error, in "interpreter/support.py";
+    NotWsgi = 441, Error;
 }

@@ -102,9 +102,14 @@ fn serve(
     }
     let start_response = StartResponse { call: Arc::clone(call), write: Arc::clone(&wsgi.write) };
     let start_response = wsgi.start_response.instance(py, start_response)?;
-    let iterable = application.call(py, [environ, start_response])?;
+    let iterable = application.call(py, [environ, start_response]);
+    let iterable =
+        iterable.inspect_err(|_| tell_if_asynchronous(py, world, call, request, &application, None))?;
     let sent = send_all(py, wsgi, call, &iterable);
     tell_what_was_dropped(py, wsgi, call, request);
+    if matches!(sent, Err(Incomplete::Raised(_))) {
+        tell_if_asynchronous(py, world, call, request, &application, Some(&iterable));
+    }
     // The exception of an iteration that failed must survive a close() that runs Python code.
     let pending = matches!(sent, Err(Incomplete::Raised(_))).then(|| Exception::fetch(py));
     let closed = close(py, wsgi, &iterable);
@@ -119,6 +124,24 @@ fn serve(
     }
     sent?;
     finish(py, call, request)
+}
+
+/// What the exception that is set comes from, if the application is one that WSGI cannot call.
+fn tell_if_asynchronous(
+    py: Attached<'_>,
+    world: &World,
+    call: &Call,
+    request: &Request<'_>,
+    application: &Object,
+    result: Option<&Object>,
+) {
+    let exception = Exception::fetch(py);
+    if exception.is(py, Exc::Type)
+        && let Some(message) = world.hints.asynchronous(py, application, result, request.script)
+    {
+        call.transaction.log_message(py, &message);
+    }
+    exception.restore(py);
 }
 
 /// Headers of the answer that were left out.
@@ -185,7 +208,8 @@ fn log_exception(py: Attached<'_>, world: &World, transaction: &Transaction, req
     let what = if exception.is(py, Exc::SystemExit) { "SystemExit" } else { "an exception" };
     let id = request.environ.into_iter().find(|(name, _)| *name == b"mod_wsgi.request_id");
     let id = id.map(|(_, id)| String::from_utf8_lossy(id)).unwrap_or_default();
-    let text = format!("{what} was raised while the application '{script}' handled the request {id}");
+    let python = world.hints.about_import(py, &exception);
+    let text = format!("{what} was raised while the application '{script}' handled the request {id}{python}");
     transaction.log_message(py, &Message::new(Code::ApplicationRaised, text));
     let traceback = world.describe(py, &exception);
     transaction.log_lines(py, Level::Error, traceback.as_bytes());

@@ -24,6 +24,7 @@ pub fn check(
     for group in global.groups.groups() {
         rights.group(group, servers);
     }
+    rights.embedded(servers);
     let of_groups = std::mem::take(&mut rights.found);
     rights.httpd(servers);
     let of_groups = of_groups.iter().map(|found| {
@@ -56,42 +57,59 @@ impl Rights<'_> {
     fn group(&mut self, group: &ProcessGroup, servers: &[ConfiguredServer<'_>]) {
         let Some(user) = self.surroundings.user_of(group) else { return };
         let who = format!("WSGIDaemonProcess {} at {}: its user {}", group.name, group.origin, user.name);
-        let mut walk = |path: &Path, need: Need, what: String| {
-            let root = group.chroot.as_deref().unwrap_or(Path::new("/"));
-            if let Some(closed) = walk::closed(path, need, &user, root, self.surroundings.files) {
-                note(&mut self.found, &who, &user, closed, what);
-            }
-        };
-        if let Some(python) = (self.surroundings.python)(group) {
-            walk(&python, Need::Execute, format!("the Python {}", python.display()));
-            if let Some(home) = &group.python_home
-                && let Some(version) = version::of(&group.seen_from_outside(&python), self.surroundings.files)
-            {
-                let packages =
-                    home.join(format!("lib/python{}.{}/site-packages", version.major, version.minor));
-                walk(&packages, Need::Read, format!("the packages {}", packages.display()));
-            }
-        }
+        self.python(group, &user, &who);
         if let Some(home) = &group.home {
-            walk(home, Need::Enter, format!("home={}", home.display()));
-        }
-        for path in group.python_path.iter().filter(|path| path.is_absolute()) {
-            walk(path, Need::Read, format!("python-path {}", path.display()));
+            self.walk(group, home, Need::Enter, &user, &who, format!("home={}", home.display()));
         }
         let imports = self.global.imports.iter().filter(|import| import.process_group == group.name);
         let imports = imports.map(|import| ("WSGIImportScript", &import.script, &import.origin));
         let aliases = servers.iter().flat_map(|server| {
-            let of_group = |alias: &&Alias| {
-                let name = plan::fixed_name(alias, server, GroupKind::Process);
-                name.as_deref() == Some(&group.name) && alias.fixed_script().is_some()
-            };
+            let of_group =
+                |alias: &&Alias| runs_in(alias, server, &group.name) && alias.fixed_script().is_some();
             server.config.aliases.iter().filter(of_group)
         });
         let aliases = aliases.map(|alias| ("WSGIScriptAlias", &alias.target, &alias.origin));
         for (directive, script, origin) in imports.chain(aliases) {
             if let Some(path) = group.seen_from_inside(Path::new(script)) {
-                walk(&path, Need::Read, format!("the script {script} ({directive} at {origin})"));
+                let what = format!("the script {script} ({directive} at {origin})");
+                self.walk(group, &path, Need::Read, &user, &who, what);
             }
+        }
+    }
+
+    /// The Python in httpd's own processes, where one is wanted.
+    fn embedded(&mut self, servers: &[ConfiguredServer<'_>]) {
+        let mut aliases =
+            servers.iter().flat_map(|server| server.config.aliases.iter().map(move |alias| (alias, server)));
+        let wanted = aliases.any(|(alias, server)| runs_in(alias, server, ""));
+        let Some(user) = self.surroundings.httpd_user().filter(|_| wanted) else { return };
+        let mut own = ProcessGroup::new("", Origin::default());
+        own.python_home.clone_from(&self.global.python.home);
+        own.python_path.clone_from(&self.global.python.path);
+        self.python(&own, &user, &format!("httpd's own user {}", user.name));
+    }
+
+    fn python(&mut self, group: &ProcessGroup, user: &User, who: &str) {
+        if let Some(python) = (self.surroundings.python)(group) {
+            self.walk(group, &python, Need::Execute, user, who, format!("the Python {}", python.display()));
+            if let Some(home) = &group.python_home
+                && let Some(version) = version::of(&group.seen_from_outside(&python), self.surroundings.files)
+            {
+                let packages =
+                    home.join(format!("lib/python{}.{}/site-packages", version.major, version.minor));
+                let what = format!("the packages {}", packages.display());
+                self.walk(group, &packages, Need::Read, user, who, what);
+            }
+        }
+        for path in group.python_path.iter().filter(|path| path.is_absolute()) {
+            self.walk(group, path, Need::Read, user, who, format!("python-path {}", path.display()));
+        }
+    }
+
+    fn walk(&mut self, group: &ProcessGroup, path: &Path, need: Need, user: &User, who: &str, what: String) {
+        let root = group.chroot.as_deref().unwrap_or(Path::new("/"));
+        if let Some(closed) = walk::closed(path, need, user, root, self.surroundings.files) {
+            note(&mut self.found, who, user, closed, what);
         }
     }
 
@@ -134,7 +152,8 @@ impl Rights<'_> {
         // Other modules' directories are none of ours, unless a site of ours is in the same place.
         for served in self.surroundings.served {
             let what = format!("{} at {}", served.directive, served.origin);
-            walk(&served.path, Need::Read, what, Some(&ours));
+            let need = if self.surroundings.files.is_dir(&served.path) { Need::Enter } else { Need::Read };
+            walk(&served.path, need, what, Some(&ours));
         }
     }
 
@@ -151,6 +170,10 @@ impl Rights<'_> {
             entry.mode & 0o7777
         )
     }
+}
+
+fn runs_in(alias: &Alias, server: &ConfiguredServer<'_>, process_group: &str) -> bool {
+    plan::fixed_name(alias, server, GroupKind::Process).as_deref() == Some(process_group)
 }
 
 fn line(directive: &str, url: &str, origin: &Origin) -> String {
