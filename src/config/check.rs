@@ -54,7 +54,7 @@ pub fn check(
         check.script("WSGIImportScript", &import.script, &import.origin);
         check.outside(&import.script, &import.process_group, &import.origin);
     }
-    check.embedded_python();
+    check.embedded_python(servers);
     check.notes.extend(rights::check(global, servers, surroundings));
     check.notes.extend(packages::check(global, surroundings));
     check.notes.extend(shadowed::check(servers));
@@ -107,7 +107,7 @@ impl Check<'_> {
 
     fn group(&mut self, group: &ProcessGroup) {
         let label = format!("WSGIDaemonProcess {} at {}", group.name, group.origin);
-        self.interpreter(group, &label);
+        self.interpreter(group, &label, "its daemons cannot start");
         self.env_files(group, &label);
         let imports = &self.global.imports;
         if group.threads == 0 && !imports.iter().any(|import| import.process_group == group.name) {
@@ -162,7 +162,7 @@ impl Check<'_> {
         }
     }
 
-    fn interpreter(&mut self, group: &ProcessGroup, label: &str) {
+    fn interpreter(&mut self, group: &ProcessGroup, label: &str, what_follows: &str) {
         let paths: Vec<PathBuf> =
             group.interpreters().iter().map(|path| group.seen_from_outside(path)).collect();
         if paths.is_empty()
@@ -171,13 +171,13 @@ impl Check<'_> {
             return;
         }
         if let Some(Mistake { code, what, cure }) = home::mistake(group, self.files) {
-            return self.warn(code, format!("{label}: {what}, so its daemons cannot start: {cure}"));
+            return self.warn(code, format!("{label}: {what}, so {what_follows}: {cure}"));
         }
         match (&group.python, &group.python_home) {
             (None, Some(home)) => self.warn(
                 Code::PythonHomeEmpty,
                 format!(
-                    "{label}: python-home {} has no bin/python, so its daemons cannot start: create the \
+                    "{label}: python-home {} has no bin/python, so {what_follows}: create the \
                      virtual environment ({}), or correct python-home= or WSGIPythonHome",
                     home.display(),
                     home::creation(home)
@@ -186,7 +186,7 @@ impl Check<'_> {
             _ => self.warn(
                 Code::PythonNotExecutable,
                 format!(
-                    "{label}: python {} is no program that can be executed, so its daemons cannot start: \
+                    "{label}: python {} is no program that can be executed, so {what_follows}: \
                      correct python=",
                     paths[0].display()
                 ),
@@ -311,8 +311,16 @@ impl Check<'_> {
         }
     }
 
-    fn embedded_python(&mut self) {
+    fn embedded_python(&mut self, servers: &[ConfiguredServer<'_>]) {
         let global = self.global;
+        let embedded = |alias: &Alias, server| {
+            plan::fixed_name(alias, server, GroupKind::Process).is_some_and(|name| name.is_empty())
+        };
+        if servers.iter().any(|server| server.config.aliases.iter().any(|alias| embedded(alias, server))) {
+            let mut own = ProcessGroup::new("", Origin::default());
+            own.python_home.clone_from(&global.python.home);
+            self.interpreter(&own, "embedded mode", "no script runs in httpd's own processes");
+        }
         for path in global.python.path.iter().filter(|path| path.is_absolute()) {
             self.python_path("WSGIPythonPath:", path, path);
         }

@@ -147,6 +147,12 @@ fn pythons_and_directories_of_groups() {
         "{text}"
     );
     assert_eq!(finding(&["WSGIPythonPath /nowhere"]).0, 112);
+    let (code, text) = finding(&["WSGIPythonHome /venv/bin", "WSGIScriptAlias / /srv/a.py"]);
+    assert_eq!(
+        (code, text.contains("so no script runs in httpd's own processes: write")),
+        (123, true),
+        "{text}"
+    );
     assert_eq!(finding(&["WSGISocketPrefix /nowhere/wsgi"]).0, 113);
     assert_eq!(finding(&["WSGIPythonHome /nowhere", "WSGIDaemonProcess blog", GOOD]).0, 109);
 }
