@@ -12,6 +12,7 @@ use crate::config::process_group::{Origin, ProcessGroup};
 use crate::config::surroundings::Surroundings;
 use crate::config::version;
 use crate::config::walk::User;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -41,17 +42,12 @@ pub fn listing(
 struct Listing<'a> {
     global: &'a GlobalConfig,
     surroundings: &'a Surroundings<'a>,
-    mounts: Vec<Mount>,
+    /// By process group; None where it depends on the request.
+    mounts: HashMap<Option<String>, Vec<Columns>>,
 }
 
-/// A script and how it is reached.
-#[derive(PartialEq)]
-struct Mount {
-    /// None where it depends on the request.
-    process_group: Option<String>,
-    /// Address, script, server, application group, place.
-    columns: [String; 5],
-}
+/// A script and how it is reached: URL path, script, server, application group, place.
+type Columns = [String; 5];
 
 impl Listing<'_> {
     fn group(&self, out: &mut String, group: &ProcessGroup) {
@@ -68,11 +64,11 @@ impl Listing<'_> {
         if let Some(host) = &group.server_name {
             fact(out, "only for", host);
         }
-        self.scripts(out, Some(&group.name));
+        self.scripts(out, Some(group.name.clone()));
     }
 
     fn embedded(&self, out: &mut String) {
-        if !self.mounts.iter().any(|mount| mount.process_group.as_deref() == Some("")) {
+        if !self.mounts.contains_key(&Some(String::new())) {
             return;
         }
         out.push_str("embedded in httpd's own processes\n");
@@ -84,11 +80,11 @@ impl Listing<'_> {
         own.python_home.clone_from(&self.global.python.home);
         own.python_path.clone_from(&self.global.python.path);
         self.python(out, &own);
-        self.scripts(out, Some(""));
+        self.scripts(out, Some(String::new()));
     }
 
     fn by_request(&self, out: &mut String) {
-        if self.mounts.iter().any(|mount| mount.process_group.is_none()) {
+        if self.mounts.contains_key(&None) {
             out.push_str("in a process group that depends on the request\n");
             self.scripts(out, None);
         }
@@ -121,16 +117,16 @@ impl Listing<'_> {
         }
     }
 
-    fn scripts(&self, out: &mut String, process_group: Option<&str>) {
-        let own: Vec<&Mount> =
-            self.mounts.iter().filter(|mount| mount.process_group.as_deref() == process_group).collect();
-        let width = |column: usize| own.iter().map(|mount| mount.columns[column].chars().count()).max();
-        for mount in &own {
+    fn scripts(&self, out: &mut String, process_group: Option<String>) {
+        let own = self.mounts.get(&process_group).map_or(&[][..], Vec::as_slice);
+        let widest = |column: usize| own.iter().map(|columns| columns[column].chars().count()).max();
+        let widths = [0, 1, 2, 3].map(|column| widest(column).unwrap_or(0));
+        for columns in own {
             out.push_str("  ");
-            for (column, text) in mount.columns.iter().enumerate().take(4) {
-                let _ = write!(out, "  {text:width$}", width = width(column).unwrap_or(0));
+            for (text, width) in columns.iter().zip(widths) {
+                let _ = write!(out, "  {text:width$}");
             }
-            let _ = writeln!(out, "  {}", mount.columns[4]);
+            let _ = writeln!(out, "  {}", columns[4]);
         }
         if own.is_empty() {
             out.push_str("    no scripts\n");
@@ -160,31 +156,27 @@ fn joined(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
 }
 
-/// Those that virtual hosts inherit or repeat once for each name of a server.
-fn mounts(global: &GlobalConfig, servers: &[ConfiguredServer<'_>]) -> Vec<Mount> {
-    let imports = global.imports.iter().map(|import| Mount {
-        process_group: Some(import.process_group.clone()),
-        columns: [
-            "(imported)".to_string(),
-            import.script.clone(),
-            String::new(),
-            application(&import.application_group),
-            import.origin.to_string(),
-        ],
+/// Hosts that have a name in common list a script once.
+fn mounts(global: &GlobalConfig, servers: &[ConfiguredServer<'_>]) -> HashMap<Option<String>, Vec<Columns>> {
+    let imports = global.imports.iter().map(|import| {
+        let (url, application) = ("(imported)".to_string(), application(&import.application_group));
+        let columns = [url, import.script.clone(), String::new(), application, import.origin.to_string()];
+        (Some(import.process_group.clone()), columns)
     });
     let aliases = servers
         .iter()
         .flat_map(|server| server.config.aliases.iter().map(|alias| mount(alias, server, global)));
-    let mut mounts: Vec<Mount> = Vec::new();
+    let mut mounts: HashMap<_, Vec<Columns>> = HashMap::new();
+    let mut known = HashSet::new();
     for mount in imports.chain(aliases) {
-        if !mounts.contains(&mount) {
-            mounts.push(mount);
+        if known.insert(mount.clone()) {
+            mounts.entry(mount.0).or_default().push(mount.1);
         }
     }
     mounts
 }
 
-fn mount(alias: &Alias, server: &ConfiguredServer<'_>, global: &GlobalConfig) -> Mount {
+fn mount(alias: &Alias, server: &ConfiguredServer<'_>, global: &GlobalConfig) -> (Option<String>, Columns) {
     let process_group = plan::fixed_name(alias, server, GroupKind::Process);
     let group = process_group.as_deref().and_then(|name| global.groups.find(name));
     let sole = group.and_then(|(index, _)| global.groups.sole_script(index));
@@ -205,7 +197,7 @@ fn mount(alias: &Alias, server: &ConfiguredServer<'_>, global: &GlobalConfig) ->
     let columns =
         [alias.mount().to_string(), alias.target.clone(), server.name.to_string(), application_group, place];
     // What has no group is listed with what is not known in advance.
-    Mount { process_group: process_group.filter(exists), columns }
+    (process_group.filter(exists), columns)
 }
 
 fn application(name: &str) -> String {

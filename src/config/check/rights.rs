@@ -13,6 +13,7 @@ use crate::config::surroundings::Surroundings;
 use crate::config::version;
 use crate::config::walk::{self, Closed, Need, User};
 use crate::log::{Code, Message};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 pub fn check(
@@ -21,12 +22,19 @@ pub fn check(
     surroundings: &Surroundings<'_>,
 ) -> Vec<Message> {
     let mut rights = Rights { global, surroundings, found: Vec::new() };
-    for group in global.groups.groups() {
-        rights.group(group, servers);
+    let aliases = aliases(servers);
+    let mut by_group: HashMap<Option<&str>, Vec<&Alias>> = HashMap::new();
+    for (group, alias) in &aliases {
+        by_group.entry(group.as_deref()).or_default().push(alias);
     }
-    rights.embedded(servers);
+    for group in global.groups.groups() {
+        rights.group(group, by_group.get(&Some(&*group.name)).map_or(&[], Vec::as_slice));
+    }
+    if by_group.contains_key(&Some("")) {
+        rights.embedded();
+    }
     let of_groups = std::mem::take(&mut rights.found);
-    rights.httpd(servers);
+    rights.httpd(&aliases);
     let of_groups = of_groups.iter().map(|found| {
         let text = rights.text(found, &format!("which it needs for {}", found.behind.join(", ")));
         Message::new(Code::RightsMissing, text)
@@ -36,6 +44,22 @@ pub fn check(
         Message::new(Code::HttpdShutOut, text)
     });
     of_groups.chain(of_httpd).collect()
+}
+
+/// All aliases with their process groups (None where the request chooses it), in the order of the configuration. What virtual hosts inherit comes
+/// once.
+fn aliases<'a>(servers: &[ConfiguredServer<'a>]) -> Vec<(Option<String>, &'a Alias)> {
+    let mut known = HashSet::new();
+    let aliases = servers.iter().flat_map(|server| {
+        let of_server = server.config.aliases.iter();
+        of_server.map(|alias| (plan::fixed_name(alias, server, GroupKind::Process), alias))
+    });
+    aliases
+        .filter(|(group, alias)| {
+            let Origin { file, line } = &alias.origin;
+            known.insert((file.as_str(), *line, alias.mount(), alias.target.as_str(), group.clone()))
+        })
+        .collect()
 }
 
 struct Rights<'a> {
@@ -54,7 +78,7 @@ struct Found {
 }
 
 impl Rights<'_> {
-    fn group(&mut self, group: &ProcessGroup, servers: &[ConfiguredServer<'_>]) {
+    fn group(&mut self, group: &ProcessGroup, aliases: &[&Alias]) {
         let Some(user) = self.surroundings.user_of(group) else { return };
         let who = format!("WSGIDaemonProcess {} at {}: its user {}", group.name, group.origin, user.name);
         self.python(group, &user, &who);
@@ -63,11 +87,7 @@ impl Rights<'_> {
         }
         let imports = self.global.imports.iter().filter(|import| import.process_group == group.name);
         let imports = imports.map(|import| ("WSGIImportScript", &import.script, &import.origin));
-        let aliases = servers.iter().flat_map(|server| {
-            let of_group =
-                |alias: &&Alias| runs_in(alias, server, &group.name) && alias.fixed_script().is_some();
-            server.config.aliases.iter().filter(of_group)
-        });
+        let aliases = aliases.iter().filter(|alias| alias.fixed_script().is_some());
         let aliases = aliases.map(|alias| ("WSGIScriptAlias", &alias.target, &alias.origin));
         for (directive, script, origin) in imports.chain(aliases) {
             if let Some(path) = group.seen_from_inside(Path::new(script)) {
@@ -77,12 +97,9 @@ impl Rights<'_> {
         }
     }
 
-    /// The Python in httpd's own processes, where one is wanted.
-    fn embedded(&mut self, servers: &[ConfiguredServer<'_>]) {
-        let mut aliases =
-            servers.iter().flat_map(|server| server.config.aliases.iter().map(move |alias| (alias, server)));
-        let wanted = aliases.any(|(alias, server)| runs_in(alias, server, ""));
-        let Some(user) = self.surroundings.httpd_user().filter(|_| wanted) else { return };
+    /// The Python in httpd's own processes.
+    fn embedded(&mut self) {
+        let Some(user) = self.surroundings.httpd_user() else { return };
         let mut own = ProcessGroup::new("", Origin::default());
         own.python_home.clone_from(&self.global.python.home);
         own.python_path.clone_from(&self.global.python.path);
@@ -114,7 +131,7 @@ impl Rights<'_> {
     }
 
     /// httpd looks at a script before it hands a request on, and reads it where it runs it itself.
-    fn httpd(&mut self, servers: &[ConfiguredServer<'_>]) {
+    fn httpd(&mut self, aliases: &[(Option<String>, &Alias)]) {
         let Some(user) = self.surroundings.httpd_user() else { return };
         let who = format!("httpd's own user {}", user.name);
         let mut ours: Vec<&Path> = Vec::new();
@@ -127,23 +144,16 @@ impl Rights<'_> {
                 note(&mut self.found, &who, &user, closed, what);
             }
         };
-        for server in servers {
-            for alias in &server.config.aliases {
-                let group = plan::fixed_name(alias, server, GroupKind::Process);
-                let need = match (alias.fixed_script(), group.as_deref()) {
-                    (None, _) if !alias.is_directory() || alias.target.contains(['$', '&']) => continue,
-                    (None, _) => Need::Enter,
-                    (Some(_), Some("")) => Need::Read,
-                    (Some(_), _) => Need::Reach,
-                };
-                ours.push(Path::new(&alias.target));
-                walk(
-                    Path::new(&alias.target),
-                    need,
-                    line("WSGIScriptAlias", alias.mount(), &alias.origin),
-                    None,
-                );
-            }
+        for (group, alias) in aliases {
+            let need = match (alias.fixed_script(), group.as_deref()) {
+                (None, _) if !alias.is_directory() || alias.target.contains(['$', '&']) => continue,
+                (None, _) => Need::Enter,
+                (Some(_), Some("")) => Need::Read,
+                (Some(_), _) => Need::Reach,
+            };
+            let target = Path::new(&alias.target);
+            ours.push(target);
+            walk(target, need, line("WSGIScriptAlias", alias.mount(), &alias.origin), None);
         }
         for group in self.global.groups.groups().iter().filter(|group| group.chroot.is_none()) {
             ours.extend([&group.home, &group.python_home].into_iter().flatten().map(|path| path.as_path()));
@@ -170,10 +180,6 @@ impl Rights<'_> {
             entry.mode & 0o7777
         )
     }
-}
-
-fn runs_in(alias: &Alias, server: &ConfiguredServer<'_>, process_group: &str) -> bool {
-    plan::fixed_name(alias, server, GroupKind::Process).as_deref() == Some(process_group)
 }
 
 fn line(directive: &str, url: &str, origin: &Origin) -> String {

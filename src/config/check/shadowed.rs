@@ -6,44 +6,45 @@
 use crate::config::alias::{Alias, Pattern};
 use crate::config::global::ConfiguredServer;
 use crate::log::{Code, Message};
+use std::collections::HashSet;
 
 pub fn check(servers: &[ConfiguredServer<'_>]) -> Vec<Message> {
-    let all = || servers.iter().flat_map(|server| all_with_their_cover(&server.config.aliases));
-    let mut notes = Vec::new();
-    for (alias, cover) in all() {
-        let Some(cover) = cover else { continue };
-        if all().any(|(other, cover)| same(other, alias) && cover.is_none()) {
-            continue;
+    let (mut reached, mut hidden, mut seen) = (HashSet::new(), Vec::new(), HashSet::new());
+    for server in servers {
+        let aliases = &server.config.aliases;
+        for (index, alias) in aliases.iter().enumerate() {
+            match aliases[..index].iter().find(|first| covers(first, alias)) {
+                None => {
+                    reached.insert(line(alias));
+                }
+                Some(cover) if seen.insert((line(alias), line(cover))) => hidden.push((alias, cover)),
+                Some(_) => {}
+            }
         }
-        let text = format!(
-            "WSGIScriptAlias {} at {} never matches, since WSGIScriptAlias {} at {} comes first and takes its \
-             requests: move the line for {} in front of the other, or remove it",
-            alias.mount(),
-            alias.origin,
-            cover.mount(),
-            cover.origin,
-            alias.mount()
-        );
-        notes.push(Message::new(Code::AliasNeverMatches, text));
     }
-    notes
-}
-
-/// Each alias of a server, with the first one before it that takes all its requests.
-fn all_with_their_cover(aliases: &[Alias]) -> impl Iterator<Item = (&Alias, Option<&Alias>)> {
-    aliases.iter().enumerate().map(|(index, alias)| {
-        let cover = aliases[..index].iter().find(|first| covers(first, alias));
-        (alias, cover)
-    })
+    let hidden = hidden.into_iter().filter(|(alias, _)| !reached.contains(&line(alias)));
+    hidden.map(|(alias, cover)| never_matches(alias, cover)).collect()
 }
 
 fn covers(first: &Alias, later: &Alias) -> bool {
     let Pattern::Prefix(prefix) = &later.pattern else { return false };
-    let same = first.target == later.target && first.options == later.options && first.mount() == prefix;
-    first.match_prefix(prefix.as_bytes()).is_some() && !same
+    let same = || first.target == later.target && first.options == later.options && first.mount() == prefix;
+    first.has_prefix_of(prefix.as_bytes()) && !same()
 }
 
-/// Whether they are the same line, inherited.
-fn same(one: &Alias, other: &Alias) -> bool {
-    one.origin == other.origin && one.pattern == other.pattern
+/// The same for a line and what virtual hosts inherit of it.
+fn line(alias: &Alias) -> (&str, u32, &str) {
+    (&alias.origin.file, alias.origin.line, alias.mount())
+}
+
+fn never_matches(alias: &Alias, cover: &Alias) -> Message {
+    let text = format!(
+        "WSGIScriptAlias {0} at {1} never matches, since WSGIScriptAlias {2} at {3} comes first and takes its requests: \
+         move the line for {0} in front of the other, or remove it",
+        alias.mount(),
+        alias.origin,
+        cover.mount(),
+        cover.origin
+    );
+    Message::new(Code::AliasNeverMatches, text)
 }
