@@ -171,7 +171,6 @@ const HTTPD_TYPES: &[&str] = &[
 
 const HTTPD_VARIABLES: &[&str] = &[
     "ap_server_conf",
-    "ap_conftree",
     "ap_unixd_config",
     "apr_bucket_type_eos",
     "MODULE_MAGIC_COOKIE",
@@ -195,6 +194,7 @@ const HTTPD_VARIABLES: &[&str] = &[
     "NOT_IN_.*",
     "AP_REQ_.*",
     "AP_CORE_MODULE_INDEX",
+    "ap_conftree",
     "AP_CGI_PASS_AUTH_.*",
     "ap_bucket_type_error",
     "APR_FOPEN_.*",
@@ -210,6 +210,10 @@ const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_get_request_module_loglevel",
     "ap_hook_check_config",
     "ap_hook_post_config",
+    "ap_hook_test_config",
+    "ap_exists_config_define",
+    "apr_file_open_stdout",
+    "apr_file_write_full",
     "ap_hook_pre_mpm",
     "ap_hook_child_init",
     "ap_hook_monitor",

@@ -10,6 +10,13 @@ pub mod complete;
 pub mod directives;
 
 pub mod check;
+pub mod listing;
+
+pub mod surroundings;
+
+pub mod version;
+pub mod walk;
+
 pub mod home;
 
 pub mod plan;

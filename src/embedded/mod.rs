@@ -15,7 +15,7 @@ use crate::interpreter::interpreters::{Interpreters, ThreadStates};
 use crate::interpreter::preload;
 use crate::interpreter::process_log;
 use crate::interpreter::transaction::Transaction;
-use crate::log::{Code, Level, Message};
+use crate::log::{Code, Level, Message, wording};
 use crate::os::{self, Host, SignalMask};
 use crate::python::library::{self, Program};
 use crate::python::{Attached, attach};
@@ -227,7 +227,7 @@ impl Embedded {
         };
         let thread = std::thread::Builder::new().name("python-start".into());
         if let Err(error) = library::without_signals(|| thread.spawn(start)) {
-            let text = format!("the scripts of WSGIImportScript could not be loaded: {error}");
+            let text = format!("the scripts of WSGIImportScript could not be loaded: {}", wording(&error));
             let message = Message::new(Code::PreloadNotStarted, text);
             to_error_log(message.level, message.to_string().as_bytes());
         }

@@ -181,8 +181,15 @@ pub fn callable(
     let interned = world.name(py, name).map_err(|_raised| drop(Exception::fetch(py))).ok();
     let found = interned.and_then(|name| module.optional_attribute(py, &name));
     found.filter(|found| found.is_callable(py)).ok_or_else(|| {
+        let cure = match world.hints.other_callable(py, module, name) {
+            Some(other) => format!(
+                "It has '{other}': write callable-object={other} at the end of the WSGIScriptAlias, or \
+                 WSGICallableObject {other}"
+            ),
+            None => "Define it, or name another one with WSGICallableObject".to_string(),
+        };
         let text = format!(
-            "the script '{}' has no callable '{}'. Define it, or name another one with WSGICallableObject",
+            "the script '{}' has no callable '{}'. {cure}",
             String::from_utf8_lossy(script),
             String::from_utf8_lossy(name)
         );

@@ -14,6 +14,8 @@ pub mod script;
 
 pub mod world;
 
+pub mod hints;
+
 pub mod log_stream;
 mod recorder;
 mod refused_signals;

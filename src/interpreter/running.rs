@@ -60,10 +60,13 @@ pub fn log_exception(
     let what = if exception.is(py, Exc::SystemExit) { "SystemExit" } else { "an exception" };
     let id = request.environ.into_iter().find(|(name, _)| *name == b"mod_wsgi.request_id");
     let id = id.map(|(_, id)| String::from_utf8_lossy(id)).unwrap_or_default();
+    let python = world.hints.about_import(py, &exception);
     let text = match request.purpose.function() {
-        None => format!("{what} was raised while the application '{script}' handled the request {id}"),
+        None => {
+            format!("{what} was raised while the application '{script}' handled the request {id}{python}")
+        }
         Some(function) => {
-            format!("{what} was raised by {function}() of the script '{script}' for the request {id}")
+            format!("{what} was raised by {function}() of the script '{script}' for the request {id}{python}")
         }
     };
     transaction.log_message(py, &Message::new(Code::ApplicationRaised, text));

@@ -8,7 +8,7 @@
 //! thread waits for these locks while attached to Python, attaches while holding one, or holds both.
 
 use super::events::Record;
-use crate::log::{Level, Message};
+use crate::log::{Level, Message, wording};
 use crate::python::lent::{Lendable, Lent, Turn};
 use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Kept, Object, attach};
@@ -167,7 +167,7 @@ impl Transaction {
             }
             let received = self.with_detached(py, |reply| reply.ask(most))?.map_err(|error| BodyError {
                 status: 0,
-                reason: format!("the connection to httpd failed: {error}"),
+                reason: format!("the connection to httpd failed: {}", wording(&error)),
             });
             let received = match received {
                 Ok(()) => self.detached(py, || self.incoming.lock().with(|body| body.receive()))?,

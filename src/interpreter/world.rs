@@ -6,6 +6,7 @@
 
 use super::events::Events;
 use super::held;
+use super::hints::Hints;
 use super::log_stream::{self, LogStream};
 use super::metrics::Metrics;
 use super::process_log::write_process_output;
@@ -85,6 +86,7 @@ pub struct World {
     pub errors: Class<LogStream>,
     pub request_timeout: Kept,
     pub events: Arc<Events>,
+    pub hints: Hints,
     protocol: Box<dyn Protocol>,
     /// `questions.py`: calls the function of a script that a question is for.
     pub ask: Kept,
@@ -106,12 +108,13 @@ pub struct World {
 const MOST_NAMES: usize = 512;
 
 /// Executed one after the other, with the same names.
-const SUPPORT: [&str; 5] = [
+const SUPPORT: [&str; 6] = [
     concat!(include_str!("support.py"), "\0"),
     concat!(include_str!("questions.py"), "\0"),
     concat!(include_str!("events.py"), "\0"),
     concat!(include_str!("text_streams.py"), "\0"),
     concat!(include_str!("package.py"), "\0"),
+    concat!(include_str!("hints.py"), "\0"),
 ];
 
 /// In httpd's own processes besides.
@@ -158,6 +161,7 @@ impl World {
             errors: log_stream::define(py, &function(c"log_class"))?,
             request_timeout: kept(c"RequestTimeout"),
             events: Events::new(metrics, function),
+            hints: Hints::new(&function),
             protocol: (facts.protocol)(py, facts, application_group, &support)?,
             ask: kept(c"ask"),
             load: kept(c"load"),

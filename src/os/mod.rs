@@ -29,11 +29,13 @@ mod signal_event;
 mod descriptor;
 mod process;
 
+mod acl;
 mod build;
 mod call;
 mod clock;
 mod usage;
 
+pub use acl::has_acl;
 pub use build::build;
 pub use clock::milliseconds_now;
 pub use copies::{Host, keep_from_copies, put_away_in_copies};

@@ -102,9 +102,14 @@ fn serve(
     let application = events::begin(py, world, transaction, application, &environ, request, thread_id)?;
     let start_response = StartResponse { call: Arc::clone(call), write: Arc::clone(&wsgi.write) };
     let start_response = wsgi.start_response.instance(py, start_response)?;
-    let iterable = application.call(py, [environ, start_response])?;
+    let iterable = application.call(py, [environ, start_response]);
+    let iterable =
+        iterable.inspect_err(|_| tell_if_asynchronous(py, world, call, request, &application, None))?;
     let sent = send_all(py, wsgi, call, &iterable);
     tell_what_was_dropped(py, wsgi, call, request);
+    if matches!(sent, Err(Incomplete::Raised(_))) {
+        tell_if_asynchronous(py, world, call, request, &application, Some(&iterable));
+    }
     // The exception of an iteration that failed must survive a close() that runs Python code.
     let pending = matches!(sent, Err(Incomplete::Raised(_))).then(|| Exception::fetch(py));
     let closed = close(py, wsgi, &iterable);
@@ -119,6 +124,24 @@ fn serve(
     }
     sent?;
     finish(py, call, request)
+}
+
+/// What the exception that is set comes from, if the application is one that WSGI cannot call.
+fn tell_if_asynchronous(
+    py: Attached<'_>,
+    world: &World,
+    call: &Call,
+    request: &Request<'_>,
+    application: &Object,
+    result: Option<&Object>,
+) {
+    let exception = Exception::fetch(py);
+    if exception.is(py, Exc::Type)
+        && let Some(message) = world.hints.asynchronous(py, application, result, request.script)
+    {
+        call.transaction.log_message(py, &message);
+    }
+    exception.restore(py);
 }
 
 /// Headers of the answer that were left out.
