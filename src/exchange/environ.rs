@@ -93,7 +93,7 @@ pub fn environ(
 ) -> EnvironBuilder {
     let mut environ = EnvironBuilder::with_capacity(2048);
     push_subprocess(&mut environ, request);
-    push_headers(&mut environ, request, settings, gathered);
+    push_headers(&mut environ, request, credentials_pass(request, settings), gathered);
     push_connection(&mut environ, request);
     push_request(&mut environ, request, settings);
     environ.push(b"wsgi.url_scheme", if is_https(request) { b"https" } else { b"http" });
@@ -116,7 +116,7 @@ pub fn environ_of_question(
     let mut environ = EnvironBuilder::with_capacity(2048);
     push_subprocess(&mut environ, request);
     if purpose == Purpose::Dispatch {
-        push_headers(&mut environ, request, settings, None);
+        push_headers(&mut environ, request, credentials_pass(request, settings), None);
         push_connection(&mut environ, request);
         push_request(&mut environ, request, settings);
         push_own(&mut environ, request, child);
@@ -133,7 +133,7 @@ pub fn environ_of_question(
 }
 
 fn push_access(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
-    push_headers(environ, request, &Settings::default(), None);
+    push_headers(environ, request, false, None);
     push_server(environ, request);
     environ.push(b"SERVER_SIGNATURE", request.server_signature());
     let script_name = script_name(request);
@@ -161,11 +161,16 @@ fn push_ssl(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
     }
 }
 
+/// `WSGIPassAuthorization`, or httpd's own `CGIPassAuth`.
+fn credentials_pass(request: &RequestRec<'_>, settings: &Settings) -> bool {
+    settings.pass_authorization() || request.passes_authorization()
+}
+
 /// The client's headers; a name with anything but letters, digits and hyphens could pass for another.
 fn push_headers(
     environ: &mut EnvironBuilder,
     request: &RequestRec<'_>,
-    settings: &Settings,
+    credentials: bool,
     gathered: Option<u64>,
 ) {
     if let Some(length) = gathered {
@@ -187,7 +192,7 @@ fn push_headers(
         }
         // HTTP_PROXY would steer the application's own requests (httpoxy).
         let secret = is("Authorization") || is("Proxy-Authorization");
-        if is("Proxy") || (secret && !settings.pass_authorization() && !request.passes_authorization()) {
+        if is("Proxy") || (secret && !credentials) {
             continue;
         }
         variable.clear();
