@@ -36,6 +36,12 @@ impl<'a, 'r> RecordFacts<'a, 'r> {
             script_name: text(&script_name(request)),
         }
     }
+
+    /// For a script of `WSGIHandlerScript`. It answers for any number of URLs, each of which would have an
+    /// interpreter of its own.
+    pub fn of_handler(self, script: &str) -> Self {
+        RecordFacts { script_name: script.to_string(), ..self }
+    }
 }
 
 impl group_name::RequestFacts for RecordFacts<'_, '_> {

@@ -97,6 +97,6 @@ def _mod_ssl(variables):
 
     def var_lookup(name):
         """A variable of mod_ssl; empty where it has no value."""
-        return variables.get(name, "")
+        return variables.get(name.decode("latin-1") if isinstance(name, bytes) else name, "")
 
     return is_https, var_lookup

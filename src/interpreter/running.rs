@@ -67,7 +67,9 @@ pub fn log_exception(py: Attached<'_>, world: &World, transaction: &Transaction,
             let function = function.map(|name| format!("{name}() of ")).unwrap_or_default();
             let (method, uri) = (value(b"REQUEST_METHOD"), value(b"REQUEST_URI"));
             let path = uri.split('?').next().unwrap_or_default();
-            format!("{what} was raised by {function}the script '{script}', asked about the request {method} {path}")
+            format!(
+                "{what} was raised by {function}the script '{script}', asked about the request {method} {path}"
+            )
         }
     };
     transaction.log_message(py, &Message::new(Code::ApplicationRaised, text));

@@ -192,6 +192,14 @@ def test_a_request_that_times_out(server: Httpd):
     server.wait_for_log("in check_password", start=start)  # where its thread was
 
 
+@pytest.mark.daemon_mode
+def test_a_process_that_crashes(server: Httpd):
+    start = len(server.error_log())
+    assert status(server, "/app/slow", "crash", RIGHT) == 500
+    server.wait_for_log("SIGSEGV", start=start)
+    assert status(server, "/app/slow", "alice", RIGHT) == 200
+
+
 def test_no_password_in_the_logs(server: Httpd):
     """Those of this file's requests, and of a script that raises an exception."""
     for user in ("alice", "raise", "list"):
@@ -200,7 +208,7 @@ def test_no_password_in_the_logs(server: Httpd):
             status(server, "/app/cached", user, password)
     server.wait_for_log("was raised by check_password")
     log = server.error_log() + server.output()
-    pairs = [f"{user}:{password}".encode() for user in ("alice", "raise", "list", "hang", "renamed") for password in (RIGHT, WRONG)]
+    pairs = [f"{user}:{password}".encode() for user in ("alice", "raise", "list", "hang", "crash", "renamed") for password in (RIGHT, WRONG)]
     hashed = hashlib.md5(f"alice:the realm:{RIGHT}".encode()).hexdigest()
     secrets = [RIGHT, WRONG, hashed, *(base64.b64encode(pair).decode().rstrip("=") for pair in pairs)]
     assert "WSGI" in log and not [secret for secret in secrets if secret in log]

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.any_mpm
 CONFIGURATION = """
 WSGIDaemonProcess site python-home=@PYTHON@ threads=2
 WSGIDaemonProcess other python-home=@PYTHON@ threads=2
+WSGIDaemonProcess third python-home=@PYTHON@
 WSGIRestrictEmbedded On
 WSGIProcessGroup site
 WSGIApplicationGroup configured
@@ -39,6 +40,7 @@ WSGIDispatchScript @APPS@/dispatch.wsgi process-group=site
 def server(serve) -> Httpd:
     server = serve.prepare(CONFIGURATION)
     (server.root / "one.wsgi").write_text("def application_group(environ):\n    return 'chosen'\n")
+    assert "serves no script" not in server.configtest()[1]  # `third` could be chosen
     return server.start()
 
 

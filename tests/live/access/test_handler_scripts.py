@@ -88,7 +88,8 @@ def test_what_a_handler_sees(server: Httpd, mode: str, path: str, file: str, han
     assert environ["mod_wsgi.handler_script"] == str(server.root / "apps/handler.wsgi")
     assert (environ["mod_wsgi.request_handler"], environ["mod_wsgi.callable_object"]) == (handler, "handle_request")
     assert environ["mod_wsgi.process_group"] == ("site" if mode == "daemon" else "")
-    assert application_group is None or environ["mod_wsgi.application_group"] == application_group
+    of_script = f"localhost:{server.ports['PORT']}|{environ['mod_wsgi.handler_script']}"  # not of the URL
+    assert environ["mod_wsgi.application_group"] == (of_script if application_group is None else application_group)
     path = path.partition("?")[0]
     assert environ["SCRIPT_NAME"] + environ["PATH_INFO"] == path and environ["PATH_INFO"] == info
     assert ("HTTP_AUTHORIZATION" in environ) == (handler == "by-rule")

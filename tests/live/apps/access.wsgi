@@ -1,6 +1,8 @@
 """Functions for access control, told by names, headers and queries what to say; each call leaves a line in told/calls."""
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -26,7 +28,7 @@ def allow_access(environ, host):
 
 def check_password(environ, user, password):
     tell("check_password", environ, user=user)
-    if user in ("raise", "hang"):
+    if user in ("raise", "hang", "crash"):
         decide(user)
     if user in VALUES:
         return VALUES[user]
@@ -59,6 +61,8 @@ def groups_for_user(environ, user):
 def decide(word):
     if word == "raise":
         raise RuntimeError("the script does not know")
+    if word == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
     if word == "hang":
         end = time.monotonic() + 20
         while time.monotonic() < end and not (TOLD / "go").exists():
@@ -72,7 +76,7 @@ def tell(function, environ, **arguments):
     told.update(
         arguments, function=function, types={key: type(value).__name__ for key, value in environ.items()},
         https=environ["mod_ssl.is_https"](), protocol=environ["mod_ssl.var_lookup"]("SSL_PROTOCOL"),
-        certificate=environ["mod_ssl.var_lookup"]("SSL_SERVER_S_DN_CN"), nothing=environ["mod_ssl.var_lookup"]("NO_SUCH"),
+        certificate=environ["mod_ssl.var_lookup"](b"SSL_SERVER_S_DN_CN"), nothing=environ["mod_ssl.var_lookup"]("NO_SUCH"),
     )  # fmt: skip
     with open(TOLD / "calls", "a") as calls:
         calls.write(json.dumps(told) + "\n")
