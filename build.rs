@@ -171,6 +171,7 @@ const HTTPD_TYPES: &[&str] = &[
 
 const HTTPD_VARIABLES: &[&str] = &[
     "ap_server_conf",
+    "ap_conftree",
     "ap_unixd_config",
     "apr_bucket_type_eos",
     "MODULE_MAGIC_COOKIE",
@@ -206,6 +207,7 @@ const HTTPD_VARIABLES: &[&str] = &[
 const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_log_error_",
     "ap_log_rerror_",
+    "ap_get_request_module_loglevel",
     "ap_hook_check_config",
     "ap_hook_post_config",
     "ap_hook_pre_mpm",

@@ -50,6 +50,8 @@ pub struct Configuration {
     pub preloads: Vec<GroupPreload>,
     /// The server whose error log a group writes to, in the order of the groups.
     pub group_servers: Vec<Server>,
+    /// Whether mod_authn_socache is to remember what `WSGIAuthUserScript` says (`AuthnCacheProvideFor wsgi`).
+    pub remembers_users: bool,
     pub generation: u64,
 }
 

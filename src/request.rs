@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::num::NonZero;
 use std::os::fd::RawFd;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How the request's body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +148,37 @@ pub enum Outcome {
     Complete,
     /// Before the head: answered with this status. After it: the connection is cut.
     Failed(u16),
+}
+
+/// When something began and ended, in microseconds since the epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    pub begun: u64,
+    pub ended: u64,
+}
+
+impl Span {
+    pub fn microseconds(self) -> u64 {
+        self.ended.saturating_sub(self.begun)
+    }
+}
+
+/// Which process ran a request, and its times in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    pub pid: u32,
+    /// From when the child looked for a process to when one had read the request.
+    pub queue: u64,
+    /// For a new connection, of that time.
+    pub connect: u64,
+    /// From then to the end of the answer.
+    pub application: u64,
+}
+
+/// Microseconds since the epoch, now.
+pub fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A part of a regular file that the application has open.

@@ -8,7 +8,6 @@
 use super::log;
 use super::request::RequestRec;
 use super::table::{api, bytes, copy};
-use crate::log::{Code, Message};
 use crate::sys::httpd::*;
 use std::ffi::{CStr, CString};
 use std::os::raw::{c_char, c_int, c_void};
@@ -161,12 +160,7 @@ fn text<'a>(request: &'a RequestRec<'_>, string: *const c_char) -> &'a [u8] {
 }
 
 fn guarded<R>(request: &RequestRec<'_>, ask: impl FnOnce() -> R) -> Option<R> {
-    let asked = catch_unwind(AssertUnwindSafe(ask)).inspect_err(|_| {
-        let text = "a panic while access was checked (the place is in httpd's main error log); access is refused; \
-                    please report it";
-        log::request_message(request, &Message::new(Code::RequestPanicked, text));
-    });
-    asked.ok()
+    catch_unwind(AssertUnwindSafe(ask)).inspect_err(|_| log::request_panicked(request)).ok()
 }
 
 /// Has mod_authn_socache, where `AuthnCacheProvideFor wsgi` asks for it, remember a password that was right.

@@ -9,7 +9,7 @@ use super::index::index;
 use super::request::RequestRec;
 use super::server::Server;
 use super::table::api;
-use crate::log::{Level, Message};
+use crate::log::{Code, Level, Message};
 use std::ffi::CString;
 use std::ptr;
 
@@ -56,8 +56,20 @@ pub fn request(request: &RequestRec<'_>, level: Level, line: &[u8]) {
     }
 }
 
+pub fn request_panicked(of: &RequestRec<'_>) {
+    let text = "a panic while a request was handled (the place is in httpd's main error log); \
+                this request is answered 500, the process goes on; please report it";
+    request_message(of, &Message::new(Code::RequestPanicked, text));
+}
+
 pub fn request_message(of: &RequestRec<'_>, message: &Message) {
     request(of, message.level, message.to_string().as_bytes());
+}
+
+/// Whether a line of this level would be written.
+pub fn shows(of: &RequestRec<'_>, level: Level) -> bool {
+    // SAFETY: the request record is alive.
+    unsafe { api().ap_get_request_module_loglevel(of.as_ptr(), index()) >= number(level) }
 }
 
 fn number(level: Level) -> i32 {

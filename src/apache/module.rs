@@ -303,9 +303,7 @@ fn request_hook(request: *mut request_rec, hook: fn(&RequestRec<'_>) -> Flow) ->
         Ok(Flow::Done) => OK,
         Ok(Flow::Status(status)) => status.into(),
         Err(_) => {
-            let text = "a panic while a request was handled (the place is in httpd's main error log); \
-                        this request is answered 500, the process goes on; please report it";
-            log::request_message(&request, &Message::new(Code::RequestPanicked, text));
+            log::request_panicked(&request);
             // An answer that has begun must not look complete.
             if request.has_begun() {
                 OutputFilters::new(&request, None).cut();

@@ -333,6 +333,12 @@ impl<'r> RequestRec<'r> {
         unsafe { api().apr_table_setn(self.table(table), name, copy(pool, value)) }
     }
 
+    /// Leaves a note for httpd's logs, of a name that the request has no note of yet.
+    pub fn note(&self, name: &'static CStr, value: &[u8]) {
+        // SAFETY: the table belongs to the request; the name lives for ever, the value is a copy in its pool.
+        unsafe { api().apr_table_addn(self.record().notes, name.as_ptr(), copy(self.pool(), value)) }
+    }
+
     /// Maps the request to a file that this handler serves.
     pub fn map_to(&self, filename: &[u8], handler: &CStr) {
         let pool = self.record().pool;

@@ -8,7 +8,7 @@ use super::table::{api, bytes};
 use super::vector;
 use crate::config::global::ServerConfig;
 use crate::config::settings::Settings;
-use crate::sys::httpd::{AP_MPMQ_MAX_DAEMONS, AP_MPMQ_MAX_THREADS, server_rec};
+use crate::sys::httpd::{AP_MPMQ_MAX_DAEMONS, AP_MPMQ_MAX_THREADS, ap_directive_t, server_rec};
 use std::time::Duration;
 
 /// A server record; lives as long as the configuration it belongs to.
@@ -31,6 +31,28 @@ pub fn servers() -> impl Iterator<Item = Server> {
         let next = server.record().next;
         (!next.is_null()).then_some(Server(next))
     })
+}
+
+/// Whether a line of the configuration files, in any section, is this directive with this word. For the parent,
+/// while it makes a generation.
+pub fn has_line(directive: &str, word: &str) -> bool {
+    fn search(first: *const ap_directive_t, directive: &[u8], word: &[u8]) -> bool {
+        let mut next = first;
+        // SAFETY: httpd keeps the tree of directives as long as the configuration, which is being made.
+        while let Some(line) = unsafe { next.as_ref() } {
+            let is = |name: &[u8]| name.eq_ignore_ascii_case(directive);
+            let has = |words: &[u8]| words.split(u8::is_ascii_whitespace).any(|other| other == word);
+            let found =
+                bytes(line, line.directive).is_some_and(is) && bytes(line, line.args).is_some_and(has);
+            if found || search(line.first_child, directive, word) {
+                return true;
+            }
+            next = line.next;
+        }
+        false
+    }
+    // SAFETY: httpd sets the variable when it reads its configuration.
+    search(unsafe { *api().ap_conftree }, directive.as_bytes(), word.as_bytes())
 }
 
 impl Server {

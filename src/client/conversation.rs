@@ -10,7 +10,7 @@ use super::beside::{Beside, left_until};
 use super::state::{Channel, Client};
 use super::trouble::{Failed, Trouble};
 use crate::os;
-use crate::request::BodyError;
+use crate::request::{BodyError, Run, Span};
 use crate::wire::frame::{self, Kind};
 use crate::wire::request as payload;
 
@@ -18,12 +18,26 @@ pub struct Conversation<'a> {
     pub(super) client: &'a Client,
     pub(super) channel: Channel,
     pub(super) begun: Instant,
+    /// When the child began to look for a process, in microseconds since the epoch.
+    pub(super) asked: u64,
+    /// How long a new connection took, of that time.
+    pub(super) connecting: Duration,
 }
 
 impl Conversation<'_> {
     /// `response-flush-delay` of the process group.
     pub fn flush_delay(&self) -> Duration {
         self.client.group.response.flush_delay
+    }
+
+    /// The process and its times, by the span that its last frame tells.
+    pub fn run(&self, span: Span) -> Run {
+        Run {
+            pid: self.channel.pid,
+            queue: span.begun.saturating_sub(self.asked),
+            connect: u64::try_from(self.connecting.as_micros()).unwrap_or(u64::MAX),
+            application: span.microseconds(),
+        }
     }
 
     /// Name of the process group.

@@ -15,7 +15,7 @@ mod state;
 
 use crate::control::group_page::SLOTS;
 use crate::os::{self, Link};
-use crate::request::Request;
+use crate::request::{Request, now};
 use crate::wire::frame::{self, HEADER, Inbox, Kind};
 use crate::wire::request as payload;
 pub use beside::Beside;
@@ -51,7 +51,8 @@ impl Client {
         let length = meta.len() - HEADER + request.environ.0.len() + first.len();
         meta[..HEADER].copy_from_slice(&frame::header(Kind::Request, length));
         let parts = [&meta[..], request.environ.0, first];
-        let begun = Instant::now();
+        let (begun, asked) = (Instant::now(), now());
+        let mut connecting = Duration::ZERO;
         let queue_end = self.group.queue_timeout.map(|limit| Instant::now() + limit);
         let mut refused_since: Option<Instant> = None;
 
@@ -62,10 +63,11 @@ impl Client {
                 None => self
                     .connect(queue_end, beside)
                     .map_err(Failed::Trouble)
+                    .inspect(|_| connecting = begun.elapsed())
                     .and_then(|stream| self.introduce(stream, parts, queue_end, beside)),
             };
             match attempt.and_then(unless_given_back) {
-                Ok(channel) => return Ok(Conversation { client: self, channel, begun }),
+                Ok(channel) => return Ok(Conversation { client: self, channel, begun, asked, connecting }),
                 Err(Failed::Trouble(trouble)) => return Err(self.why(trouble, begun)),
                 // Its process has ended or is about to: others can take it.
                 Err(Failed::Unread) => {}
@@ -159,7 +161,7 @@ impl Client {
         beside: &mut dyn Beside,
     ) -> Result<Channel, Failed> {
         let (stream, inbox, files) = (Link::new(stream), Inbox::default(), VecDeque::new());
-        let mut channel = Channel { stream, inbox, files, slot: 0, times: None };
+        let mut channel = Channel { stream, inbox, files, slot: 0, pid: 0, times: None };
         self.send(&channel, parts, queue_end)?;
         let deadline = Instant::now() + self.socket_timeout;
         let tick = || queue_end.map_or(TICK, |at| left_until(at).min(TICK));
@@ -179,12 +181,14 @@ impl Client {
                 other => other,
             })?;
             let next = channel.inbox.next().map_err(|_| Failed::Trouble(Trouble::Died))?;
-            hello = next.map(|(kind, bytes)| (kind, bytes.try_into().map(u64::from_le_bytes)));
+            hello = next.map(|(kind, bytes)| (kind, greeting(bytes)));
         }
-        let Some((Kind::Hello, Ok(process))) = hello else { return Err(Failed::Trouble(Trouble::Died)) };
+        let Some((Kind::Hello, Some([slot, times, pid]))) = hello else {
+            return Err(Failed::Trouble(Trouble::Died));
+        };
         // The numbers come from a process that runs the site's code.
-        channel.slot = (process as u32 as usize).min(SLOTS - 1);
-        channel.times = Some((process >> 32) as u32);
+        channel.slot = (slot as usize).min(SLOTS - 1);
+        (channel.times, channel.pid) = (Some(times), pid);
         if channel.inbox.is_empty() {
             self.receive(&mut channel, beside)?;
         }
@@ -271,6 +275,12 @@ impl Client {
             _ => Ok(()),
         }
     }
+}
+
+/// Slot, times and pid of a process.
+fn greeting(bytes: &[u8]) -> Option<[u32; 3]> {
+    let (numbers, []) = bytes.as_chunks::<4>() else { return None };
+    numbers.iter().map(|number| u32::from_le_bytes(*number)).collect::<Vec<_>>().try_into().ok()
 }
 
 /// Whether a process really answers, or gives the request back.

@@ -35,6 +35,8 @@ pub struct Channel {
     /// Descriptors that have arrived for File frames.
     pub(super) files: VecDeque<OwnedFd>,
     pub(super) slot: usize,
+    /// Of the process, as it says.
+    pub(super) pid: u32,
     /// `GroupPage::times` of the process that has accepted it; None before.
     pub(super) times: Option<u32>,
 }

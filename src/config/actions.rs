@@ -13,12 +13,14 @@ use crate::config::global::{GroupKind, GroupUse, HashSeed, Import};
 use crate::config::group_name::GroupName;
 use crate::config::interpreter::{Section, Setting};
 use crate::config::nearest::suggestion;
+use crate::config::network::Network;
 use crate::config::options::{self, Reader};
+use crate::config::proxy_headers;
 use crate::config::script_use::{HandlerScript, ScriptUse};
 use crate::config::settings::{Chunked, MapHead, Settings};
 use crate::config::values::{float_seconds, identifier, integer, on_off, size};
 use crate::config::words;
-use crate::log::{Code, Message};
+use crate::log::Code;
 
 /// Gets the directive's name and at least as many words as its row asks for.
 pub type Action = fn(&mut Context<'_>, &'static str, &[String]) -> Result<(), String>;
@@ -34,7 +36,7 @@ pub fn script_alias(c: &mut Context<'_>, directive: &'static str, words: &[Strin
             "{directive} at {}: the URL path '{}' does not begin with / and will never match: write '/{0}'",
             c.origin, words[0]
         );
-        note(c, Code::UrlPathWithoutSlash, text);
+        c.note(Code::UrlPathWithoutSlash, text);
     }
     let target = (c.resolve_path)(&words[1]);
     add_alias(c, directive, Pattern::Prefix(words[0].clone()), target, &words[2..])
@@ -119,7 +121,7 @@ fn callable(c: &mut Context<'_>, directive: &'static str, text: &str) -> GroupNa
     {
         let text =
             format!("{directive} at {}: {error}; every request for it will get 500: correct it", c.origin);
-        note(c, Code::CallableNameInvalid, text);
+        c.note(Code::CallableNameInvalid, text);
     }
     name
 }
@@ -198,7 +200,7 @@ pub fn daemon_process(c: &mut Context<'_>, _: &'static str, words: &[String]) ->
     let mut definition = options::parse(words, c.origin.clone(), &reader)?;
     let name = definition.group.name.clone();
     for option in &definition.unneeded {
-        no_effect(c, &format!("process group '{name}': {option}"));
+        c.no_effect(&format!("process group '{name}': {option}"), "remove it");
     }
     for option in definition.without_root(c.accounts) {
         let text = format!(
@@ -206,7 +208,7 @@ pub fn daemon_process(c: &mut Context<'_>, _: &'static str, words: &[String]) ->
              daemons run as httpd's own user: start httpd as root, or remove {option}=",
             c.origin
         );
-        note(c, Code::NotRoot, text);
+        c.note(Code::NotRoot, text);
     }
     c.global.groups.define(definition)?;
     c.server.defined.push(name);
@@ -263,6 +265,28 @@ fn flag(words: &[String]) -> Result<Option<bool>, String> {
 
 pub fn pass_authorization(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
     set(&mut c.settings.pass_authorization, flag(words))
+}
+
+/// The lines of one section add up, as those of `WSGITrustedProxies`.
+pub fn trusted_proxy_headers(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
+    let mut listed = c.settings.proxy_headers.as_deref().unwrap_or_default().to_vec();
+    for word in words {
+        match proxy_headers::find(word) {
+            Ok(header) => listed.push(header),
+            Err(error) => c.note(Code::ProxyHeaderUnknown, format!("{directive} at {}: {error}", c.origin)),
+        }
+    }
+    c.settings.proxy_headers = Some(listed.into());
+    Ok(())
+}
+
+pub fn trusted_proxies(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    let mut networks = c.settings.proxies.as_deref().unwrap_or_default().to_vec();
+    for word in words {
+        networks.push(Network::parse(word)?);
+    }
+    c.settings.proxies = Some(networks.into());
+    Ok(())
 }
 
 pub fn script_reloading(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
@@ -330,19 +354,6 @@ pub fn socket_prefix(c: &mut Context<'_>, _: &'static str, words: &[String]) -> 
     Ok(())
 }
 
-pub fn accept_mutex(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
-    match words[0].as_str() {
-        "default" | "flock" | "fcntl" | "sysvsem" | "posixsem" | "pthread" => {
-            no_effect(c, directive);
-            Ok(())
-        }
-        other => Err(format!(
-            "expected default, flock, fcntl, sysvsem, posixsem or pthread, found '{other}': remove the line, \
-             it is not needed"
-        )),
-    }
-}
-
 pub fn python_home(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
     // "prefix:exec-prefix" names the same installation twice.
     let home = words[0].split(':').next().unwrap_or_default();
@@ -401,6 +412,9 @@ pub fn switch_interval(c: &mut Context<'_>, _: &'static str, words: &[String]) -
 
 /// `<WSGIInterpreterOptions>` itself; each directive in it looks at the section around it.
 pub fn interpreter_options(_: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+    if !words.last().is_some_and(|word| word.ends_with('>')) {
+        return Err("the line has no closing '>': write one at its end".to_string());
+    }
     section_of(words).map(drop)
 }
 
@@ -421,7 +435,7 @@ pub fn interpreter_flag(c: &mut Context<'_>, directive: &'static str, words: &[S
              application-group= out of the section",
             c.origin
         );
-        note(c, Code::FreeThreadingInSection, text);
+        c.note(Code::FreeThreadingInSection, text);
         return Ok(());
     }
     c.global.interpreters.push(section, setting);
@@ -458,20 +472,4 @@ fn section_of(words: &[String]) -> Result<Section, String> {
 
 pub fn destroy_interpreter(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
     set(&mut c.global.python.destroy_interpreter, on_off(&words[0]))
-}
-
-/// Directives of existing configurations for which there is nothing to switch here.
-pub fn flag_without_effect(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
-    on_off(&words[0])?;
-    no_effect(c, directive);
-    Ok(())
-}
-
-fn no_effect(c: &mut Context<'_>, what: &str) {
-    let text = format!("{what} at {} is accepted, but has no effect: remove it", c.origin);
-    note(c, Code::NoEffect, text);
-}
-
-fn note(c: &mut Context<'_>, code: Code, text: String) {
-    c.notes.push(Message::new(code, text));
 }

@@ -6,7 +6,7 @@ use crate::config::global::{GlobalConfig, ServerConfig};
 use crate::config::options::Accounts;
 use crate::config::process_group::Origin;
 use crate::config::settings::Settings;
-use crate::log::Message;
+use crate::log::{Code, Message};
 
 /// What a directive may read and change.
 pub struct Context<'a> {
@@ -26,4 +26,19 @@ pub struct Context<'a> {
     pub resolve_path: &'a dyn Fn(&str) -> String,
     /// Messages that do not stop httpd.
     pub notes: &'a mut Vec<Message>,
+}
+
+impl Context<'_> {
+    /// A message that does not stop httpd.
+    pub fn note(&mut self, code: Code, text: String) {
+        self.notes.push(Message::new(code, text));
+    }
+
+    /// About what existing configurations say, and what there is nothing to do for here.
+    pub fn no_effect(&mut self, what: &str, cure: &str) {
+        self.note(
+            Code::NoEffect,
+            format!("{what} at {} is accepted, but has no effect: {cure}", self.origin),
+        );
+    }
 }

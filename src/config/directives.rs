@@ -8,7 +8,7 @@ use std::ffi::CStr;
 
 use crate::config::actions::{self, Action};
 use crate::config::context::Context;
-use crate::config::words;
+use crate::config::{without_effect, words};
 use crate::log::{Code, Message};
 
 /// Where a directive may stand; each includes those before it, but for `.htaccess` files.
@@ -71,12 +71,14 @@ pub const TABLE: &[Directive] = &[
     row(c"WSGIEnableSendfile", Scope::FileInfo, (1, 1), c"On|Off", actions::enable_sendfile),
     row(c"WSGIIgnoreActivity", Scope::FileInfo, (1, 1), c"On|Off", actions::ignore_activity),
     row(c"WSGIPassApacheRequest", Scope::ServerOrDirectory, (1, 1), c"On|Off", actions::pass_apache_request),
+    row(c"WSGITrustedProxyHeaders", Scope::FileInfo, (1, ANY), c"header ...", actions::trusted_proxy_headers),
+    row(c"WSGITrustedProxies", Scope::FileInfo, (1, ANY), c"address|network ...", actions::trusted_proxies),
     row(c"WSGIRestrictEmbedded", Scope::Global, (1, 1), c"On|Off", actions::restrict_embedded),
     row(c"WSGIServerMetrics", Scope::Global, (1, 1), c"On|Off", actions::server_metrics),
     row(c"WSGICaseSensitivity", Scope::Global, (1, 1), c"On|Off", actions::case_sensitivity),
     row(c"WSGISocketPrefix", Scope::Global, (1, 1), c"path-prefix", actions::socket_prefix),
-    row(c"WSGISocketRotation", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
-    row(c"WSGIAcceptMutex", Scope::Global, (1, 1), c"default|flock|fcntl|sysvsem|posixsem|pthread", actions::accept_mutex),
+    row(c"WSGISocketRotation", Scope::Global, (1, 1), c"On|Off", without_effect::flag),
+    row(c"WSGIAcceptMutex", Scope::Global, (1, 1), c"default|flock|fcntl|sysvsem|posixsem|pthread", without_effect::accept_mutex),
     row(c"WSGIPythonHome", Scope::Global, (1, 1), c"directory", actions::python_home),
     row(c"WSGIPythonPath", Scope::Global, (1, 1), c"directory[:directory...]", actions::python_path),
     row(c"WSGIPythonEggs", Scope::Global, (1, 1), c"directory", actions::python_eggs),
@@ -92,10 +94,19 @@ pub const TABLE: &[Directive] = &[
     row(c"WSGIRestrictStdin", Scope::Global, (1, 1), c"On|Off", actions::interpreter_flag),
     row(c"WSGIRestrictStdout", Scope::Global, (1, 1), c"On|Off", actions::interpreter_flag),
     row(c"WSGIRestrictSignal", Scope::Global, (1, 1), c"On|Off", actions::interpreter_flag),
-    row(c"WSGIVerboseDebugging", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
-    row(c"WSGILazyInitialization", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
-    row(c"WSGIPy3kWarningFlag", Scope::Global, (1, 1), c"On|Off", actions::flag_without_effect),
-    row(c"WSGIGroupAuthoritative", Scope::AuthConfig, (1, 1), c"On|Off", actions::flag_without_effect),
+    row(c"WSGITelemetryService", Scope::Global, (1, 2), c"unix:/path [interval=seconds]", without_effect::telemetry_service),
+    row(c"WSGISlowRequests", Scope::Global, (1, 1), c"seconds", without_effect::slow_requests),
+    row(c"WSGITelemetryOptions", Scope::Global, (1, ANY), c"None|All|[+|-]CaptureUserAgent ...", without_effect::telemetry_options),
+    row(c"WSGIVerboseDebugging", Scope::Global, (1, 1), c"On|Off", without_effect::flag),
+    row(c"WSGILazyInitialization", Scope::Global, (1, 1), c"On|Off", without_effect::flag),
+    row(c"WSGIPy3kWarningFlag", Scope::Global, (1, 1), c"On|Off", without_effect::flag),
+    row(c"WSGIPythonExecutable", Scope::Global, (1, 1), c"file", without_effect::python_executable),
+    row(c"WSGINewRelicConfigFile", Scope::Global, (1, 1), c"file", without_effect::new_relic),
+    row(c"WSGINewRelicEnvironment", Scope::Global, (1, 1), c"name", without_effect::new_relic),
+    row(c"WSGIReloadMechanism", Scope::FileInfo, (1, 1), c"Module|Interpreter|Process", without_effect::reload_mechanism),
+    row(c"WSGIOutputBuffering", Scope::FileInfo, (1, 1), c"On|Off", without_effect::flag),
+    row(c"WSGIApacheExtensions", Scope::FileInfo, (1, 1), c"On|Off", without_effect::flag),
+    row(c"WSGIGroupAuthoritative", Scope::AuthConfig, (1, 1), c"On|Off", without_effect::flag),
 ];
 
 const fn row(

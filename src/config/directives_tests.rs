@@ -191,20 +191,79 @@ fn imports_need_fixed_groups() {
 }
 
 #[test]
-fn dead_directives_are_accepted_with_one_line() {
-    for line in [
-        "WSGISocketRotation Off",
-        "WSGIAcceptMutex default",
-        "WSGIVerboseDebugging On",
-        "WSGILazyInitialization On",
-        "WSGIPy3kWarningFlag Off",
-        "WSGIGroupAuthoritative Off",
+fn directives_without_effect_are_accepted_with_one_line() {
+    for (line, cure) in [
+        ("WSGISocketRotation Off", "remove it"),
+        ("WSGIAcceptMutex default", "remove it"),
+        ("WSGIVerboseDebugging On", "remove it"),
+        ("WSGILazyInitialization On", "remove it"),
+        ("WSGIPy3kWarningFlag Off", "remove it"),
+        ("WSGIGroupAuthoritative Off", "remove it"),
+        ("WSGIOutputBuffering On", "remove it"),
+        ("WSGIReloadMechanism process", "remove it"),
+        ("WSGIApacheExtensions On", "write WSGIPassApacheRequest"),
+        ("WSGIPythonExecutable /usr/bin/python", "python= of WSGIDaemonProcess"),
+        ("WSGINewRelicConfigFile /etc/newrelic.ini", "newrelic.agent.initialize"),
+        ("WSGINewRelicEnvironment production", "newrelic.agent.initialize"),
+        ("WSGITelemetryService unix:/run/t.sock", "mod_wsgi.request_metrics"),
+        ("WSGITelemetryService unix:/run/t.sock interval=0.5", "mod_status"),
+        ("WSGISlowRequests 0", "request-timeout="),
+        ("WSGISlowRequests 2.5", "request-timeout="),
+        ("WSGITelemetryOptions None", "remove it"),
+        ("WSGITelemetryOptions captureuseragent", "remove it"),
+        ("WSGITelemetryOptions +CaptureUserAgent -CaptureUserAgent", "remove it"),
     ] {
         let (site, _) = read(&[line]);
         let [message] = site.notes.as_slice() else { panic!("one note for {line}") };
         assert_eq!((message.level, message.code.number()), (crate::log::Level::Info, 114));
+        let text = message.to_string();
+        assert!(
+            text.contains("at site.conf:1 is accepted, but has no effect") && text.contains(cure),
+            "{text}"
+        );
     }
-    assert!(error("WSGIAcceptMutex spin").contains("remove the line"));
+}
+
+#[test]
+fn their_words_are_checked() {
+    for (line, words) in [
+        ("WSGIAcceptMutex spin", "found 'spin': remove the line"),
+        ("WSGIReloadMechanism Thread", "expected one of Module, Interpreter, Process"),
+        ("WSGIOutputBuffering 1", "expected On or Off"),
+        ("WSGITelemetryService udp:host:80", "expected unix:/path of a socket, found 'udp:host:80'"),
+        ("WSGITelemetryService unix:", "expected unix:/path"),
+        ("WSGITelemetryService unix:/t interval=0.4", "at least 0.5 seconds, found '0.4'"),
+        ("WSGITelemetryService unix:/t interval=1x", "option 'interval': expected seconds"),
+        ("WSGITelemetryService unix:/t every=1", "the only one is interval=seconds"),
+        ("WSGITelemetryService unix:/t interval=1 interval=1", "expected 1 to 2 arguments, found 3"),
+        ("WSGISlowRequests -1", "expected seconds, such as 2 or 0.5, found '-1'"),
+        ("WSGITelemetryOptions +", "found '+'"),
+        ("WSGITelemetryOptions +All", "found '+All'"),
+        ("WSGITelemetryOptions CaptureCookies", "found 'CaptureCookies'"),
+        ("WSGITelemetryOptions None +CaptureUserAgent", "exclude each other"),
+    ] {
+        assert!(error(line).contains(words), "{}", error(line));
+    }
+}
+
+#[test]
+fn proxies_add_up_within_a_section() {
+    let (site, _) = read(&[
+        "WSGITrustedProxyHeaders X-Forwarded-For x-forwarded-proto",
+        "WSGITrustedProxyHeaders Forwarded",
+        "WSGITrustedProxies 10.1 ::1",
+        "WSGITrustedProxies 192.0.2.0/24",
+    ]);
+    let names: Vec<&str> =
+        site.settings.proxy_headers.iter().flat_map(|all| all.iter()).map(|one| one.name).collect();
+    assert_eq!(names, ["X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"]);
+    assert_eq!(site.settings.proxies.map(|all| all.len()), Some(3));
+    let (site, _) = read(&["WSGITrustedProxyHeaders X-Forwarded-Fro"]);
+    assert_eq!(site.settings.proxy_headers.map(|all| all.len()), Some(0), "it is not as if nothing was said");
+    let [message] = site.notes.as_slice() else { panic!("one note") };
+    assert_eq!((message.level, message.code.number()), (crate::log::Level::Warning, 127));
+    assert!(message.to_string().contains("did you mean 'X-Forwarded-For'?"), "{message}");
+    assert!(error("WSGITrustedProxies 10.1.2.3 proxy.example").contains("'proxy.example' is no network"));
 }
 
 #[test]
@@ -244,6 +303,7 @@ fn sections_for_interpreters() {
         assert!(inside(section, line).err().unwrap().contains(reason), "{section} {line}");
     }
     assert!(error("<WSGIInterpreterOptions threads=1>").contains("'threads=1' is no option"));
+    assert!(error("<WSGIInterpreterOptions process-group=a").contains("no closing '>'"));
 }
 
 #[test]

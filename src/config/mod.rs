@@ -15,6 +15,7 @@ pub mod home;
 pub mod plan;
 
 pub mod actions;
+pub mod without_effect;
 pub mod words;
 
 pub mod context;
@@ -27,6 +28,9 @@ pub mod registry;
 pub mod settings;
 
 pub mod script_use;
+
+pub mod network;
+pub mod proxy_headers;
 
 pub mod group_name;
 pub mod options;

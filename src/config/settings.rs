@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use crate::config::group_name::GroupName;
+use crate::config::network::Network;
+use crate::config::proxy_headers::ProxyHeader;
 use crate::config::script_use::{self, HandlerScript, ScriptUse};
 
 /// `WSGIMapHEADToGET`.
@@ -46,6 +48,8 @@ pub struct Settings {
     pub enable_sendfile: Option<bool>,
     pub ignore_activity: Option<bool>,
     pub pass_apache_request: Option<bool>,
+    pub proxy_headers: Option<Arc<[ProxyHeader]>>,
+    pub proxies: Option<Arc<[Network]>>,
     pub access_script: Option<Arc<ScriptUse>>,
     pub auth_user_script: Option<Arc<ScriptUse>>,
     pub auth_group_script: Option<Arc<ScriptUse>>,
@@ -74,6 +78,8 @@ impl Settings {
             enable_sendfile: add.enable_sendfile.or(base.enable_sendfile),
             ignore_activity: add.ignore_activity.or(base.ignore_activity),
             pass_apache_request: add.pass_apache_request.or(base.pass_apache_request),
+            proxy_headers: inner(&base.proxy_headers, &add.proxy_headers),
+            proxies: inner(&base.proxies, &add.proxies),
             access_script: inner(&base.access_script, &add.access_script),
             auth_user_script: inner(&base.auth_user_script, &add.auth_user_script),
             auth_group_script: inner(&base.auth_group_script, &add.auth_group_script),

@@ -97,6 +97,14 @@ pub fn float_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Zero or more, with a fraction or without.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(seconds),
+        _ => Err(expected("seconds, such as 2 or 0.5", text)),
+    }
+}
+
 pub fn absolute_directory(text: &str) -> Result<PathBuf, String> {
     if text.starts_with('/') {
         Ok(PathBuf::from(text))
@@ -178,6 +186,8 @@ mod tests {
         assert_eq!(float_seconds("0.005"), Ok(0.005));
         assert!(float_seconds("0").is_err() && float_seconds("inf").is_err());
         assert!(float_seconds("-1").is_err() && float_seconds("5ms").is_err());
+        assert_eq!((seconds("0"), seconds("2.5")), (Ok(0.0), Ok(2.5)));
+        assert!(["-1", "5s", "nan", "inf", ""].iter().all(|wrong| seconds(wrong).is_err()));
         assert!(absolute_directory("/srv").is_ok() && absolute_directory("srv").is_err());
         assert_eq!(identifier("_app2"), Ok("_app2".to_string()));
         assert!(identifier("a.b").is_err() && identifier("2a").is_err() && identifier("").is_err());

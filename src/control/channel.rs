@@ -244,7 +244,7 @@ mod tests {
         let (supervisor, daemon) = pair().unwrap();
         assert_eq!(supervisor.receive().unwrap(), None);
         let reports = [
-            Report::Ready(Loads { loaded: 3, failed: 1, forgotten: 2 }),
+            Report::Ready { loads: Loads { loaded: 3, failed: 1, forgotten: 2 }, python: [3, 9, 2] },
             Report::Loaded { script: "/srv/blog/wsgi.py".into(), application_group: "a".into(), loaded: 1 },
             Report::Held {
                 script: "/srv/blog/wsgi.py".into(),

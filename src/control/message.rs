@@ -54,8 +54,8 @@ pub struct Loads {
 /// Daemon to supervisor. Texts are cut to what a report holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
-    /// It can accept requests.
-    Ready(Loads),
+    /// It can accept requests. `python` is the version of its Python.
+    Ready { loads: Loads, python: [u8; 3] },
     /// It has loaded another script, for a request; with how many of the configured ones it has now.
     Loaded {
         #[serde(serialize_with = "cut")]

@@ -31,13 +31,14 @@ impl Connection {
         Connection { stream, incoming, outgoing }
     }
 
-    /// Tells the child that its connection was accepted, and by which process: the slot's, that it shares
-    /// with no other as long as so many have had the slot.
+    /// Tells the child that its connection was accepted, and by which process: its pid, and its slot, which it
+    /// shares with no other as long as so many have had the slot.
     pub fn hello(&mut self, slot: u32, times: u32) -> io::Result<()> {
         let mut hello = Vec::new();
         frame::append(&mut hello, Kind::Hello, |out| {
             out.extend_from_slice(&slot.to_le_bytes());
             out.extend_from_slice(&times.to_le_bytes());
+            out.extend_from_slice(&std::process::id().to_le_bytes());
         });
         os::send_all(self.stream.as_fd(), &mut [io::IoSlice::new(&hello)])
     }

@@ -27,8 +27,8 @@ use crate::interpreter::server_metrics::ScoreboardSource;
 use crate::interpreter::world::{Companions, LoadStep, ProcessFacts};
 use crate::log::{Code, Message};
 use crate::os::{self, Host, SignalEvent};
-use crate::python::attach;
 use crate::python::{Attached, Object};
+use crate::python::{attach, extension};
 use crate::wsgi;
 use parking_lot::Mutex;
 use std::io;
@@ -94,12 +94,12 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         signals.watch(&ENDING).map_err(system)?;
         watch_while_loading(&signals).map_err(system)?;
         let threads = py.detached(|| start(&workers)).map_err(system)?;
-        Ok((workers, loads, threads))
+        Ok((workers, Report::Ready { loads, python: extension::full_version(py) }, threads))
     });
-    let (workers, loads, threads) = started.inspect_err(|message| failed(&control, message))?;
+    let (workers, ready, threads) = started.inspect_err(|message| failed(&control, message))?;
     // All of it detached: where an application never lets go of the GIL, the end begins all the same.
     let (end, ending) = py.detached(|| {
-        control.send(&Report::Ready(loads)).map_err(system)?;
+        control.send(&ready).map_err(system)?;
         let end = MainThread::new(&workers, &control, &signals).wait_for_end();
         let ending = begin_ending(&workers, threads, &end);
         Ok((end, ending))

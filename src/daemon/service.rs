@@ -19,7 +19,7 @@ use crate::log::{Code, Level, Message};
 use crate::os::{self, PollFd, SignalEvent};
 use crate::python::attach::{self, InterpreterState, ThreadState};
 use crate::python::error::{self, Exc};
-use crate::python::{Attached, Exception, Object};
+use crate::python::{Attached, Exception, Object, extension};
 use crate::script::Preload;
 use parking_lot::Mutex;
 use std::ffi::CStr;
@@ -59,8 +59,9 @@ pub fn main(
 ) -> io::Result<()> {
     let service = Service { control, signals, elsewhere: Mutex::default(), ordered: AtomicBool::new(false) };
     let service = Arc::new(service);
+    let (loads, python) = (Loads::default(), extension::full_version(py));
     py.detached(|| {
-        service.control.send(&Report::Ready(Loads::default()))?;
+        service.control.send(&Report::Ready { loads, python })?;
         service.wait_for_older(launch, page);
         let beside = Arc::clone(&service);
         thread::Builder::new().name("wsgi-orders".into()).spawn(move || beside.listen()).map(drop)

@@ -13,7 +13,7 @@ use crate::control::launch::Launch;
 use crate::control::message::Report;
 use crate::interpreter::interpreters::Interpreters;
 use crate::os::{self, PollFd, SignalEvent};
-use crate::python::Attached;
+use crate::python::{Attached, extension};
 use crate::script::Preload;
 use std::io;
 use std::os::fd::AsFd;
@@ -50,7 +50,8 @@ pub fn main(
     let loads = loaded.load(py, interpreters, &of_main(&launch.preload), &of_main(&launch.learned));
     watch_while_loading(&signals)?;
     let supervisor = os::parent_pid();
-    py.detached(|| control.send(&Report::Ready(loads)))?;
+    let python = extension::full_version(py);
+    py.detached(|| control.send(&Report::Ready { loads, python }))?;
     loop {
         let next = py.detached(|| wait_for_order(&control, &signals));
         // The supervisor wants no more, or is gone; or the next processes are to have another template.

@@ -18,7 +18,7 @@ use crate::interpreter::transaction::Transaction;
 use crate::log::{Code, Message};
 use crate::os::{self, Epoll};
 use crate::question::Purpose;
-use crate::request::{EnvironBuilder, Outcome, Reply, Request};
+use crate::request::{EnvironBuilder, Outcome, Reply, Request, now};
 use crate::verdict::ask;
 use crate::wire::request::decode_request;
 use crate::wsgi::run;
@@ -384,8 +384,10 @@ impl Worker<'_> {
     fn answer(&mut self, mut connection: Box<Connection>, request: Request<'_>) -> Option<Box<Connection>> {
         let mut environ = EnvironBuilder::with_capacity(request.environ.0.len() + 64);
         environ.append(request.environ);
+        let begun = now();
+        connection.outgoing.begin(begun);
         if request.purpose == Purpose::Application {
-            environ.push(b"mod_wsgi.daemon_start", microseconds().to_string().as_bytes());
+            environ.push(b"mod_wsgi.daemon_start", begun.to_string().as_bytes());
         }
         let request = Request { environ: environ.environ(), ..request };
         if !self.run_in_interpreter(&mut connection, &request) {
@@ -449,9 +451,4 @@ impl Worker<'_> {
         // Without a supervisor no other process can replace this one.
         let _ = self.workers.control.send(&report);
     }
-}
-
-fn microseconds() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }

@@ -159,6 +159,10 @@ impl<'a, 'r> Answer<'a, 'r> {
         Flow::Done
     }
 
+    pub fn request(&self) -> &'a RequestRec<'r> {
+        self.request
+    }
+
     pub fn log(&self, level: Level, line: &[u8]) {
         log::request(self.request, level, line);
     }

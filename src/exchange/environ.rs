@@ -4,6 +4,7 @@
 //! (`mod_wsgi.daemon_start`), `wsgi::environ` (the dict and its constant part) and `wsgi::run` (`wsgi.input`,
 //! `wsgi.errors`).
 
+use super::proxy::{Told, Way};
 use super::ssl_variables::SSL_VARIABLES;
 use crate::apache::request::{RequestRec, Table};
 use crate::apache::server;
@@ -98,8 +99,9 @@ pub fn environ(
     gathered: Option<u64>,
 ) -> EnvironBuilder {
     let mut environ = EnvironBuilder::with_capacity(2048);
+    let told = told(request, settings);
     push_subprocess(&mut environ, request);
-    push_headers(&mut environ, request, credentials_pass(request, settings), gathered);
+    push_headers(&mut environ, request, credentials_pass(request, settings), gathered, &told);
     push_connection(&mut environ, request);
     push_request(&mut environ, request, settings);
     environ.push(b"wsgi.url_scheme", if is_https(request) { b"https" } else { b"http" });
@@ -107,7 +109,16 @@ pub fn environ(
     environ.push(b"mod_wsgi.callable_object", target.callable.as_bytes());
     environ.push(b"mod_wsgi.handler_script", handler_script.as_bytes());
     push_times(&mut environ, request, target);
+    told.push(&mut environ);
     environ
+}
+
+/// What proxies tell of the client.
+fn told(request: &RequestRec<'_>, settings: &Settings) -> Told {
+    let Some(listed) = &settings.proxy_headers else { return Told::default() };
+    let way = Way { listed, proxies: settings.proxies.as_deref(), peer: request.client().0 };
+    let headers: Vec<(&[u8], &[u8])> = request.entries(Table::HeadersIn).collect();
+    Told::read(&way, headers.iter().copied())
 }
 
 /// What a script sees that is asked something. For dispatch it is what the application will see, as far as that
@@ -122,11 +133,13 @@ pub fn environ_of_question(
     let mut environ = EnvironBuilder::with_capacity(2048);
     push_subprocess(&mut environ, request);
     if purpose == Purpose::Dispatch {
-        push_headers(&mut environ, request, credentials_pass(request, settings), None);
+        let told = told(request, settings);
+        push_headers(&mut environ, request, credentials_pass(request, settings), None, &told);
         push_connection(&mut environ, request);
         push_request(&mut environ, request, settings);
         push_own(&mut environ, request, child);
         environ.push(b"mod_wsgi.handler_script", b"");
+        told.push(&mut environ);
     } else {
         push_access(&mut environ, request);
     }
@@ -139,7 +152,7 @@ pub fn environ_of_question(
 }
 
 fn push_access(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
-    push_headers(environ, request, false, None);
+    push_headers(environ, request, false, None, &Told::default());
     push_server(environ, request);
     environ.push(b"SERVER_SIGNATURE", request.server_signature());
     let script_name = script_name(request);
@@ -178,6 +191,7 @@ fn push_headers(
     request: &RequestRec<'_>,
     credentials: bool,
     gathered: Option<u64>,
+    told: &Told,
 ) {
     if let Some(length) = gathered {
         environ.push(b"CONTENT_LENGTH", length.to_string().as_bytes());
@@ -188,6 +202,7 @@ fn push_headers(
         if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
             continue;
         }
+        let Some(value) = told.shown(name, value) else { continue };
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         if own_framing && (is("Content-Length") || is("Transfer-Encoding")) {
             continue;

@@ -6,6 +6,7 @@
 use super::answer::{Answer, Cut};
 use super::body::ClientBody;
 use super::stock::Stock;
+use super::told::tell;
 use crate::apache::RequestRec;
 use crate::apache::module::Flow;
 use crate::apache::turns::Turns;
@@ -15,7 +16,7 @@ use crate::embedded::Embedded;
 use crate::log::{Level, Message};
 use crate::os;
 use crate::question::Verdict;
-use crate::request::{Body, BodyError, FilePart, Head, Outcome, Reply, Request};
+use crate::request::{Body, BodyError, FilePart, Head, Outcome, Reply, Request, Run, Span, now};
 use std::io;
 
 /// Runs the application here and gives its answer to the client. `stock` is what was gathered of its body.
@@ -32,11 +33,17 @@ pub fn run(
     });
     let mut body = LocalBody { answer: &answer, ready: Vec::new(), wanted: 0, ended: false };
     let mut reply = LocalReply { answer: &answer, said: Said::default(), cut: None };
+    let begun = now();
     let ran = python.run(wsgi, &mut body, &mut reply);
+    let span = Span { begun, ended: now() };
     let LocalReply { said, cut, .. } = reply;
     let answer = answer.into_inner();
     match ran {
-        Ok(()) => said.conclude(answer, cut),
+        Ok(()) => {
+            let run = Run { pid: std::process::id(), queue: 0, connect: 0, application: span.microseconds() };
+            tell(answer.request(), "", wsgi, run);
+            said.conclude(answer, cut)
+        }
         Err(message) => {
             answer.log_message(&message);
             Flow::Status(500)

@@ -13,6 +13,12 @@ mod environ;
 mod gather;
 mod ssl_variables;
 
+mod proxy;
+
+mod hops;
+
+mod told;
+
 pub mod answer;
 
 mod body;
@@ -21,7 +27,6 @@ mod stock;
 
 pub use environ::{RecordFacts, environ, environ_of_question};
 pub use gather::gather;
-pub use question::ask;
 pub use stock::Stock;
 
 use crate::apache::RequestRec;
@@ -30,6 +35,8 @@ use crate::apache::module::Flow;
 use crate::client::Client;
 use crate::config::settings::Settings;
 use crate::embedded::Embedded;
+use crate::log::Message;
+use crate::question::Verdict;
 use crate::request::Request;
 use answer::Answer;
 use body::ClientBody;
@@ -56,6 +63,19 @@ pub fn run(
     }
 }
 
+/// Asks a script. Without a verdict the reason is the message, or in the log already.
+pub fn ask(
+    request: &RequestRec<'_>,
+    runner: Runner,
+    question: &Request<'_>,
+) -> Result<Verdict, Option<Message>> {
+    let said = match runner {
+        Runner::Daemon(client) => question::ask_daemon(request, client, question)?,
+        Runner::Here(python) => here::ask(request, python, question)?,
+    };
+    question::checked(question, said)
+}
+
 fn run_in_daemon(
     request: &RequestRec<'_>,
     stock: Stock,
@@ -68,7 +88,8 @@ fn run_in_daemon(
     match client.open(wsgi, &first, &mut body) {
         Ok(conversation) => {
             drop(first);
-            relay::relay(Answer::new(request, body, settings, &client.group.response), conversation)
+            let answer = Answer::new(request, body, settings, &client.group.response);
+            relay::relay(answer, conversation, wsgi)
         }
         Err(trouble) => {
             let (status, message) = relay::describe(&trouble, &client.group.name);

@@ -4,7 +4,7 @@
 
 use super::body::ClientBody;
 use super::relay::describe;
-use super::{Runner, Stock, here};
+use super::stock::Stock;
 use crate::apache::RequestRec;
 use crate::apache::log;
 use crate::client::{Client, Trouble};
@@ -14,18 +14,11 @@ use crate::request::{Outcome, Request};
 use crate::wire::codec::Malformed;
 use crate::wire::frame::Kind;
 use crate::wire::question::decode_verdict;
-use crate::wire::request::{decode_log, decode_outcome};
+use crate::wire::request::{decode_end, decode_log};
 
-/// Asks. Without a verdict the reason is the message, or in the log already.
-pub fn ask(
-    request: &RequestRec<'_>,
-    runner: Runner,
-    question: &Request<'_>,
-) -> Result<Verdict, Option<Message>> {
-    let verdict = match runner {
-        Runner::Daemon(client) => ask_daemon(request, client, question)?,
-        Runner::Here(python) => here::ask(request, python, question)?,
-    };
+/// What the script has said, if that answers the question. Without a verdict the reason is the message, or in
+/// the log already.
+pub fn checked(question: &Request<'_>, verdict: Option<Verdict>) -> Result<Verdict, Option<Message>> {
     match verdict {
         Some(verdict) if verdict.answers(question.purpose) => Ok(verdict),
         Some(_) => {
@@ -36,7 +29,8 @@ pub fn ask(
     }
 }
 
-fn ask_daemon(
+/// Asks a process of a group. None where it gave no verdict, for a reason that is in the log.
+pub fn ask_daemon(
     request: &RequestRec<'_>,
     client: &Client,
     question: &Request<'_>,
@@ -56,7 +50,7 @@ fn ask_daemon(
                     verdict = Some(decode_verdict(bytes).map_err(died)?);
                 }
                 (Kind::End, bytes) => {
-                    let outcome = decode_outcome(bytes).map_err(died)?;
+                    let (outcome, _) = decode_end(bytes).map_err(died)?;
                     conversation.finish();
                     return Ok(verdict.filter(|_| outcome == Outcome::Complete));
                 }

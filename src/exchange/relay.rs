@@ -3,10 +3,11 @@
 //! Runs in httpd children: it reads a `Conversation` and drives an `Answer`.
 
 use super::answer::{Answer, Cut};
+use super::told::tell;
 use crate::apache::module::Flow;
 use crate::client::{Conversation, Trouble};
 use crate::log::{Code, Message};
-use crate::request::Outcome;
+use crate::request::{Outcome, Request, Span};
 use crate::wire::codec::Malformed;
 use crate::wire::frame::Kind;
 use crate::wire::request as payload;
@@ -36,10 +37,11 @@ impl From<Malformed> for AnswerEnd {
 }
 
 /// Passes the whole answer on; the connection to the daemon is kept if it can be used again.
-pub fn relay(mut answer: Answer<'_, '_>, mut conversation: Conversation<'_>) -> Flow {
+pub fn relay(mut answer: Answer<'_, '_>, mut conversation: Conversation<'_>, wsgi: &Request<'_>) -> Flow {
     let group = conversation.group().to_string();
     match frames(&mut answer, &mut conversation) {
-        Ok(outcome) => {
+        Ok((outcome, span)) => {
+            tell(answer.request(), &group, wsgi, conversation.run(span));
             conversation.finish();
             answer.conclude(outcome)
         }
@@ -53,7 +55,10 @@ pub fn relay(mut answer: Answer<'_, '_>, mut conversation: Conversation<'_>) -> 
 }
 
 /// Reads frames to the last one.
-fn frames(answer: &mut Answer<'_, '_>, conversation: &mut Conversation<'_>) -> Result<Outcome, AnswerEnd> {
+fn frames(
+    answer: &mut Answer<'_, '_>,
+    conversation: &mut Conversation<'_>,
+) -> Result<(Outcome, Span), AnswerEnd> {
     let delay = conversation.flush_delay();
     loop {
         if answer.is_waiting()
@@ -87,7 +92,7 @@ fn frames(answer: &mut Answer<'_, '_>, conversation: &mut Conversation<'_>) -> R
                 }
                 answer.incoming().read_on();
             }
-            Kind::End => return Ok(payload::decode_outcome(bytes)?),
+            Kind::End => return Ok(payload::decode_end(bytes)?),
             _ => return Err(Malformed.into()),
         }
     }

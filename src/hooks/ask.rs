@@ -48,7 +48,9 @@ pub fn check_password(request: &RequestRec<'_>, user: &[u8], password: &[u8]) ->
     let Some(script) = user_script(request) else { return Authentication::Failed };
     match verdict(request, script, Purpose::Password { user, password }) {
         Some(Verdict::Granted) => {
-            auth::remember_password(request, user, password);
+            if remembers_users() {
+                auth::remember_password(request, user, password);
+            }
             Authentication::Granted
         }
         // The cache does not know of another name, so it is not told.
@@ -67,7 +69,9 @@ pub fn realm_hash(request: &RequestRec<'_>, user: &[u8], realm: &[u8]) -> Authen
     let Some(script) = user_script(request) else { return Authentication::Failed };
     match verdict(request, script, Purpose::RealmHash { user, realm }) {
         Some(Verdict::Text(hash)) => {
-            auth::remember_hash(request, user, realm, &hash);
+            if remembers_users() {
+                auth::remember_hash(request, user, realm, &hash);
+            }
             Authentication::Found(hash)
         }
         Some(_) => Authentication::Unknown,
@@ -124,6 +128,11 @@ pub fn dispatch(
     Ok(Settings { process_group, application_group, callable_object, ..Settings::default() })
 }
 
+/// Making the hash of a password takes time, so it is made only where it is wanted.
+fn remembers_users() -> bool {
+    CHILD.get().is_some_and(|child| child.configuration.remembers_users)
+}
+
 fn user_script<'r>(request: &'r RequestRec<'_>) -> Option<&'r ScriptUse> {
     let script = request.settings().auth_user_script.as_deref();
     if script.is_none() {
@@ -136,11 +145,7 @@ fn user_script<'r>(request: &'r RequestRec<'_>) -> Option<&'r ScriptUse> {
 
 /// The verdict; None where there is none: the reason is in the log.
 fn verdict(request: &RequestRec<'_>, script: &ScriptUse, purpose: Purpose<'_>) -> Option<Verdict> {
-    let Some(child) = CHILD.get() else {
-        let text = "this httpd child could not be prepared (the reason is in the main error log)";
-        log::request_message(request, &Message::new(Code::ChildNotPrepared, text));
-        return None;
-    };
+    let child = runner::child(request)?;
     ask(request, child, script, purpose)
         .inspect_err(|error| {
             if let Some(message) = &error.message {

@@ -12,7 +12,7 @@ use crate::exchange::{self, RecordFacts};
 use crate::hooks::runner::{self, HttpError};
 use crate::hooks::{ask, entry};
 use crate::log::{Code, Message};
-use crate::process::{CHILD, Child};
+use crate::process::Child;
 use crate::question::Purpose;
 use crate::request::{BodyLength, Request};
 use crate::target;
@@ -22,12 +22,8 @@ pub fn handler(request: &RequestRec<'_>) -> Flow {
     if !is_ours(request.handler()) && request.settings().handler_script(request.handler()).is_none() {
         return Flow::Declined;
     }
-    let Some(child) = CHILD.get() else {
-        // Declining would let httpd send the script's source.
-        let text = "this httpd child could not be prepared (the reason is in the main error log)";
-        log::request_message(request, &Message::new(Code::ChildNotPrepared, text));
-        return Flow::Status(500);
-    };
+    // Declining would let httpd send the script's source.
+    let Some(child) = runner::child(request) else { return Flow::Status(500) };
     #[cfg(feature = "fault-injection")]
     inject_fault(request);
     match serve(request, child) {

@@ -84,10 +84,31 @@ pub fn post_config(lifetime: Lifetime) -> Result<(), Message> {
     parent.listeners.renew(&wanted)?;
     httpd::wake_when_children_end();
     parent.pid = std::process::id() as i32;
+    log::server_message(main_server(), &starting(&configuration));
     let supervisor = fork::start_supervisor(&mut parent, &configuration)?;
     parent.current = Some(Current { configuration, supervisor });
     lifetime.at_end(end_of_generation);
     Ok(())
+}
+
+/// What starts, in one line; where there are many groups, how many.
+fn starting(configuration: &Configuration) -> Message {
+    const MOST_NAMED: usize = 10;
+    let groups = configuration.global.groups.groups();
+    let named = groups.iter().map(|group| {
+        let user = group.identity.as_ref().map_or("httpd's user", |identity| &identity.user_name);
+        let python = group.python.as_deref().or(group.python_home.as_deref());
+        let python = python.map_or("the default Python".to_string(), |path| path.display().to_string());
+        format!("{} (user {user}, {python})", group.name)
+    });
+    let named: Vec<String> = named.take(MOST_NAMED).collect();
+    let what = match groups.len() {
+        0 => "no process groups".to_string(),
+        count if count > MOST_NAMED => format!("{count} process groups"),
+        _ => format!("process groups {}", named.join(", ")),
+    };
+    let text = format!("mod_wsgi_rs {} starts with {what}", env!("CARGO_PKG_VERSION"));
+    Message::new(Code::Starting, text)
 }
 
 fn make_room(parent: &mut Parent, configuration: &Configuration) -> Result<(), Message> {
@@ -122,7 +143,14 @@ fn configuration(generation: u64) -> Configuration {
             owner.copied().unwrap_or_else(main_server)
         })
         .collect();
-    Configuration { global: building.global, regexes: building.regexes, preloads, group_servers, generation }
+    Configuration {
+        global: building.global,
+        regexes: building.regexes,
+        preloads,
+        group_servers,
+        remembers_users: server::has_line("AuthnCacheProvideFor", "wsgi"),
+        generation,
+    }
 }
 
 fn socket_prefix(configuration: &Configuration) -> (PathBuf, Option<&Origin>) {

@@ -2,10 +2,12 @@
 //!
 //! Runs in httpd children, for requests (`handler`) and for questions to scripts (`ask`).
 
+use crate::apache::RequestRec;
+use crate::apache::log;
 use crate::config::process_group::ProcessGroup;
 use crate::exchange::Runner;
 use crate::log::{Code, Message};
-use crate::process::Child;
+use crate::process::{CHILD, Child};
 use crate::site::owner;
 use crate::target::Target;
 use std::borrow::Cow;
@@ -22,6 +24,16 @@ impl HttpError {
     pub fn new(status: u16, message: Message) -> HttpError {
         HttpError { status, message: Some(message) }
     }
+}
+
+/// This child, once it is prepared; that it is not goes to the log.
+pub fn child(request: &RequestRec<'_>) -> Option<&'static Child> {
+    let child = CHILD.get();
+    if child.is_none() {
+        let text = "this httpd child could not be prepared (the reason is in the main error log)";
+        log::request_message(request, &Message::new(Code::ChildNotPrepared, text));
+    }
+    child
 }
 
 /// What runs the target, and where that finds the script.

@@ -65,6 +65,7 @@ messages! {
     PythonHomeDangling = 124, Warning;
     PreloadWithoutScript = 125, Warning;
     ScriptOutsideChroot = 126, Warning;
+    ProxyHeaderUnknown = 127, Warning;
 
     // 2xx: requests, in httpd's children: those that were not sent to a process,
     RequestGroupRestricted = 201, Error;
@@ -104,7 +105,6 @@ messages! {
     GroupScriptMissing = 254, Error;
     AccessRefused = 255, Error;
     NoGroupMatches = 256, Info;
-    HandlerScriptMissing = 257, Error;
 
     // 301 to 309: sockets, the module's file, descriptors, in the httpd parent.
     SocketPathTooLong = 301, Critical;
@@ -153,7 +153,7 @@ messages! {
     ServiceEnded = 361, Error;
     SignalNotTold = 362, Error;
 
-    // 381 to 395: inside daemons, and in the httpd parent.
+    // 381 to 396: inside daemons, and in the httpd parent.
     WaitFailed = 381, Error;
     AcceptFailed = 382, Error;
     StrangerRefused = 383, Error;
@@ -168,6 +168,7 @@ messages! {
     StartPanicked = 393, Critical;
     SupervisorNotStarted = 394, Critical;
     SupervisorLost = 395, Error;
+    Starting = 396, Info;
 
     // 4xx: Python and applications, where they run.
     ScriptFailed = 401, Error;

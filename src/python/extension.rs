@@ -40,11 +40,17 @@ pub unsafe fn enter_function(work: impl FnOnce(Attached<'_>) -> object::Result) 
 }
 
 /// Version of the running Python.
-pub fn version(_py: Attached<'_>) -> (u32, u32) {
+pub fn version(py: Attached<'_>) -> (u32, u32) {
+    let [major, minor, _] = full_version(py);
+    (major.into(), minor.into())
+}
+
+/// With its third number.
+pub fn full_version(_py: Attached<'_>) -> [u8; 3] {
     // SAFETY: the function returns a static C string.
     let text = unsafe { CStr::from_ptr(api().Py_GetVersion()) }.to_string_lossy();
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    [(); 3].map(|()| numbers.next().unwrap_or(0))
 }
 
 fn definition(py: Attached<'_>, functions: &[(&'static CStr, Entry)]) -> object::Result {

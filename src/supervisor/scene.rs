@@ -38,7 +38,7 @@ if mode == "fail":
     os.write(7, b"\x05\x91\x03" + bytes([len(text)]) + text)  # Report::Failed with 401
     sys.exit(78)
 print("started", flush=True)
-os.write(7, bytes([0, mode != "unloaded", mode == "unloaded", 0]))  # Report::Ready
+os.write(7, bytes([0, mode != "unloaded", mode == "unloaded", 0, 3, 9, 2]))  # Report::Ready
 serving = False
 while True:
     ready = select.select([control] + [listener] * serving, [], [])[0]

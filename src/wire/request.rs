@@ -4,7 +4,7 @@
 
 use super::codec::{Decoder, Encoder, Malformed};
 use crate::log::Level;
-use crate::request::{BodyError, BodyLength, Environ, Head, Outcome, Request};
+use crate::request::{BodyError, BodyLength, Environ, Head, Outcome, Request, Span};
 use crate::wire::question;
 
 /// A body length of the wire that means "chunked".
@@ -100,19 +100,24 @@ pub fn decode_log(payload: &[u8]) -> Result<(Level, &[u8]), Malformed> {
     Ok((Level::from_number(*level).ok_or(Malformed)?, line))
 }
 
-/// Zero says that the answer is complete.
-pub fn encode_outcome(out: &mut Vec<u8>, outcome: Outcome) {
-    Encoder::new(out).u32(match outcome {
+/// The payload of End: how a request ended, and when it began and ended in its process.
+pub fn encode_end(out: &mut Vec<u8>, outcome: Outcome, span: Span) {
+    let mut e = Encoder::new(out);
+    e.u32(match outcome {
         Outcome::Complete => 0,
         Outcome::Failed(status) => status.into(),
     });
+    e.u64(span.begun);
+    e.u64(span.ended);
 }
 
-pub fn decode_outcome(payload: &[u8]) -> Result<Outcome, Malformed> {
-    Ok(match Decoder::new(payload).u32()? {
+pub fn decode_end(payload: &[u8]) -> Result<(Outcome, Span), Malformed> {
+    let mut d = Decoder::new(payload);
+    let outcome = match d.u32()? {
         0 => Outcome::Complete,
         status => Outcome::Failed(u16::try_from(status).map_err(|_| Malformed)?),
-    })
+    };
+    Ok((outcome, Span { begun: d.u64()?, ended: d.u64()? }))
 }
 
 pub fn encode_body_error(out: &mut Vec<u8>, error: &BodyError) {
@@ -168,6 +173,17 @@ mod tests {
         let (status, headers) = decode_head(&payload).unwrap();
         assert_eq!(status, b"200 OK");
         assert_eq!(headers, [(&b"Set-Cookie"[..], &b"a=1"[..]), (b"X", b""), (b"Set-Cookie", b"b=2")]);
+    }
+
+    #[test]
+    fn an_end_survives_the_wire() {
+        let span = Span { begun: 1, ended: u64::MAX };
+        for outcome in [Outcome::Complete, Outcome::Failed(500)] {
+            let mut payload = Vec::new();
+            encode_end(&mut payload, outcome, span);
+            assert_eq!(decode_end(&payload), Ok((outcome, span)));
+            assert_eq!(decode_end(&payload[..19]), Err(Malformed));
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod_wsgi 6.1.1 in place of our module, for comparison.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -111,9 +112,8 @@ class Httpd:
         return FRAME.replace("@MODULES@", modules).replace("@LOAD@", load).replace("@ACCOUNT@", account)
 
     def _modules(self) -> list[str]:
-        built_in = subprocess.run([program(), "-l"], capture_output=True, text=True).stdout
         wanted = {f"mpm_{self.mpm}", *USUAL_MODULES}.difference(self.without)
-        return [name for name in sorted(wanted) if f"mod_{name}.c" not in built_in and (libexec() / f"mod_{name}.so").exists()]
+        return [name for name in sorted(wanted) if f"mod_{name}.c" not in built_in() and (libexec() / f"mod_{name}.so").exists()]
 
     # Life
 
@@ -283,7 +283,10 @@ Listen 127.0.0.1:@PORT@
 DocumentRoot "@ROOT@/htdocs"
 TypesConfig /dev/null
 ErrorLog "@ROOT@/error.log"
-LogLevel info ssl:warn
+LogLevel info
+<IfModule ssl_module>
+LogLevel ssl:warn
+</IfModule>
 <IfModule http2_module>
 LogLevel http2:warn
 </IfModule>
@@ -318,6 +321,12 @@ def embedded(configuration: str) -> str:
     directives = "<IfModule !mpm_prefork_module>\nMinSpareThreads 1\n</IfModule>\n"  # one child serves them all
     directives += f"WSGIPythonHome {home[1]}\n" if home and not REFERENCE else ""
     return directives + (f"WSGIPythonPath {path[1]}\n" if path else "") + configuration
+
+
+@functools.cache
+def built_in() -> str:
+    """The modules that httpd's program has itself, by the names of their source files."""
+    return subprocess.run([program(), "-l"], capture_output=True, text=True).stdout
 
 
 def _is_supervisor(process: Process) -> bool:

@@ -5,7 +5,7 @@
 use crate::log::Level;
 use crate::os::{self, Link};
 use crate::question::Verdict;
-use crate::request::{FilePart, Head, Outcome, Reply};
+use crate::request::{FilePart, Head, Outcome, Reply, Span, now};
 use crate::wire::frame::{self, Kind, LARGEST_DATA};
 use crate::wire::question;
 use crate::wire::request as payload;
@@ -25,13 +25,20 @@ pub struct Outgoing {
     /// Frames on their way out; `sent` bytes of it are gone already.
     outbox: Vec<u8>,
     sent: usize,
+    /// When the daemon read the request, in microseconds since the epoch.
+    begun: u64,
     /// Sending failed half way: no frame boundary can be relied on any more.
     broken: bool,
 }
 
 impl Outgoing {
     pub(super) fn new(stream: Arc<Link>) -> Outgoing {
-        Outgoing { stream, outbox: Vec::new(), sent: 0, broken: false }
+        Outgoing { stream, outbox: Vec::new(), sent: 0, begun: 0, broken: false }
+    }
+
+    /// Another request was read.
+    pub fn begin(&mut self, now: u64) {
+        self.begun = now;
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -89,7 +96,8 @@ impl Reply for Outgoing {
     }
 
     fn end(&mut self, outcome: Outcome) {
-        frame::append(&mut self.outbox, Kind::End, |out| payload::encode_outcome(out, outcome));
+        let span = Span { begun: self.begun, ended: now() };
+        frame::append(&mut self.outbox, Kind::End, |out| payload::encode_end(out, outcome, span));
     }
 
     fn ask(&mut self, most: usize) -> io::Result<()> {

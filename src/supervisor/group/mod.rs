@@ -72,7 +72,7 @@ impl Group {
         match event {
             Event::Begin | Event::Tick => {}
             Event::NotStarted(process, reason) => self.not_started(process, reason, now),
-            Event::Ready { process, able } => self.ready(process, able, now),
+            Event::Ready { process, able, is } => self.ready(process, able, &is, now),
             Event::Held { process, script, holding } => self.held(process, script, holding, now),
             Event::Alone => self.alone(),
             Event::Failed(process, reason) => self.failed(process, reason, now),
@@ -140,7 +140,7 @@ impl Group {
         }
     }
 
-    fn ready(&mut self, process: ProcessId, able: bool, now: Instant) {
+    fn ready(&mut self, process: ProcessId, able: bool, is: &str, now: Instant) {
         if self.goes_apart(process, now) {
             return;
         }
@@ -158,7 +158,7 @@ impl Group {
             member.ready_since = Some(now);
             return self.stop(process, Reason::ScriptReload, now);
         }
-        let record = texts::ready(member, now);
+        let record = texts::ready(member, is, now);
         let held = member.held.take().map(|(script, holding)| texts::held(&script, &holding, apart));
         member.become_ready(now);
         let took = now.saturating_duration_since(member.started);

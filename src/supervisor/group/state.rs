@@ -41,6 +41,8 @@ pub enum Event {
     Ready {
         process: ProcessId,
         able: bool,
+        /// Its Python, its user and so on, for the log.
+        is: String,
     },
     /// A script of it could not be loaded for what another process has.
     Held {

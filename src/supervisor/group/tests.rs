@@ -60,7 +60,7 @@ impl Story {
     }
 
     fn ready(&mut self, process: ProcessId, able: bool) {
-        self.on(Event::Ready { process, able });
+        self.on(Event::Ready { process, able, is: "Python 3.9.2".to_string() });
     }
 
     fn exits(&mut self, process: ProcessId, exit: Exit) {

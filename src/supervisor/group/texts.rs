@@ -11,9 +11,9 @@ use crate::log::{Code, Level, Message};
 use crate::os::Exit;
 use crate::script::{Holder, Holding};
 
-pub fn ready(member: &Member, now: Instant) -> Message {
+pub fn ready(member: &Member, is: &str, now: Instant) -> Message {
     let took = now.saturating_duration_since(member.started).as_millis();
-    Message::new(Code::DaemonReady, format!("process {} is ready in {took} ms", member.pid))
+    Message::new(Code::DaemonReady, format!("process {} is ready in {took} ms ({is})", member.pid))
 }
 
 /// `failure` is why there could be none: crashes after the start are no news once they stop.

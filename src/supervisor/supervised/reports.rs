@@ -95,9 +95,9 @@ impl SupervisedGroup<'_> {
                 process.set_loaded(loaded);
                 return self.learned.learn(&self.plan.preload, script, application_group);
             }
-            Report::Ready(loads) => {
+            Report::Ready { loads, python } => {
                 process.set_loaded(loads.loaded);
-                Event::Ready { process: id, able: self.is_able(loads) }
+                Event::Ready { process: id, able: self.is_able(loads), is: self.describe(python) }
             }
             Report::Held { script, holding } => Event::Held { process: id, script, holding },
             Report::Reload { path, modified } => Event::Reload { path, modified },
@@ -106,6 +106,16 @@ impl SupervisedGroup<'_> {
             Report::Renew(reason) => Event::Renew(id, reason),
         };
         self.tell(event);
+    }
+
+    /// What a process is: its Python, whose it is, and the module.
+    fn describe(&self, [major, minor, micro]: [u8; 3]) -> String {
+        let user = match &self.plan.group.identity {
+            Some(identity) if !identity.user_name.is_empty() => format!("user {}", identity.user_name),
+            Some(identity) => format!("user #{}", identity.uid),
+            None => "httpd's user".to_string(),
+        };
+        format!("Python {major}.{minor}.{micro}, {user}, mod_wsgi_rs {}", env!("CARGO_PKG_VERSION"))
     }
 
     /// A forked process says who it is. It runs the site's code, so it is believed only if the kernel says

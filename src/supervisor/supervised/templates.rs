@@ -63,7 +63,9 @@ impl SupervisedGroup<'_> {
             let template = &mut self.templates[index];
             let Heard::Report(report) = hear(&mut template.control) else { continue };
             match report {
-                Report::Ready(loads) => self.template_is_ready(index, loads.failed + loads.forgotten == 0),
+                Report::Ready { loads, .. } => {
+                    self.template_is_ready(index, loads.failed + loads.forgotten == 0)
+                }
                 Report::Failed(message) => template.failure = Some(message),
                 Report::Held { script, holding } => {
                     // Those that are forked from it say nothing of their own.

@@ -35,6 +35,7 @@ WRONG = [
     ("prefix in a virtual host", "<VirtualHost *:1>\nWSGISocketPrefix run/x\n</VirtualHost>", "WSGISocketPrefix"),
     ("processes of none", "WSGIDaemonProcess a processes=0", "processes"),
     ("negative threads", "WSGIDaemonProcess a threads=-1", "threads"),
+    ("no network", "WSGITrustedProxies proxy.example", "proxy.example"),
     ("relative home", "WSGIDaemonProcess a home=relative/path", "home"),
 ]
 # What mod_wsgi lets pass and ours does not.
@@ -139,6 +140,7 @@ WSGIScriptAlias /import @APPS@/import_error.wsgi process-group=good
 WSGIScriptAlias /syntax @APPS@/syntax_error.wsgi process-group=good
 WSGIScriptAlias /callable @APPS@/no_callable.wsgi process-group=good
 WSGIScriptAlias /unreadable @ROOT@/unreadable.wsgi process-group=good
+WSGITrustedProxyHeaders X-Forwarded-Fro
 """
 
 
@@ -159,6 +161,7 @@ def questionable(serve) -> Httpd:
         ("WSGIDaemonProcess homeless", "WSGIDaemonProcess", "no-such-home"),
         ("WSGIScriptAlias /undefined", "WSGIScriptAlias", "nobody-defined-me"),
         ("WSGIScriptAlias /folder", "WSGIScriptAlias", "htdocs"),
+        ("WSGITrustedProxyHeaders", "WSGITrustedProxyHeaders", "did you mean 'X-Forwarded-For'"),
     ],
 )
 def test_warnings(questionable: Httpd, line: str, directive: str, words: str):
