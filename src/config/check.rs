@@ -202,7 +202,9 @@ impl Check<'_> {
     fn unused_groups(&mut self, servers: &[ConfiguredServer<'_>]) {
         let uses =
             || servers.iter().flat_map(|server| &server.config.uses).filter(|u| u.kind == GroupKind::Process);
-        if uses().any(|group_use| group_use.name.fixed().is_none()) {
+        let mut scripts = servers.iter().flat_map(|server| &server.config.scripts);
+        let dispatched = scripts.any(|script| script.directive == "WSGIDispatchScript");
+        if dispatched || uses().any(|group_use| group_use.name.fixed().is_none()) {
             return;
         }
         for group in self.global.groups.groups().iter().filter(|group| group.threads > 0) {

@@ -114,7 +114,9 @@ fn unusable(kind: &[u8], details: &[Option<Vec<u8>>], request: &Request<'_>) -> 
     let may = match function {
         "allow_access" => "True, False or None",
         "check_password" => "True, False, None or a user's name",
-        "get_realm_hash" => "a hash (str or bytes) or None",
+        "get_realm_hash" => {
+            "the hash of user:realm:password (32 digits as of hexdigest(), str or bytes) or None"
+        }
         _ => "a list of names (str or bytes)",
     };
     let text = format!(
