@@ -20,7 +20,7 @@ use crate::config::global::{GlobalConfig, ServerConfig};
 use crate::config::process_group::Origin;
 use crate::config::settings::Settings;
 use crate::daemon::serve;
-use crate::hooks::{ask, child, fork, handler, parent, translate};
+use crate::hooks::{ask, child, fork, handler, listing, parent, translate};
 use crate::log::{Code, Message};
 use crate::process::{BUILDING, Building};
 use crate::python::extension;
@@ -62,6 +62,10 @@ impl Module for Wsgi {
 
     fn post_config(lifetime: Lifetime) -> Result<(), Message> {
         parent::post_config(lifetime)
+    }
+
+    fn test_config() {
+        listing::test_config();
     }
 
     fn pre_mpm() -> Result<(), Message> {

@@ -84,7 +84,10 @@ impl Verdict {
                 Text(user) => !user.is_empty(),
                 verdict => matches!(verdict, Undecided | Refused | Granted),
             },
-            Purpose::RealmHash { .. } => matches!(self, Undecided | Text(_)),
+            Purpose::RealmHash { .. } => match self {
+                Text(hash) => hash.len() == 32,
+                verdict => matches!(verdict, Undecided),
+            },
             Purpose::Groups { .. } => matches!(self, Names(_)),
             Purpose::Dispatch => matches!(self, Target(_)),
         }
@@ -106,7 +109,9 @@ mod tests {
         }
         assert!(!Verdict::Text(Vec::new()).answers(password));
         assert!(!text().answers(Purpose::Access { host: b"h" }));
-        assert!(!Verdict::Granted.answers(Purpose::RealmHash { user: b"u", realm: b"r" }));
+        let hash = Purpose::RealmHash { user: b"u", realm: b"r" };
+        assert!(!Verdict::Granted.answers(hash) && !text().answers(hash));
+        assert!(Verdict::Text(vec![b'a'; 32]).answers(hash));
         assert!(!Verdict::Names(Vec::new()).answers(password));
         assert!(Verdict::Target([None, None, None]).answers(Purpose::Dispatch));
     }

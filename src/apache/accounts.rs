@@ -5,7 +5,8 @@
 
 use super::server::httpd_ids;
 use crate::config::options::{Account, Accounts};
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use std::ffi::CString;
 use std::path::PathBuf;
 
 pub struct SystemAccounts;
@@ -23,6 +24,13 @@ impl Accounts for SystemAccounts {
             return id(number);
         }
         Some(Group::from_name(name).ok()??.gid.as_raw())
+    }
+
+    fn groups_of(&self, user_name: &str, gid: u32) -> Vec<u32> {
+        let gid = Gid::from_raw(gid);
+        let groups = CString::new(user_name).ok().filter(|name| !name.is_empty());
+        let groups = groups.and_then(|name| getgrouplist(&name, gid).ok());
+        groups.unwrap_or_else(|| vec![gid]).into_iter().map(Gid::as_raw).collect()
     }
 
     fn running_as_root(&self) -> bool {

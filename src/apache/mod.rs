@@ -18,6 +18,9 @@ mod ssl;
 
 pub mod request;
 
+pub mod define;
+pub mod tree;
+
 pub mod accounts;
 pub mod server;
 

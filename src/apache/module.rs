@@ -63,6 +63,8 @@ pub trait Module: AccessControl {
     fn check_config() -> Result<(), Message>;
     /// Not called on the first of httpd's two passes at start.
     fn post_config(generation: Lifetime) -> Result<(), Message>;
+    /// Called where httpd only tests its configuration, after `check_config`.
+    fn test_config();
     /// Called at a first start and a hard restart, not at a graceful one.
     fn pre_mpm() -> Result<(), Message>;
     fn child_init(child: Lifetime);
@@ -135,6 +137,7 @@ unsafe extern "C" fn register_hooks<M: Module>(pool: *mut apr_pool_t) {
     // names live for ever.
     unsafe {
         api().ap_hook_check_config(Some(check_config::<M>), none, none, middle);
+        api().ap_hook_test_config(Some(test_config::<M>), none, none, middle);
         api().ap_hook_post_config(Some(post_config::<M>), none, none, APR_HOOK_LAST);
         api().ap_hook_pre_mpm(Some(pre_mpm::<M>), none, none, APR_HOOK_LAST);
         api().ap_hook_monitor(Some(monitor::<M>), none, none, middle);
@@ -249,6 +252,11 @@ unsafe extern "C" fn post_config<M: Module>(
         return OK;
     }
     start_hook("post_config", || M::post_config(Lifetime::new(configuration)))
+}
+
+unsafe extern "C" fn test_config<M: Module>(_configuration: *mut apr_pool_t, _server: *mut server_rec) {
+    // The panic's message is on httpd's standard error; nothing runs.
+    let _ = catch_unwind(AssertUnwindSafe(M::test_config));
 }
 
 unsafe extern "C" fn pre_mpm<M: Module>(_process: *mut apr_pool_t, _kind: ap_scoreboard_e) -> c_int {

@@ -7,8 +7,9 @@
 use super::table::{api, bytes};
 use super::vector;
 use crate::config::global::ServerConfig;
+use crate::config::server_facts::ServerFacts;
 use crate::config::settings::Settings;
-use crate::sys::httpd::{AP_MPMQ_MAX_DAEMONS, AP_MPMQ_MAX_THREADS, ap_directive_t, server_rec};
+use crate::sys::httpd::{AP_MPMQ_MAX_DAEMONS, AP_MPMQ_MAX_THREADS, apr_pool_t, process_rec, server_rec};
 use std::time::Duration;
 
 /// A server record; lives as long as the configuration it belongs to.
@@ -31,28 +32,6 @@ pub fn servers() -> impl Iterator<Item = Server> {
         let next = server.record().next;
         (!next.is_null()).then_some(Server(next))
     })
-}
-
-/// Whether a line of the configuration files, in any section, is this directive with this word. For the parent,
-/// while it makes a generation.
-pub fn has_line(directive: &str, word: &str) -> bool {
-    fn search(first: *const ap_directive_t, directive: &[u8], word: &[u8]) -> bool {
-        let mut next = first;
-        // SAFETY: httpd keeps the tree of directives as long as the configuration, which is being made.
-        while let Some(line) = unsafe { next.as_ref() } {
-            let is = |name: &[u8]| name.eq_ignore_ascii_case(directive);
-            let has = |words: &[u8]| words.split(u8::is_ascii_whitespace).any(|other| other == word);
-            let found =
-                bytes(line, line.directive).is_some_and(is) && bytes(line, line.args).is_some_and(has);
-            if found || search(line.first_child, directive, word) {
-                return true;
-            }
-            next = line.next;
-        }
-        false
-    }
-    // SAFETY: httpd sets the variable when it reads its configuration.
-    search(unsafe { *api().ap_conftree }, directive.as_bytes(), word.as_bytes())
 }
 
 impl Server {
@@ -109,6 +88,16 @@ pub fn below_runtime_directory(path: &str) -> String {
     resolve(path, api().ap_runtime_dir_relative)
 }
 
+fn process() -> &'static process_rec {
+    // SAFETY: the process record lives as long as httpd.
+    unsafe { &*main_server().record().process }
+}
+
+/// The pool of one reading of the configuration.
+pub(super) fn configuration_pool() -> *mut apr_pool_t {
+    process().pconf
+}
+
 type Resolve = unsafe extern "C" fn(
     *mut crate::sys::httpd::apr_pool_t,
     *const std::os::raw::c_char,
@@ -116,8 +105,7 @@ type Resolve = unsafe extern "C" fn(
 
 fn resolve(path: &str, function: Resolve) -> String {
     let Ok(c_path) = std::ffi::CString::new(path) else { return path.to_string() };
-    // SAFETY: the process record lives as long as httpd.
-    let process = unsafe { &*main_server().record().process };
+    let process = process();
     // SAFETY: the pool lives as long as the record, and holds the result.
     let resolved = unsafe { function(process.pconf, c_path.as_ptr()) };
     bytes(process, resolved)
@@ -142,7 +130,28 @@ pub fn capacity() -> (u32, u32) {
     (ask(AP_MPMQ_MAX_DAEMONS), ask(AP_MPMQ_MAX_THREADS))
 }
 
-/// Version of the running httpd.
+/// What the running httpd says about itself.
+pub fn facts() -> ServerFacts {
+    let server = main_server();
+    let text = |string| {
+        bytes(server.record(), string)
+            .map(|text| String::from_utf8_lossy(text).into_owned())
+            .unwrap_or_default()
+    };
+    let (processes, threads) = capacity();
+    ServerFacts {
+        version: version(),
+        // SAFETY: takes nothing; the string lives as long as the configuration, as the record does.
+        description: text(unsafe { api().ap_get_server_description() }),
+        // SAFETY: as above.
+        mpm_name: text(unsafe { api().ap_show_mpm() }),
+        // SAFETY: as above; the string is a constant.
+        build_date: text(unsafe { api().ap_get_server_built() }),
+        processes,
+        threads,
+    }
+}
+
 pub fn version() -> [u32; 3] {
     let mut version =
         crate::sys::httpd::ap_version_t { major: 0, minor: 0, patch: 0, add_string: std::ptr::null() };

@@ -3,6 +3,7 @@
 //! Runs in httpd children. A failure before any process has read the request is not yet trouble: the child
 //! sends the request elsewhere.
 
+use crate::log::wording;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -51,8 +52,9 @@ impl Client {
                 Failed::Trouble(self.timed_out("the application did not answer"))
             }
             _ => Failed::Trouble(Trouble::Unavailable(format!(
-                "the connection to process group '{}' failed: {error}",
-                self.group.name
+                "the connection to process group '{}' failed: {}",
+                self.group.name,
+                wording(error)
             ))),
         }
     }
@@ -118,9 +120,10 @@ impl Client {
             _ => String::new(),
         };
         Trouble::Unavailable(format!(
-            "connecting to process group '{}' at {} failed: {error}{cure}",
+            "connecting to process group '{}' at {} failed: {}{cure}",
             self.group.name,
-            self.path.display()
+            self.path.display(),
+            wording(error)
         ))
     }
 }

@@ -49,6 +49,11 @@ impl Alias {
         Some(filename)
     }
 
+    /// Whether this alias has a prefix that matches the URL path.
+    pub fn has_prefix_of(&self, uri: &[u8]) -> bool {
+        matches!(&self.pattern, Pattern::Prefix(prefix) if matched_length(prefix.as_bytes(), uri).is_some())
+    }
+
     /// The filename for a URL path that the regular expression of this alias matched.
     pub fn match_regex(&self, uri: &[u8], captures: &Captures) -> Vec<u8> {
         let mut filename = substitute(&self.target, uri, captures);

@@ -5,6 +5,11 @@
 //! httpd runs, or concerns one site only. So each finding is a warning that names the line and the cure; the
 //! request that meets it gets an error answer.
 
+mod namesakes;
+mod packages;
+mod rights;
+mod shadowed;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +19,7 @@ use crate::config::group_name::GroupName;
 use crate::config::home::{self, Files, Mistake};
 use crate::config::plan::{self, GroupPreload};
 use crate::config::process_group::{Origin, ProcessGroup};
+use crate::config::surroundings::Surroundings;
 use crate::log::{Code, Message};
 
 struct Check<'a> {
@@ -23,8 +29,12 @@ struct Check<'a> {
 }
 
 /// Each finding once, in the order of the configuration.
-pub fn check(global: &GlobalConfig, servers: &[ConfiguredServer<'_>], files: &dyn Files) -> Vec<Message> {
-    let mut check = Check { global, files, notes: Vec::new() };
+pub fn check(
+    global: &GlobalConfig,
+    servers: &[ConfiguredServer<'_>],
+    surroundings: &Surroundings<'_>,
+) -> Vec<Message> {
+    let mut check = Check { global, files: surroundings.files, notes: Vec::new() };
     check.socket_prefix();
     let preloads = plan::preloads(global, servers);
     for group in global.groups.groups() {
@@ -49,7 +59,11 @@ pub fn check(global: &GlobalConfig, servers: &[ConfiguredServer<'_>], files: &dy
         check.script("WSGIImportScript", &import.script, &import.origin, 404);
         check.outside(&import.script, &import.process_group, &import.origin);
     }
-    check.embedded_python();
+    check.embedded_python(servers);
+    check.notes.extend(rights::check(global, servers, surroundings));
+    check.notes.extend(packages::check(global, surroundings));
+    check.notes.extend(shadowed::check(servers));
+    check.notes.extend(namesakes::check(global, surroundings));
     // Virtual hosts repeat what they inherit.
     let mut seen = HashSet::new();
     check.notes.retain(|message| seen.insert(message.text.clone()));
@@ -75,10 +89,15 @@ impl Check<'_> {
         self.notes.push(Message::new(code, text));
     }
 
+    /// Whether it is one, as far as this process may know.
+    fn is_dir(&self, path: &Path) -> bool {
+        self.files.is_dir(path) || self.files.is_hidden(path)
+    }
+
     fn socket_prefix(&mut self) {
         if let Some((prefix, origin)) = &self.global.socket_prefix
             && let Some(directory) = prefix.parent()
-            && !self.files.is_dir(directory)
+            && !self.is_dir(directory)
         {
             self.warn(
                 Code::SocketPrefixMissing,
@@ -93,7 +112,7 @@ impl Check<'_> {
 
     fn group(&mut self, group: &ProcessGroup) {
         let label = format!("WSGIDaemonProcess {} at {}", group.name, group.origin);
-        self.interpreter(group, &label);
+        self.interpreter(group, &label, "its daemons cannot start");
         self.env_files(group, &label);
         let imports = &self.global.imports;
         if group.threads == 0 && !imports.iter().any(|import| import.process_group == group.name) {
@@ -107,7 +126,7 @@ impl Check<'_> {
             );
         }
         if let Some(home) = &group.home
-            && !self.files.is_dir(&group.seen_from_outside(home))
+            && !self.is_dir(&group.seen_from_outside(home))
         {
             self.warn(
                 Code::HomeMissing,
@@ -122,7 +141,7 @@ impl Check<'_> {
     /// Python imports from directories, and from zip files and directories in them.
     fn python_path(&mut self, label: &str, path: &Path, here: &Path) {
         let there = here.ancestors().find(|path| self.files.exists(path)).unwrap_or(here);
-        if (there == here && self.files.is_dir(here)) || self.files.is_zip(there) {
+        if (there == here && self.is_dir(here)) || self.files.is_zip(there) || self.files.is_hidden(there) {
             return;
         }
         let text = format!(
@@ -148,28 +167,31 @@ impl Check<'_> {
         }
     }
 
-    fn interpreter(&mut self, group: &ProcessGroup, label: &str) {
+    fn interpreter(&mut self, group: &ProcessGroup, label: &str, what_follows: &str) {
         let paths: Vec<PathBuf> =
             group.interpreters().iter().map(|path| group.seen_from_outside(path)).collect();
-        if paths.is_empty() || paths.iter().any(|path| self.files.is_executable(path)) {
+        if paths.is_empty()
+            || paths.iter().any(|path| self.files.is_executable(path) || self.files.is_hidden(path))
+        {
             return;
         }
         if let Some(Mistake { code, what, cure }) = home::mistake(group, self.files) {
-            return self.warn(code, format!("{label}: {what}, so its daemons cannot start: {cure}"));
+            return self.warn(code, format!("{label}: {what}, so {what_follows}: {cure}"));
         }
         match (&group.python, &group.python_home) {
             (None, Some(home)) => self.warn(
                 Code::PythonHomeEmpty,
                 format!(
-                    "{label}: python-home {0} has no bin/python, so its daemons cannot start: create the \
-                     virtual environment (python3 -m venv {0}), or correct python-home= or WSGIPythonHome",
-                    home.display()
+                    "{label}: python-home {} has no bin/python, so {what_follows}: create the \
+                     virtual environment ({}), or correct python-home= or WSGIPythonHome",
+                    home.display(),
+                    home::creation(home)
                 ),
             ),
             _ => self.warn(
                 Code::PythonNotExecutable,
                 format!(
-                    "{label}: python {} is no program that can be executed, so its daemons cannot start: \
+                    "{label}: python {} is no program that can be executed, so {what_follows}: \
                      correct python=",
                     paths[0].display()
                 ),
@@ -180,7 +202,9 @@ impl Check<'_> {
     fn unused_groups(&mut self, servers: &[ConfiguredServer<'_>]) {
         let uses =
             || servers.iter().flat_map(|server| &server.config.uses).filter(|u| u.kind == GroupKind::Process);
-        if uses().any(|group_use| group_use.name.fixed().is_none()) {
+        let mut scripts = servers.iter().flat_map(|server| &server.config.scripts);
+        let dispatched = scripts.any(|script| script.directive == "WSGIDispatchScript");
+        if dispatched || uses().any(|group_use| group_use.name.fixed().is_none()) {
             return;
         }
         for group in self.global.groups.groups().iter().filter(|group| group.threads > 0) {
@@ -216,7 +240,7 @@ impl Check<'_> {
             self.outside(&alias.target, group.unwrap_or_default(), &alias.origin);
         } else if alias.is_directory()
             && !alias.target.contains(['$', '&'])
-            && !self.files.is_dir(Path::new(&alias.target))
+            && !self.is_dir(Path::new(&alias.target))
         {
             self.warn(
                 Code::ScriptDirectoryMissing,
@@ -295,8 +319,16 @@ impl Check<'_> {
         }
     }
 
-    fn embedded_python(&mut self) {
+    fn embedded_python(&mut self, servers: &[ConfiguredServer<'_>]) {
         let global = self.global;
+        let embedded = |alias: &Alias, server| {
+            plan::fixed_name(alias, server, GroupKind::Process).is_some_and(|name| name.is_empty())
+        };
+        if servers.iter().any(|server| server.config.aliases.iter().any(|alias| embedded(alias, server))) {
+            let mut own = ProcessGroup::new("", Origin::default());
+            own.python_home.clone_from(&global.python.home);
+            self.interpreter(&own, "embedded mode", "no script runs in httpd's own processes");
+        }
         for path in global.python.path.iter().filter(|path| path.is_absolute()) {
             self.python_path("WSGIPythonPath:", path, path);
         }

@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::config::directives::tests::Site;
+use crate::config::global::ServerConfig;
+use crate::config::home::Entry;
 use crate::config::options::tests::TestAccounts;
+use crate::config::surroundings::Served;
+use crate::config::walk::tests::Tree;
 use crate::log::Level;
 
 /// A virtual environment in /venv, a script, and some directories.
@@ -11,6 +15,7 @@ struct Invented;
 impl Files for Invented {
     fn exists(&self, path: &Path) -> bool {
         self.is_dir(path)
+            || self.is_hidden(path)
             || self.is_executable(path)
             || ["/srv/a.py", "/jail/srv/a.py", "/srv/a.egg"].iter().any(|known| path == Path::new(known))
     }
@@ -27,6 +32,15 @@ impl Files for Invented {
             ("/ring/bin/python", "python"),
         ];
         links.into_iter().find(|(link, _)| path == Path::new(link)).map(|(_, target)| target.into())
+    }
+    fn is_hidden(&self, path: &Path) -> bool {
+        path.starts_with("/hidden")
+    }
+    fn entry(&self, _: &Path) -> Option<Entry> {
+        None
+    }
+    fn text(&self, _: &Path) -> Option<String> {
+        None
     }
     fn is_zip(&self, path: &Path) -> bool {
         path == Path::new("/srv/a.egg")
@@ -45,7 +59,21 @@ fn findings(lines: &[&str]) -> Vec<Message> {
         ConfiguredServer { name: "host.example", virtual_host: false, config, settings },
     ];
     global.complete(&servers, &TestAccounts { root: false }).unwrap();
-    check(&global, &servers, &Invented)
+    check_all(&global, &servers, &Invented, &[])
+}
+
+fn check_all(
+    global: &GlobalConfig,
+    servers: &[ConfiguredServer<'_>],
+    files: &dyn Files,
+    served: &[Served],
+) -> Vec<Message> {
+    let python = |group: &ProcessGroup| group.interpreters().first().cloned();
+    check(
+        global,
+        servers,
+        &Surroundings { files, accounts: &TestAccounts { root: true }, python: &python, served },
+    )
 }
 
 /// The only finding: its number and text.
@@ -62,9 +90,9 @@ const JAILED: &str = "WSGIScriptAlias / /jail/srv/a.py process-group=blog";
 #[test]
 fn nothing_to_say_about_a_good_configuration() {
     let good = [
-        "WSGIDaemonProcess blog python-home=/venv home=/srv python-path=/srv:relative:/srv/a.egg:/srv/a.egg/lib",
-        GOOD,
+        "WSGIDaemonProcess blog python-home=/venv home=/srv python-path=/srv:./:/srv/a.egg:/srv/a.egg/lib",
         "WSGIScriptAlias /s/ /srv/ process-group=%{GLOBAL} application-group=%{SERVER}",
+        GOOD,
         "WSGIScriptAliasMatch ^/(x) /nowhere/$1.py",
         "WSGISocketPrefix /run/wsgi",
     ];
@@ -119,6 +147,12 @@ fn pythons_and_directories_of_groups() {
         "{text}"
     );
     assert_eq!(finding(&["WSGIPythonPath /nowhere"]).0, 112);
+    let (code, text) = finding(&["WSGIPythonHome /venv/bin", "WSGIScriptAlias / /srv/a.py"]);
+    assert_eq!(
+        (code, text.contains("so no script runs in httpd's own processes: write")),
+        (123, true),
+        "{text}"
+    );
     assert_eq!(finding(&["WSGISocketPrefix /nowhere/wsgi"]).0, 113);
     assert_eq!(finding(&["WSGIPythonHome /nowhere", "WSGIDaemonProcess blog", GOOD]).0, 109);
 }
@@ -172,8 +206,206 @@ fn groups_of_other_virtual_hosts() {
         },
     ];
     global.complete(&servers, &TestAccounts { root: false }).unwrap();
-    let notes = check(&global, &servers, &Invented);
+    let notes = check_all(&global, &servers, &Invented, &[]);
     assert_eq!(notes.len(), 1);
     assert_eq!(notes[0].code.number(), 107);
     assert!(notes[0].text.contains("belongs to the virtual host blog.example (site.conf:1)"));
+}
+
+/// The findings about rights in this tree, with httpd started by root: bob (1001, in group 50) and www-data (33).
+fn about_rights(tree: &[&str], lines: &[&str], served: &[Served]) -> Vec<(u16, String)> {
+    let (mut site, mut global) = (Site::default(), GlobalConfig::default());
+    for line in lines {
+        site.read(&mut global, line).unwrap();
+    }
+    let (config, settings) = (&site.server, &site.settings);
+    let servers = [
+        ConfiguredServer { name: "main.example", virtual_host: false, config, settings },
+        ConfiguredServer { name: "host.example", virtual_host: true, config, settings },
+    ];
+    global.complete(&servers, &TestAccounts { root: true }).unwrap();
+    let found = check_all(&global, &servers, &Tree::new(tree), served);
+    found.into_iter().map(|message| (message.code.number(), message.text)).collect()
+}
+
+const HOME: [&str; 7] = [
+    "drwxr-xr-x 0 0 /home",
+    "drwxr-x--x 0 0 /home/bob",
+    "drwxr-xr-x 0 0 /home/bob/venv",
+    "drwxr-xr-x 0 0 /home/bob/venv/bin",
+    "l /home/bob/venv/bin/python -> /usr/bin/python3.11",
+    "-rw-r--r-- 0 0 /home/bob/a.py",
+    "drwxr-xr-x 0 0 /home/bob/static",
+];
+const USR: [&str; 3] =
+    ["drwxr-xr-x 0 0 /usr", "drwxr-xr-x 0 0 /usr/bin", "-rwxr-xr-x 0 0 /usr/bin/python3.11"];
+const BOBS: [&str; 2] = [
+    "WSGIDaemonProcess blog user=bob python-home=/home/bob/venv home=/home/bob",
+    "WSGIScriptAlias / /home/bob/a.py process-group=blog",
+];
+
+/// The tree with this line in place of the one for the same path.
+fn with<'a>(changed: &[&'a str]) -> Vec<&'a str> {
+    [&HOME[..], &USR[..], changed].concat()
+}
+
+#[test]
+fn a_directory_that_keeps_the_groups_user_out_is_named_once() {
+    assert_eq!(about_rights(&with(&["l /home/bob/venv/bin/python3 -> python"]), &BOBS, &[]), []);
+    let found = about_rights(&with(&["drwx------ 33 33 /home/bob"]), &BOBS, &[]);
+    let [(141, text)] = &found[..] else { panic!("{found:?}") };
+    assert!(
+        text.starts_with("WSGIDaemonProcess blog at site.conf:1: its user bob may not enter /home/bob"),
+        "{text}"
+    );
+    assert!(
+        text.contains("(mode 0700, owner #33), which it needs for the Python /home/bob/venv/bin/python, "),
+        "{text}"
+    );
+    assert!(
+        text.contains("home=/home/bob, the script /home/bob/a.py (WSGIScriptAlias at site.conf:2)"),
+        "{text}"
+    );
+    assert!(text.contains("setfacl -m u:bob:x /home/bob"), "{text}");
+    let found = about_rights(&with(&["-rwx------ 0 0 /usr/bin/python3.11"]), &BOBS, &[]);
+    let [(141, text)] = &found[..] else { panic!("{found:?}") };
+    assert!(text.contains("may not execute /usr/bin/python3.11 (mode 0700"), "{text}");
+    let packages = with(&[
+        "drwxr-xr-x 0 0 /home/bob/venv/lib",
+        "drwxr-xr-x 0 0 /home/bob/venv/lib/python3.11",
+        "drwx------ 0 0 /home/bob/venv/lib/python3.11/site-packages",
+    ]);
+    let found = about_rights(&packages, &BOBS, &[]);
+    let [(141, text)] = &found[..] else { panic!("{found:?}") };
+    assert!(text.contains("may not read /home/bob/venv/lib/python3.11/site-packages"), "{text}");
+}
+
+#[test]
+fn httpds_own_user_is_shut_out_of_a_home() {
+    let closed = with(&["drwx--x--- 1001 1001 /home/bob"]);
+    let beside = Origin { file: "site.conf".into(), line: 7 };
+    let alias =
+        |path: &str| Served { directive: "Alias /s".into(), path: path.into(), origin: beside.clone() };
+    let found = about_rights(&closed, &BOBS, &[alias("/home/bob/static")]);
+    let [(142, text)] = &found[..] else { panic!("{found:?}") };
+    assert!(
+        text.starts_with("httpd's own user www-data may not enter /home/bob (mode 0710, owner bob)"),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "requests for WSGIScriptAlias / at site.conf:2, Alias /s at site.conf:7 get 403: let it"
+        ),
+        "{text}"
+    );
+    let elsewhere = with(&["drwx------ 0 0 /other", "drwxr-xr-x 0 0 /other/static"]);
+    assert_eq!(about_rights(&elsewhere, &BOBS, &[alias("/other/static")]), []);
+    let embedded = ["WSGIScriptAlias / /home/bob/a.py"];
+    let found = about_rights(&with(&["-rw-r----- 0 0 /home/bob/a.py"]), &embedded, &[]);
+    let [(142, text)] = &found[..] else { panic!("{found:?}") };
+    assert!(text.contains("may not read /home/bob/a.py (mode 0640"), "{text}");
+    let python = ["WSGIPythonHome /home/bob/venv", embedded[0]];
+    let found = about_rights(&with(&["-rwx------ 0 0 /usr/bin/python3.11"]), &python, &[]);
+    let [(141, text)] = &found[..] else { panic!("{found:?}") };
+    assert!(text.contains("httpd's own user www-data may not execute /usr/bin/python3.11"), "{text}");
+}
+
+#[test]
+fn packages_of_another_python() {
+    let group =
+        |path: &str| format!("WSGIDaemonProcess blog user=bob python-home=/home/bob/venv python-path={path}");
+    let found = |path: &str| {
+        let path = group(path);
+        let there = [
+            "drwxr-xr-x 0 0 /lib",
+            "drwxr-xr-x 0 0 /lib/python3.9",
+            "drwxr-xr-x 0 0 /lib/python3.9/site-packages",
+        ];
+        about_rights(&with(&there), &[&path, BOBS[1]], &[])
+    };
+    let (code, text) = found("/lib/python3.9/site-packages").remove(0);
+    assert_eq!(
+        (code, text.contains("the packages of Python 3.9, and Python 3.11 runs here")),
+        (143, true),
+        "{text}"
+    );
+    assert_eq!(found("/lib/python3.9"), []);
+    let (code, text) = found("site/lib").remove(0);
+    assert_eq!((code, text.contains("where there is no /home/bob/site/lib: write")), (144, true), "{text}");
+    assert_eq!(found("static"), []);
+}
+
+#[test]
+fn an_alias_after_one_that_takes_all() {
+    let (root, api) = ("WSGIScriptAlias / /srv/a.py", "WSGIScriptAlias /api /srv/a.py callable-object=api");
+    let (code, text) = finding(&[root, api]);
+    let words = "WSGIScriptAlias /api at site.conf:2 never matches, since WSGIScriptAlias / at site.conf:1 comes first";
+    assert_eq!((code, text.starts_with(words)), (145, true), "{text}");
+    assert_eq!(findings(&[api, root]), []);
+    assert_eq!(findings(&["WSGIScriptAlias /a /srv/a.py", "WSGIScriptAlias /apple /srv/a.py"]), []);
+    assert_eq!(findings(&[root, root]), []);
+}
+
+#[test]
+fn what_a_host_hides_of_the_main_server_is_no_mistake() {
+    let (mut main, mut global) = (Site::default(), GlobalConfig::default());
+    let mut host = Site { virtual_host: true, line: 10, ..Site::default() };
+    main.read(&mut global, "WSGIScriptAlias /api /srv/a.py").unwrap();
+    host.read(&mut global, "WSGIScriptAlias / /srv/a.py").unwrap();
+    let merged = ServerConfig::merge(&main.server, &host.server);
+    let settings = &main.settings;
+    let servers = [
+        ConfiguredServer { name: "main.example", virtual_host: false, config: &main.server, settings },
+        ConfiguredServer { name: "host.example", virtual_host: true, config: &merged, settings },
+    ];
+    assert_eq!(check_all(&global, &servers, &Invented, &[]), []);
+    let only_there = [servers[1]];
+    assert_eq!(check_all(&global, &only_there, &Invented, &[]).len(), 1);
+}
+
+#[test]
+fn a_group_with_another_users_name() {
+    let of = |shop: &str, other: &str| {
+        let other = format!("WSGIDaemonProcess {other} threads=0");
+        about_rights(
+            &HOME,
+            &[shop, &other, "WSGIImportScript /home/bob/a.py process-group=shop application-group=x"],
+            &[],
+        )
+        .into_iter()
+        .filter(|(code, _)| *code == 146)
+        .collect::<Vec<_>>()
+    };
+    let found = of("WSGIDaemonProcess shop user=#4242", "bob user=#4242");
+    let [(146, text)] = &found[..] else { panic!("{found:?}") };
+    assert!(text.contains("there is a user bob: if that one is meant"), "{text}");
+    assert_eq!(of("WSGIDaemonProcess shop user=#4242", "bob user=bob"), []);
+    assert_eq!(of("WSGIDaemonProcess shop", "bob"), []);
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_missed() {
+    let hidden = [
+        "WSGIDaemonProcess blog python-home=/hidden home=/hidden/home python-path=/hidden/lib",
+        "WSGIScriptAlias /s/ /hidden/scripts/",
+        GOOD,
+        "WSGISocketPrefix /hidden/run/wsgi",
+    ];
+    assert_eq!(findings(&hidden), []);
+}
+
+#[test]
+fn the_cure_names_the_environment_and_not_its_bin() {
+    for home in ["/new", "/new/bin", "/new/bin/python3"] {
+        let (code, text) = finding(&[&format!("WSGIDaemonProcess blog python-home={home}"), GOOD]);
+        assert_eq!(
+            (
+                code,
+                text.contains("(python3 -m venv /new)")
+                    || text.contains("(python3 -m venv /new, and write python-home=/new)")
+            ),
+            (109, true),
+            "{text}"
+        );
+    }
 }

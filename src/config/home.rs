@@ -19,12 +19,47 @@ pub trait Files {
     fn link(&self, path: &Path) -> Option<PathBuf>;
     /// Whether Python can import from it.
     fn is_zip(&self, path: &Path) -> bool;
+    /// Whether this process may not look at it.
+    fn is_hidden(&self, path: &Path) -> bool;
+    /// What its directory says of it, a link being one; None where it cannot be known.
+    fn entry(&self, path: &Path) -> Option<Entry>;
+    /// What is in a small file.
+    fn text(&self, path: &Path) -> Option<String>;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Directory,
+    Link,
+    File,
+}
+
+/// What a directory has under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    pub kind: Kind,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Whether it has an access control list, which may allow more than the mode, or less.
+    pub has_acl: bool,
 }
 
 pub struct Mistake {
     pub code: Code,
     pub what: String,
     pub cure: String,
+}
+
+/// How an environment is made where there is none. Its `bin` or its interpreter may have been named in its place.
+pub fn creation(home: &Path) -> String {
+    let interpreter = home.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python"));
+    let folder =
+        if interpreter { home.parent().filter(|folder| folder.ends_with("bin")) } else { Some(home) };
+    match folder.filter(|folder| folder.ends_with("bin")).and_then(Path::parent) {
+        Some(whole) => format!("python3 -m venv {0}, and write python-home={0}", whole.display()),
+        None => format!("python3 -m venv {}", home.display()),
+    }
 }
 
 /// None where the directory is simply not there, or is none of an environment.

@@ -10,6 +10,13 @@ pub mod complete;
 pub mod directives;
 
 pub mod check;
+pub mod listing;
+
+pub mod surroundings;
+
+pub mod version;
+pub mod walk;
+
 pub mod home;
 
 pub mod plan;
@@ -39,4 +46,5 @@ pub mod nearest;
 pub mod process_group;
 
 pub mod limits;
+pub mod server_facts;
 pub mod values;

@@ -27,6 +27,8 @@ pub trait Accounts {
     /// By name, or by number as `#1000` (which needs no entry).
     fn user(&self, name: &str) -> Option<Account>;
     fn group(&self, name: &str) -> Option<u32>;
+    /// All groups of a user with this primary one.
+    fn groups_of(&self, user_name: &str, gid: u32) -> Vec<u32>;
     fn running_as_root(&self) -> bool;
     /// `User` and `Group` of httpd (the gid is that of `Group`).
     fn httpd_user(&self) -> Account;

@@ -28,6 +28,10 @@ impl Accounts for TestAccounts {
         }
     }
 
+    fn groups_of(&self, user_name: &str, gid: u32) -> Vec<u32> {
+        if user_name == "bob" { vec![gid, 50] } else { vec![gid] }
+    }
+
     fn running_as_root(&self) -> bool {
         self.root
     }

@@ -110,7 +110,7 @@ fn script_preload(script: &ScriptUse) -> Option<GroupPreload> {
 
 /// The name of the alias's group, unless it depends on the request. None also stands for the
 /// default application group.
-fn fixed_name(alias: &Alias, server: &ConfiguredServer<'_>, kind: GroupKind) -> Option<String> {
+pub fn fixed_name(alias: &Alias, server: &ConfiguredServer<'_>, kind: GroupKind) -> Option<String> {
     let (own, outer) = layers(alias, server, kind);
     if let Some(name) = own {
         return name.fixed().map(str::to_string);

@@ -48,6 +48,11 @@ impl Registry {
         suggestion(name, self.groups.iter().map(|group| group.name.as_str()))
     }
 
+    /// Whether the group's own line says who its processes run as.
+    pub fn has_user(&self, index: usize) -> bool {
+        self.requested.get(index).is_some_and(|requested| requested.user.is_some())
+    }
+
     /// The script of a group that serves exactly one, which therefore runs in the main interpreter.
     pub fn sole_script(&self, index: usize) -> Option<&str> {
         self.sole_scripts.get(index)?.as_deref()
@@ -139,6 +144,9 @@ mod tests {
             }
             fn group(&self, _: &str) -> Option<u32> {
                 None
+            }
+            fn groups_of(&self, _: &str, gid: u32) -> Vec<u32> {
+                vec![gid]
             }
             fn running_as_root(&self) -> bool {
                 true

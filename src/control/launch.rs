@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::interpreter::ByApplicationGroup;
 use crate::config::process_group::ProcessGroup;
+use crate::config::server_facts::ServerFacts;
 use crate::os;
 use crate::script::Preload;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
@@ -33,7 +34,7 @@ pub struct Launch {
     pub generation: u64,
     /// Only peers with this uid (or root) may send requests.
     pub httpd_uid: u32,
-    pub httpd_version: [u32; 3],
+    pub server: ServerFacts,
     /// The group's own, or what follows from httpd's `Timeout`; zero is no bound.
     pub socket_timeout: Duration,
     pub interpreters: ByApplicationGroup,
@@ -108,7 +109,14 @@ pub mod tests {
             slot: 1,
             generation: 3,
             httpd_uid: 33,
-            httpd_version: [2, 4, 57],
+            server: ServerFacts {
+                version: [2, 4, 57],
+                description: "Apache/2.4.57 (Debian)".into(),
+                mpm_name: "event".into(),
+                build_date: "2026-11-12T08:58:41".into(),
+                processes: 16,
+                threads: 25,
+            },
             socket_timeout: Duration::from_millis(60_500),
             interpreters: vec![
                 (

@@ -25,7 +25,7 @@ use crate::interpreter::interpreters::Interpreters;
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::server_metrics::ScoreboardSource;
 use crate::interpreter::world::{Companions, LoadStep, ProcessFacts};
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 use crate::os::{self, Host, SignalEvent};
 use crate::python::{Attached, Object};
 use crate::python::{attach, extension};
@@ -187,7 +187,7 @@ fn facts(
         processes: launch.group.maximum_processes,
         threads: launch.group.threads,
         run_once: launch.group.runs_once(),
-        httpd_version: launch.httpd_version,
+        server: launch.server.clone(),
         home: launch.group.home.as_ref().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
         interpreters: launch.interpreters.clone(),
         reload_in_place: false,
@@ -235,8 +235,9 @@ const DEFAULT_STACK: usize = 8 * 1024 * 1024;
 
 fn not_started_by_httpd(error: &io::Error) -> Message {
     let text = format!(
-        "serve() was called outside of a daemon process that httpd's module started ({error}); \
-         it is configured by WSGIDaemonProcess, not called by hand"
+        "serve() was called outside of a daemon process that httpd's module started ({}); \
+         it is configured by WSGIDaemonProcess, not called by hand",
+        wording(error)
     );
     Message::new(Code::NotStartedByHttpd, text)
 }
@@ -254,6 +255,6 @@ fn other_build(of_httpd: &str) -> Message {
 fn system(error: io::Error) -> Message {
     Message::new(
         Code::DaemonStartFailed,
-        format!("a system call failed while the daemon was starting: {error}"),
+        format!("a system call failed while the daemon was starting: {}", wording(&error)),
     )
 }

@@ -15,7 +15,7 @@ use crate::control::reason::Reason;
 use crate::interpreter::interpreters::Interpreters;
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::service::{ScriptEnd, execute};
-use crate::log::{Code, Level, Message};
+use crate::log::{Code, Level, Message, wording};
 use crate::os::{self, PollFd, SignalEvent};
 use crate::python::attach::{self, InterpreterState, ThreadState};
 use crate::python::error::{self, Exc};
@@ -140,7 +140,7 @@ impl Service {
                 py.detached(|| *self.elsewhere.lock() = Some(here));
                 let watched = self.signals.watch(&ENDING).and_then(|()| self.signals.watch(&GRACEFUL));
                 if let Err(error) = watched {
-                    return not_executed(error.to_string());
+                    return not_executed(wording(&error));
                 }
                 let end = execute(py, &interpreter.world, &script.script);
                 py.detached(|| *self.elsewhere.lock() = None);

@@ -7,7 +7,7 @@
 use super::worker::Workers;
 use crate::interpreter::interpreters::ThreadStates;
 use crate::interpreter::process_log::write_message;
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 use once_cell::unsync::OnceCell;
 use std::io;
 use std::sync::Arc;
@@ -37,7 +37,8 @@ impl Publisher {
             // The thread ends with this publisher.
             Ok(thread) => drop(thread.send(signal)),
             Err(error) => {
-                let text = format!("{} could not be told to its subscribers: {error}", name(signal));
+                let text =
+                    format!("{} could not be told to its subscribers: {}", name(signal), wording(&error));
                 write_message(&Message::new(Code::SignalNotTold, text));
             }
         }

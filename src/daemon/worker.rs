@@ -15,7 +15,7 @@ use crate::interpreter::interpreters::{Interpreters, ThreadStates};
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::script::Change;
 use crate::interpreter::transaction::Transaction;
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 use crate::os::{self, Epoll};
 use crate::question::Purpose;
 use crate::request::{EnvironBuilder, Outcome, Reply, Request, now};
@@ -110,7 +110,7 @@ impl Workers {
         if let Err(error) = self.epoll.add(self.listener.as_fd(), LISTENER, EXCLUSIVE) {
             write_message(&Message::new(
                 Code::WaitFailed,
-                format!("the listening socket cannot be waited for: {error}"),
+                format!("the listening socket cannot be waited for: {}", wording(&error)),
             ));
         }
     }
@@ -189,7 +189,7 @@ impl Workers {
                 Err(error) => {
                     write_message(&Message::new(
                         Code::WaitFailed,
-                        format!("waiting for requests failed: {error}"),
+                        format!("waiting for requests failed: {}", wording(&error)),
                     ));
                     return;
                 }
@@ -304,7 +304,8 @@ impl Worker<'_> {
             Ok(None) => return,
             Err(error) => {
                 if workers.may_complain() {
-                    let text = format!("connections cannot be accepted, and wait in the queue: {error}");
+                    let text =
+                        format!("connections cannot be accepted, and wait in the queue: {}", wording(&error));
                     write_message(&Message::new(Code::AcceptFailed, text));
                 }
                 // Out of descriptors: the connection stays queued, the loop must not spin.
@@ -422,8 +423,10 @@ impl Worker<'_> {
         let state = self.states.of(&interpreter, main);
         let Connection { incoming, outgoing, .. } = connection;
         let roster = &self.workers.roster;
-        let ran = Transaction::conduct(incoming, outgoing, request.body, |transaction| {
+        let waits = interpreter.world.events.wait_begins();
+        let ran = Transaction::conduct(incoming, outgoing, request.body, waits, |transaction| {
             state.attached(|py| {
+                transaction.attached();
                 let ours = roster.start(py, thread_id, &interpreter);
                 let ran = ours.then(|| match request.purpose {
                     Purpose::Application => run::run(py, &interpreter, request, thread_id, transaction),

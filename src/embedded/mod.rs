@@ -15,7 +15,7 @@ use crate::interpreter::interpreters::{Interpreters, ThreadStates};
 use crate::interpreter::preload;
 use crate::interpreter::process_log;
 use crate::interpreter::transaction::Transaction;
-use crate::log::{Code, Level, Message};
+use crate::log::{Code, Level, Message, wording};
 use crate::os::{self, Host, SignalMask};
 use crate::python::library::{self, Program};
 use crate::python::{Attached, attach};
@@ -90,10 +90,14 @@ impl Embedded {
             with_thread(interpreters, |thread| (thread.id, thread.states.main(), thread.blocked));
         let interpreter = interpreters.get(&main_state, &group)?;
         let state = with_thread(interpreters, |thread| thread.states.of(&interpreter, main));
-        Transaction::conduct(body, reply, request.body, |transaction| {
-            state.attached(|py| match request.purpose {
-                Purpose::Application => run::run(py, &interpreter, request, thread_id, transaction),
-                _ => ask::run(py, &interpreter, request, transaction),
+        let waits = interpreter.world.events.wait_begins();
+        Transaction::conduct(body, reply, request.body, waits, |transaction| {
+            state.attached(|py| {
+                transaction.attached();
+                match request.purpose {
+                    Purpose::Application => run::run(py, &interpreter, request, thread_id, transaction),
+                    _ => ask::run(py, &interpreter, request, transaction),
+                }
             })
         });
         // CPython's own multiprocessing leaves SIGTERM unblocked: httpd would send its children one in vain.
@@ -223,7 +227,7 @@ impl Embedded {
         };
         let thread = std::thread::Builder::new().name("python-start".into());
         if let Err(error) = library::without_signals(|| thread.spawn(start)) {
-            let text = format!("the scripts of WSGIImportScript could not be loaded: {error}");
+            let text = format!("the scripts of WSGIImportScript could not be loaded: {}", wording(&error));
             let message = Message::new(Code::PreloadNotStarted, text);
             to_error_log(message.level, message.to_string().as_bytes());
         }

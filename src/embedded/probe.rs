@@ -4,7 +4,7 @@
 //! an interpreter that cannot even start by itself would end the child.
 
 use super::options::Options;
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 use crate::os;
 use crate::site::interpreter;
 use std::fs::File;
@@ -68,14 +68,14 @@ fn ask(executable: &Path, flags: &[String]) -> Result<String, String> {
     let mut command = Command::new(executable);
     command.args(flags).arg("-c").arg(PROGRAM).env_remove("PYTHONHOME").env_remove("__PYVENV_LAUNCHER__");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let mut child = command.spawn().map_err(|error| wording(&error))?;
     let pipes = [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];
     let read = read_all(pipes.map(|pipe| pipe.map(File::from)));
     if read.is_none() {
         // Ended already is as good.
         let _ = child.kill();
     }
-    let status = child.wait().map_err(|error| error.to_string())?;
+    let status = child.wait().map_err(|error| wording(&error))?;
     let Some([printed, complaint]) = read else {
         return Err(format!("it said nothing within {} s", PATIENCE.as_secs()));
     };

@@ -9,6 +9,7 @@ use super::stock::Stock;
 use crate::apache::RequestRec;
 use crate::apache::brigade::InputFilters;
 use crate::client::Beside;
+use crate::log::wording;
 use crate::request::{BodyError, BodyLength};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -101,5 +102,5 @@ impl Beside for ClientBody<'_, '_> {
 }
 
 fn lost(error: &io::Error) -> BodyError {
-    BodyError { status: 500, reason: format!("what httpd held of it could not be read: {error}") }
+    BodyError { status: 500, reason: format!("what httpd held of it could not be read: {}", wording(error)) }
 }

@@ -37,6 +37,12 @@ impl<'a, 'r> RecordFacts<'a, 'r> {
             script_name: text(&script_name(request)),
         }
     }
+
+    /// For a script of `WSGIHandlerScript`. It answers for any number of URLs, each of which would have an
+    /// interpreter of its own.
+    pub fn of_handler(self, script: &str) -> Self {
+        RecordFacts { script_name: script.to_string(), ..self }
+    }
 }
 
 impl group_name::RequestFacts for RecordFacts<'_, '_> {
@@ -95,7 +101,7 @@ pub fn environ(
     let mut environ = EnvironBuilder::with_capacity(2048);
     let told = told(request, settings);
     push_subprocess(&mut environ, request);
-    push_headers(&mut environ, request, settings, gathered, &told);
+    push_headers(&mut environ, request, credentials_pass(request, settings), gathered, &told);
     push_connection(&mut environ, request);
     push_request(&mut environ, request, settings);
     environ.push(b"wsgi.url_scheme", if is_https(request) { b"https" } else { b"http" });
@@ -129,7 +135,7 @@ pub fn environ_of_question(
     if purpose == Purpose::Dispatch {
         let told = told(request, settings);
         push_subprocess(&mut environ, request);
-        push_headers(&mut environ, request, settings, None, &told);
+        push_headers(&mut environ, request, credentials_pass(request, settings), None, &told);
         push_connection(&mut environ, request);
         push_request(&mut environ, request, settings);
         push_own(&mut environ, request, child);
@@ -147,7 +153,7 @@ pub fn environ_of_question(
 }
 
 fn push_access(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
-    push_headers(environ, request, &Settings::default(), None, &Told::default());
+    push_headers(environ, request, false, None, &Told::default());
     push_server(environ, request);
     environ.push(b"SERVER_SIGNATURE", request.server_signature());
     let script_name = script_name(request);
@@ -175,11 +181,16 @@ fn push_ssl(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
     }
 }
 
+/// `WSGIPassAuthorization`, or httpd's own `CGIPassAuth`.
+fn credentials_pass(request: &RequestRec<'_>, settings: &Settings) -> bool {
+    settings.pass_authorization() || request.passes_authorization()
+}
+
 /// The client's headers; a name with anything but letters, digits and hyphens could pass for another.
 fn push_headers(
     environ: &mut EnvironBuilder,
     request: &RequestRec<'_>,
-    settings: &Settings,
+    credentials: bool,
     gathered: Option<u64>,
     told: &Told,
 ) {
@@ -203,7 +214,7 @@ fn push_headers(
         }
         // HTTP_PROXY would steer the application's own requests (httpoxy).
         let secret = is("Authorization") || is("Proxy-Authorization");
-        if is("Proxy") || (secret && !settings.pass_authorization() && !request.passes_authorization()) {
+        if is("Proxy") || (secret && !credentials) {
             continue;
         }
         variable.clear();

@@ -9,7 +9,7 @@ use crate::apache::brigade::InputFilters;
 use crate::apache::log;
 use crate::apache::request::RequestRec;
 use crate::config::settings::{Chunked, Settings};
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 use crate::request::{BodyError, BodyLength};
 use std::io;
 
@@ -39,8 +39,9 @@ pub fn gather(request: &RequestRec<'_>, settings: &Settings, length: BodyLength)
         }
         Err(Fault::Disk(error)) => {
             let text = format!(
-                "the request's body could not be kept in a temporary file: {error}: give the disk room, or name \
-                 another folder that httpd's User may write to by TMPDIR in httpd's environment"
+                "the request's body could not be kept in a temporary file: {}: give the disk room, or name \
+                 another folder that httpd's User may write to by TMPDIR in httpd's environment",
+                wording(&error)
             );
             log::request_message(request, &Message::new(Code::BodyNotStored, text));
             Err(500)

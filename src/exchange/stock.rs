@@ -4,6 +4,7 @@
 //! Runs in httpd children. `gather` fills it before the child looks for a process; `body` fills it with what
 //! the client sends before the application asks. It is emptied in the order in which it was filled.
 
+use crate::log::wording;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -57,8 +58,9 @@ impl Stock {
     pub fn spill(&mut self, bytes: &[u8], folder: impl FnOnce() -> io::Result<PathBuf>) -> io::Result<()> {
         if self.file.is_none() {
             let folder = folder()?;
-            let in_folder =
-                |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
+            let in_folder = |error: io::Error| {
+                io::Error::new(error.kind(), format!("{}: {}", folder.display(), wording(&error)))
+            };
             self.file = Some((create_unnamed(&folder).map_err(in_folder)?, 0));
         }
         if let Some((file, length)) = &mut self.file {

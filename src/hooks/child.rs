@@ -94,7 +94,7 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
             process_group: String::new(),
             processes,
             threads,
-            httpd_version: server::version(),
+            server: server::facts(),
             home: String::new(),
             interpreters: plan::interpreters(configuration, &group),
             run_once: false,

@@ -9,7 +9,7 @@ use crate::apache::process as httpd;
 use crate::apache::scoreboard;
 use crate::apache::server::{Server, main_server};
 use crate::control::generation;
-use crate::log::{Code, Journal, Level, Message};
+use crate::log::{Code, Journal, Level, Message, wording};
 use crate::process::{Configuration, PARENT, Parent, Supervisor, module_file};
 use crate::supervisor;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ fn fork_supervisor(
 fn no_supervisor(error: std::io::Error) -> Message {
     Message::new(
         Code::SupervisorNotStarted,
-        format!("the supervisor of the daemon processes could not be started: {error}"),
+        format!("the supervisor of the daemon processes could not be started: {}", wording(&error)),
     )
 }
 

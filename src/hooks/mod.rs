@@ -1,5 +1,7 @@
 //! What the module does when httpd calls: once at start, once in each child, and for each request.
 
+pub mod listing;
+
 pub mod parent;
 
 pub mod child;

@@ -11,16 +11,19 @@ use crate::apache::log;
 use crate::apache::process as httpd;
 use crate::apache::process::Lifetime;
 use crate::apache::server::{self, Server, main_server, servers};
+use crate::apache::tree::{has_line, served};
 use crate::config::check;
 use crate::config::global::ConfiguredServer;
 use crate::config::options::Accounts;
 use crate::config::plan::preloads;
 use crate::config::process_group::Origin;
+use crate::config::surroundings::{Served, Surroundings};
 use crate::control::listener::{ListenerKey, Registry};
 use crate::control::module_file::ModuleFile;
 use crate::log::{Code, Message};
 use crate::process::{BUILDING, Configuration, Current, PARENT, Parent, module_file};
 use crate::site::disk::Disk;
+use crate::site::interpreter;
 use crate::supervisor::longest_shutdown;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,11 +43,21 @@ pub fn check_config() -> Result<(), Message> {
         .complete(&configured, &SystemAccounts)
         .map_err(|text| Message::new(Code::DirectiveInvalid, text))?;
     let mut notes = std::mem::take(&mut building.notes);
-    notes.extend(check::check(&building.global, &configured, &Disk));
+    notes.extend(check::check(&building.global, &configured, &surroundings(&served())));
     for message in notes {
         log::server_message(main_server(), &message);
     }
     Ok(())
+}
+
+/// What the check may look at.
+pub fn surroundings(served: &[Served]) -> Surroundings<'_> {
+    Surroundings {
+        files: &Disk,
+        accounts: &SystemAccounts,
+        python: &|group| interpreter::find(group).ok(),
+        served,
+    }
 }
 
 /// httpd opens its modules anew at a restart. For a module that stays mapped, the loader gives httpd the
@@ -60,7 +73,8 @@ fn warn_of_another_module(module: &ModuleFile) {
     }
 }
 
-fn configured(servers: &[(String, Server)]) -> Vec<ConfiguredServer<'_>> {
+/// All servers as the configuration's own code sees them.
+pub fn configured(servers: &[(String, Server)]) -> Vec<ConfiguredServer<'_>> {
     servers
         .iter()
         .map(|(name, server)| ConfiguredServer {
@@ -148,7 +162,7 @@ fn configuration(generation: u64) -> Configuration {
         regexes: building.regexes,
         preloads,
         group_servers,
-        remembers_users: server::has_line("AuthnCacheProvideFor", "wsgi"),
+        remembers_users: has_line("AuthnCacheProvideFor", "wsgi"),
         generation,
     }
 }

@@ -43,7 +43,7 @@ pub fn supervision(
         watch,
         start: Start {
             launcher: launcher(configuration, module, parent.soft_limit),
-            httpd_version: server::version(),
+            server: server::facts(),
             socket_timeout: main_server().timeout(),
             scoreboard: scoreboard::read,
         },

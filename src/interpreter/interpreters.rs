@@ -4,6 +4,7 @@
 //! there from the start; others are made when a request or a preload first names them, and live until the
 //! process ends.
 
+use super::metrics::Metrics;
 use super::process_log::write_message;
 use super::script::Scripts;
 use super::world::{ProcessFacts, World};
@@ -31,6 +32,7 @@ pub struct Interpreters {
     /// One interpreter is made at a time. Taken only while not attached.
     making: Mutex<()>,
     begun: AtomicUsize,
+    metrics: Arc<Metrics>,
 }
 
 /// Interpreters of a process whose stacks can be shown by a signal: each has one of its own.
@@ -44,9 +46,10 @@ fn stacks_signal(index: usize) -> Option<i32> {
 impl Interpreters {
     /// Takes the interpreter that the thread is attached to as the main one.
     pub fn new(py: Attached<'_>, facts: ProcessFacts) -> Result<Interpreters, Message> {
-        let main = interpreter(py, &facts, "", 0)?;
+        let metrics = Arc::new(Metrics::new(facts.threads, !facts.process_group.is_empty()));
+        let main = interpreter(py, &facts, &metrics, "", 0)?;
         let (named, making, begun) = (Mutex::default(), Mutex::default(), AtomicUsize::new(1));
-        Ok(Interpreters { facts, main, named, making, begun })
+        Ok(Interpreters { facts, main, named, making, begun, metrics })
     }
 
     pub fn main(&self) -> &Arc<Interpreter> {
@@ -95,7 +98,7 @@ impl Interpreters {
             }
             let index = self.begun.fetch_add(1, Ordering::Relaxed);
             let made = py.new_interpreter(own_gil, |py| {
-                let made = interpreter(py, &self.facts, name, index);
+                let made = interpreter(py, &self.facts, &self.metrics, name, index);
                 made.inspect(|interpreter| interpreter.world.warn_of_forks(py))
             });
             if index == 1 {
@@ -126,11 +129,12 @@ fn no_own_gil(name: &str) {
 fn interpreter(
     py: Attached<'_>,
     facts: &ProcessFacts,
+    metrics: &Arc<Metrics>,
     name: &str,
     index: usize,
 ) -> Result<Arc<Interpreter>, Message> {
     let stacks_signal = stacks_signal(index).filter(|_| !facts.reload_in_place);
-    let world = World::create(py, facts, name, stacks_signal).map_err(|_raised| {
+    let world = World::create(py, facts, metrics, name, stacks_signal).map_err(|_raised| {
         let reason = Exception::fetch(py).value.shown(py);
         let text = format!("the interpreter of application group '{name}' could not be prepared: {reason}");
         Message::new(Code::InterpreterNotPrepared, text)
@@ -177,8 +181,15 @@ pub fn callable(
     let interned = world.name(py, name).map_err(|_raised| drop(Exception::fetch(py))).ok();
     let found = interned.and_then(|name| module.optional_attribute(py, &name));
     found.filter(|found| found.is_callable(py)).ok_or_else(|| {
+        let cure = match world.hints.other_callable(py, module, name) {
+            Some(other) => format!(
+                "It has '{other}': write callable-object={other} at the end of the WSGIScriptAlias, or \
+                 WSGICallableObject {other}"
+            ),
+            None => "Define it, or name another one with WSGICallableObject".to_string(),
+        };
         let text = format!(
-            "the script '{}' has no callable '{}'. Define it, or name another one with WSGICallableObject",
+            "the script '{}' has no callable '{}'. {cure}",
             String::from_utf8_lossy(script),
             String::from_utf8_lossy(name)
         );

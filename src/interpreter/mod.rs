@@ -14,11 +14,18 @@ pub mod script;
 
 pub mod world;
 
+pub mod hints;
+
 pub mod log_stream;
+mod recorder;
 mod refused_signals;
 
 pub mod transaction;
 
+pub mod events;
+
 pub mod held;
+pub mod metrics;
 pub mod process_log;
 pub mod server_metrics;
+mod tally;

@@ -26,13 +26,13 @@ def make_module():
     module = types.ModuleType("mod_wsgi", "What the server tells and offers applications.")
     module.__spec__ = PackageSpec("mod_wsgi", None, origin="built into mod_wsgi_rs")
     module.__package__ = "mod_wsgi"
-    module.__getattr__ = _made_when_used
+    module.__getattr__ = _make
+    module.__dir__ = lambda: sorted({*vars(module), *made_when_used})
     return module
 
 
-def _made_when_used(name):
-    make = {"__path__": installed_path, "LogHandler": log_handler}.get(name, _nothing)
-    made = make()
+def _make(name):
+    made = made_when_used.get(name, _nothing)()
     if made is None:
         raise AttributeError(f"module 'mod_wsgi' has no attribute {name!r}")
     setattr(sys.modules["mod_wsgi"], name, made)
@@ -51,3 +51,7 @@ def installed_path():
         if spec is not None:
             return spec.submodule_search_locations
     return None
+
+
+# Attributes that most sites have no use for.
+made_when_used = {"__path__": installed_path, "LogHandler": log_handler}

@@ -1,6 +1,8 @@
 # What httpd asks a script beside having it answer a request: executed in every interpreter by world.rs, called by
 # verdict::ask for its functions allow_access, check_password, get_realm_hash, groups_for_user, and those of dispatch.
 
+import re
+
 
 def ask(module, function, environ, variables, arguments):
     """Calls the script's function. What it says is a list of bytes, the kind of verdict first."""
@@ -48,16 +50,21 @@ def _named(said):
 
 
 def _hash(said):
-    return [b"undecided"] if said is None else (_named(said) if said else None)
+    """Anything but a hash as httpd compares it would be a hash that others could know."""
+    if said is None:
+        return [b"undecided"]
+    verdict = _named(said)
+    return verdict if verdict and re.fullmatch(b"[0-9a-f]{32}", verdict[1]) else None
 
 
 def _groups(said):
     if isinstance(said, (str, bytes)):
         return None
     try:
-        names = [_bytes(name) for name in said]
+        names = iter(said)
     except TypeError:
         return None
+    names = [_bytes(name) for name in names]
     return None if None in names else [b"names", *names]
 
 
@@ -77,7 +84,7 @@ def _chosen(module, name, environ):
     said = function(environ)
     chosen = None if said is None else _bytes(said)
     if said is not None and chosen is None:
-        raise TypeError("%s() must return a name or None, not %s" % (name, type(said).__name__))
+        raise TypeError("%s() must return a name (str or bytes without NUL) or None, not %s" % (name, type(said).__name__))
     return chosen
 
 

@@ -10,6 +10,7 @@ use super::world::World;
 use crate::log::{Code, Level, Message};
 use crate::python::error::Exc;
 use crate::python::{Attached, Exception, Object};
+use crate::question::Purpose;
 use crate::request::Request;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -49,19 +50,36 @@ pub fn module(
 }
 
 /// Logs the exception that is set, with its traceback, and clears it.
-pub fn log_exception(py: Attached<'_>, world: &World, transaction: &Transaction, request: &Request<'_>) {
+pub fn log_exception(
+    py: Attached<'_>,
+    world: &World,
+    transaction: &Transaction,
+    request: &Request<'_>,
+) -> Exception {
     let exception = Exception::fetch(py);
     let script = String::from_utf8_lossy(request.script);
     let what = if exception.is(py, Exc::SystemExit) { "SystemExit" } else { "an exception" };
-    let id = request.environ.into_iter().find(|(name, _)| *name == b"mod_wsgi.request_id");
-    let id = id.map(|(_, id)| String::from_utf8_lossy(id)).unwrap_or_default();
-    let text = match request.purpose.function() {
-        None => format!("{what} was raised while the application '{script}' handled the request {id}"),
-        Some(function) => {
-            format!("{what} was raised by {function}() of the script '{script}' for the request {id}")
+    let value = |wanted: &[u8]| {
+        let found = request.environ.into_iter().find(|(name, _)| *name == wanted);
+        found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+    };
+    let python = world.hints.about_import(py, &exception);
+    let text = match (request.purpose, request.purpose.function()) {
+        (Purpose::Application, _) => {
+            let id = value(b"mod_wsgi.request_id");
+            format!("{what} was raised while the application '{script}' handled the request {id}{python}")
+        }
+        (_, function) => {
+            let function = function.map(|name| format!("{name}() of ")).unwrap_or_default();
+            let (method, uri) = (value(b"REQUEST_METHOD"), value(b"REQUEST_URI"));
+            let path = uri.split('?').next().unwrap_or_default();
+            format!(
+                "{what} was raised by {function}the script '{script}', asked about the request {method} {path}{python}"
+            )
         }
     };
     transaction.log_message(py, &Message::new(Code::ApplicationRaised, text));
     let traceback = world.describe(py, &exception);
     transaction.log_lines(py, Level::Error, traceback.as_bytes());
+    exception
 }

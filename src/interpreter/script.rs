@@ -238,6 +238,7 @@ fn described(py: Attached<'_>, world: &World, exception: &Exception) -> (String,
             " (application-group=%{GLOBAL}, the main interpreter, is where such extension modules work)",
         );
     }
+    reason.push_str(&world.hints.about_import(py, exception));
     (reason, traceback)
 }
 
@@ -270,8 +271,9 @@ fn load(
             let exception = Exception::fetch(py);
             let (reason, traceback) = described(py, world, &exception);
             world.held(py, &exception).map(held);
+            let hint = world.hints.missing_beside(py, &exception, path);
             let text = format!(
-                "the script '{}' could not be loaded: {reason}. Requests for it are answered 500; it is \
+                "the script '{}' could not be loaded: {reason}. {hint}Requests for it are answered 500; it is \
                  tried again when the file changes, or in {} s",
                 shown(path),
                 retry.as_secs()

@@ -33,7 +33,12 @@ pub fn execute(py: Attached<'_>, world: &World, script: &str) -> ScriptEnd {
     let traceback = world.describe(py, &exception);
     py.detached(|| write_process_output(Level::Error, traceback.as_bytes()));
     let reason = traceback.trim_end().lines().last().unwrap_or_default();
-    ScriptEnd { status: 1, how: format!("has raised an exception ({reason})"), level: Level::Error }
+    let python = world.hints.about_import(py, &exception);
+    let hint = world.hints.missing_beside(py, &exception, script.as_bytes());
+    let hint = hint.trim_end().trim_end_matches('.');
+    let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
+    let how = format!("has raised an exception ({reason}{python}{hint})");
+    ScriptEnd { status: 1, how, level: Level::Error }
 }
 
 /// As Python has it: nothing is 0, a number is itself, and a text is shown and is 1.

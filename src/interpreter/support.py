@@ -120,22 +120,18 @@ def refuse_signal_handlers(refuses):
     module.signal = signal
 
 
-def install_modules(version, process_group, application_group, processes, threads, httpd_version, scoreboard, classes):
+def install_modules(mod_wsgi_names, apache_names, recorder, scoreboard, classes):
     """The modules mod_wsgi and apache, which applications may import."""
     module = make_module()
-    module.version = version
-    module.process_group = process_group
-    module.application_group = application_group
-    module.maximum_processes = processes
-    module.threads_per_process = threads
+    vars(module).update(mod_wsgi_names)
     module.FileWrapper = FileWrapper
     module.RequestTimeout = RequestTimeout
     # Whatever an application comes across is found where it says that it is.
-    for known in (Restricted, LogBytes, type(scoreboard), *classes):
+    for known in (Restricted, LogBytes, type(recorder), type(scoreboard), *classes):
         for class_ in known.__mro__:
             if class_.__module__ == "mod_wsgi":
                 setattr(module, class_.__name__, class_)
-    module.event_callbacks = []
+    module.event_callbacks = event_callbacks
     module.shutdown_callbacks = []
     module.fork_callbacks = []
     module.subscribe_fork = _subscribe(module.fork_callbacks)
@@ -143,13 +139,16 @@ def install_modules(version, process_group, application_group, processes, thread
     module.subscribe_events = _subscribe(module.event_callbacks)
     module.subscribe_shutdown = _subscribe(module.shutdown_callbacks)
     module.subscribe_signals = _subscribe(module.signal_callbacks)
+    module.request_data = recorder.request_data
+    module.start_recording_metrics = recorder.start_recording_metrics
+    module.request_metrics = recorder.request_metrics
+    module.process_metrics = recorder.process_metrics
     module.server_metrics = _server_metrics(scoreboard)
+    made_when_used["active_requests"] = lambda: recorder.keep_active_requests() or active_requests
     sys.modules["mod_wsgi"] = module
 
     httpd = types.ModuleType("apache")
-    httpd.version = httpd_version
-    httpd.maximum_processes = processes
-    httpd.threads_per_process = threads
+    vars(httpd).update(apache_names)
     sys.modules["apache"] = httpd
 
 
@@ -229,25 +228,12 @@ def warn_of_forks():
 
 def publish_fork():
     """In a process that was forked from one which had loaded the scripts, before it serves."""
-    _publish(_subscribers("fork_callbacks"), "process_forked")
+    tell(_subscribers("fork_callbacks"), "process_forked", {})
 
 
 def publish_signal(name, number):
     """A signal that was sent to this daemon process, on a thread that is there for it."""
-    _publish(_subscribers("signal_callbacks"), "process_signal", signame=name, signum=number)
-
-
-def _publish(callbacks, name, **event):
-    """Tells all subscribers; what one returns is there for those after it, and what one raises is logged."""
-    for callback in list(callbacks):
-        try:
-            changes = callback(name, **event)
-        except Exception:
-            import traceback
-
-            traceback.print_exc()
-        else:
-            event.update(changes or {})
+    tell(_subscribers("signal_callbacks"), "process_signal", {"signame": name, "signum": number})
 
 
 def log_handler():
@@ -396,7 +382,8 @@ def finish(reason):
     Those who asked for it hear of it before."""
     import atexit
 
-    _publish(_subscribers("shutdown_callbacks"), "process_stopping", shutdown_reason=reason)
+    # SystemExit is a signal to a service script.
+    tell(_subscribers("shutdown_callbacks"), "process_stopping", {"shutdown_reason": reason}, let_go=SystemExit)
     # What waits for the main thread can go on now. Up to 3.12 threading._shutdown() goes by the thread: the one that
     # ends the interpreter stands in for the one that made it. From 3.13 on it sees to the main interpreter only.
     main_thread = threading.main_thread()

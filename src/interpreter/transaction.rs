@@ -7,15 +7,19 @@
 //! Each direction has a lock of its own, so that one thread may write while another waits for the body. No
 //! thread waits for these locks while attached to Python, attaches while holding one, or holds both.
 
-use crate::log::{Level, Message};
+use super::events::Record;
+use crate::log::{Level, Message, wording};
 use crate::python::lent::{Lendable, Lent, Turn};
-use crate::python::{Attached, attach};
+use crate::python::object::Result as PythonResult;
+use crate::python::{Attached, Kept, Object, attach};
 use crate::request::{Body, BodyError, BodyLength, Outcome, Reply};
+use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub struct Transaction {
     incoming: Lent<Bodies>,
@@ -25,6 +29,13 @@ pub struct Transaction {
     body_error: Mutex<Option<BodyError>>,
     forks: u32,
     partial: Mutex<Vec<(Level, Vec<u8>)>>,
+    /// Since when its thread waits for Python, where that is of interest.
+    waits: Option<Instant>,
+    waited: OnceCell<Duration>,
+    /// Where it is watched.
+    record: OnceCell<Box<Record>>,
+    /// What `mod_wsgi.request_data()` returns, once that is wanted.
+    data: OnceCell<Mutex<Option<Kept>>>,
 }
 
 struct Bodies;
@@ -41,11 +52,12 @@ impl Lendable for Replies {
 
 impl Transaction {
     /// Lends the two directions to a transaction while `work` runs, which ends it (`finish`). Called
-    /// detached.
+    /// detached; `waits` is the time where the wait for Python is to be measured.
     pub fn conduct<R>(
         body: &mut dyn Body,
         reply: &mut dyn Reply,
         length: BodyLength,
+        waits: Option<Instant>,
         work: impl FnOnce(&Arc<Transaction>) -> R,
     ) -> R {
         let transaction = Arc::new(Transaction {
@@ -55,6 +67,10 @@ impl Transaction {
             body_error: Mutex::new(None),
             forks: attach::forks(),
             partial: Mutex::new(Vec::new()),
+            waits,
+            waited: OnceCell::new(),
+            record: OnceCell::new(),
+            data: OnceCell::new(),
         });
         transaction.incoming.lend(body, || {
             // After a panic too the body comes back only when no thread waits for it.
@@ -65,6 +81,43 @@ impl Transaction {
             }
             worked.unwrap_or_else(|panic| resume_unwind(panic))
         })
+    }
+
+    /// The thread is attached to Python: it does not wait any more.
+    pub fn attached(&self) {
+        if let Some(since) = self.waits {
+            // Once a request.
+            let _ = self.waited.set(since.elapsed());
+        }
+    }
+
+    /// From now on the request is watched.
+    pub fn watch(&self, record: Record) {
+        self.waited.get().inspect(|time| record.tally.waited(**time));
+        // Once a request.
+        let _ = self.record.set(Box::new(record));
+    }
+
+    /// Where the request is watched.
+    pub fn record(&self) -> Option<&Record> {
+        self.record.get().map(|record| &**record)
+    }
+
+    /// The dictionary that the application and its subscribers share for this request.
+    pub fn data(&self, py: Attached<'_>) -> PythonResult {
+        let made =
+            self.data.get_or_try_init(|| Object::dict(py).map(|data| Mutex::new(Some(data.keep()))))?;
+        // A request that is over has one no more.
+        let known = made.lock().as_ref().map(|data| data.clone_ref(py));
+        known.map_or_else(|| Object::dict(py), Ok)
+    }
+
+    /// Runs work detached; where the request is watched, the wait for Python after it counts.
+    fn detached<R>(&self, py: Attached<'_>, work: impl FnOnce() -> R + Send) -> R {
+        let Some(record) = self.record() else { return py.detached(work) };
+        let (result, since) = py.detached(|| (work(), Instant::now()));
+        record.tally.waited(since.elapsed());
+        result
     }
 
     /// Whether this is the copy in a process that the application has forked: the connection is the
@@ -93,7 +146,7 @@ impl Transaction {
         if self.is_copy() {
             return None;
         }
-        py.detached(|| self.reply.lock().with(|reply| work(*reply)))
+        self.detached(py, || self.reply.lock().with(|reply| work(*reply)))
     }
 
     /// Reads from the body; `most` bytes at the most, none at its end. None when the request is over. One
@@ -114,10 +167,10 @@ impl Transaction {
             }
             let received = self.with_detached(py, |reply| reply.ask(most))?.map_err(|error| BodyError {
                 status: 0,
-                reason: format!("the connection to httpd failed: {error}"),
+                reason: format!("the connection to httpd failed: {}", wording(&error)),
             });
             let received = match received {
-                Ok(()) => py.detached(|| self.incoming.lock().with(|body| body.receive()))?,
+                Ok(()) => self.detached(py, || self.incoming.lock().with(|body| body.receive()))?,
                 failed => failed,
             };
             if let Err(error) = received {
@@ -196,6 +249,9 @@ impl Transaction {
         }
         if let Some(mut turn) = self.incoming.try_lock() {
             turn.take_back();
+        }
+        if let Some(data) = self.data.get().and_then(|data| data.lock().take()) {
+            data.release(py);
         }
     }
 

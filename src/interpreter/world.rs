@@ -4,12 +4,17 @@
 //! Runs where applications run; one per interpreter, made by `interpreters` and kept for the life of the
 //! process.
 
+use super::events::Events;
 use super::held;
+use super::hints::Hints;
 use super::log_stream::{self, LogStream};
+use super::metrics::Metrics;
 use super::process_log::write_process_output;
+use super::recorder;
 use super::refused_signals;
 use super::server_metrics;
 use crate::config::interpreter::{ByApplicationGroup, options_of};
+use crate::config::server_facts::ServerFacts;
 use crate::log::Level;
 use crate::python::class::Class;
 use crate::python::error::Exc;
@@ -30,7 +35,7 @@ pub struct ProcessFacts {
     pub threads: u32,
     /// `wsgi.run_once`: a process runs one request and no other.
     pub run_once: bool,
-    pub httpd_version: [u32; 3],
+    pub server: ServerFacts,
     /// `home=`, first on sys.path; empty when not given.
     pub home: String,
     pub interpreters: ByApplicationGroup,
@@ -80,6 +85,8 @@ pub struct Support(Object);
 pub struct World {
     pub errors: Class<LogStream>,
     pub request_timeout: Kept,
+    pub events: Arc<Events>,
+    pub hints: Hints,
     protocol: Box<dyn Protocol>,
     /// `questions.py`: calls the function of a script that a question is for.
     pub ask: Kept,
@@ -101,11 +108,13 @@ pub struct World {
 const MOST_NAMES: usize = 512;
 
 /// Executed one after the other, with the same names.
-const SUPPORT: [&str; 4] = [
+const SUPPORT: [&str; 6] = [
     concat!(include_str!("support.py"), "\0"),
     concat!(include_str!("questions.py"), "\0"),
+    concat!(include_str!("events.py"), "\0"),
     concat!(include_str!("text_streams.py"), "\0"),
     concat!(include_str!("package.py"), "\0"),
+    concat!(include_str!("hints.py"), "\0"),
 ];
 
 /// In httpd's own processes besides.
@@ -135,6 +144,7 @@ impl World {
     pub fn create(
         py: Attached<'_>,
         facts: &ProcessFacts,
+        metrics: &Arc<Metrics>,
         application_group: &str,
         stacks_signal: Option<i32>,
     ) -> Result<World> {
@@ -150,6 +160,8 @@ impl World {
         let world = World {
             errors: log_stream::define(py, &function(c"log_class"))?,
             request_timeout: kept(c"RequestTimeout"),
+            events: Events::new(metrics, function),
+            hints: Hints::new(&function),
             protocol: (facts.protocol)(py, facts, application_group, &support)?,
             ask: kept(c"ask"),
             load: kept(c"load"),
@@ -220,12 +232,9 @@ impl World {
         support.function(py, c"install_modules").call(
             py,
             [
-                version_tuple(py)?,
-                Object::text(py, &facts.process_group)?,
-                Object::text(py, application_group)?,
-                Object::int(py, facts.processes.into())?,
-                Object::int(py, facts.threads.into())?,
-                httpd_version_tuple(py, facts)?,
+                mod_wsgi_names(py, facts, application_group)?,
+                apache_names(py, facts)?,
+                recorder::make(py, &self.events)?,
                 server_metrics::reader(py, facts.scoreboard.as_ref())?,
                 Object::list(py, &types)?,
             ],
@@ -286,6 +295,7 @@ impl World {
     }
 
     pub fn publish_fork(&self, py: Attached<'_>) {
+        self.events.metrics.begin_anew();
         if self.publish_fork.call(py, []).is_err() {
             self.log_exception(py);
         }
@@ -343,19 +353,59 @@ impl World {
     }
 }
 
-pub fn version_tuple(py: Attached<'_>) -> Result {
-    let number = |text: &str| Object::int(py, text.parse().unwrap_or(0));
-    Object::tuple(
+/// What the module `mod_wsgi` says about where its application runs.
+fn mod_wsgi_names(py: Attached<'_>, facts: &ProcessFacts, application_group: &str) -> Result {
+    let own =
+        [env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"), env!("CARGO_PKG_VERSION_PATCH")];
+    dict(
         py,
         [
-            number(env!("CARGO_PKG_VERSION_MAJOR"))?,
-            number(env!("CARGO_PKG_VERSION_MINOR"))?,
-            number(env!("CARGO_PKG_VERSION_PATCH"))?,
+            ("version", version_tuple(py)),
+            ("mod_wsgi_rs_version", numbers(py, own.map(|text| text.parse().unwrap_or(0)))),
+            ("process_group", Object::text(py, &facts.process_group)),
+            ("application_group", Object::text(py, application_group)),
+            ("maximum_processes", Object::int(py, facts.processes.into())),
+            ("threads_per_process", Object::int(py, facts.threads.into())),
         ],
     )
 }
 
+/// What the module `apache` says about httpd.
+fn apache_names(py: Attached<'_>, facts: &ProcessFacts) -> Result {
+    let server = &facts.server;
+    dict(
+        py,
+        [
+            ("version", httpd_version_tuple(py, facts)),
+            ("description", Object::text(py, &server.description)),
+            ("mpm_name", Object::text(py, &server.mpm_name)),
+            ("build_date", Object::text(py, &server.build_date)),
+            ("maximum_processes", Object::int(py, server.processes.into())),
+            ("threads_per_process", Object::int(py, server.threads.into())),
+        ],
+    )
+}
+
+fn dict<const N: usize>(py: Attached<'_>, items: [(&str, Result); N]) -> Result {
+    let dict = Object::dict(py)?;
+    for (name, value) in items {
+        dict.dict_set(py, &Object::interned(py, name.as_bytes())?, &value?)?;
+    }
+    Ok(dict)
+}
+
+/// The version of mod_wsgi whose interface this is: code that looks at it takes the branch that works here.
+const COMPATIBLE: [u32; 3] = [6, 1, 1];
+
+pub fn version_tuple(py: Attached<'_>) -> Result {
+    numbers(py, COMPATIBLE)
+}
+
 pub fn httpd_version_tuple(py: Attached<'_>, facts: &ProcessFacts) -> Result {
-    let [major, minor, patch] = facts.httpd_version.map(|number| Object::int(py, number.into()));
+    numbers(py, facts.server.version)
+}
+
+fn numbers(py: Attached<'_>, numbers: [u32; 3]) -> Result {
+    let [major, minor, patch] = numbers.map(|number| Object::int(py, number.into()));
     Object::tuple(py, [major?, minor?, patch?])
 }

@@ -66,6 +66,12 @@ messages! {
     PreloadWithoutScript = 125, Warning;
     ScriptOutsideChroot = 126, Warning;
     ProxyHeaderUnknown = 127, Warning;
+    RightsMissing = 141, Warning;
+    HttpdShutOut = 142, Warning;
+    PackagesOfAnother = 143, Warning;
+    PythonPathRelative = 144, Warning;
+    AliasNeverMatches = 145, Warning;
+    UserShared = 146, Info;
 
     // 2xx: requests, in httpd's children: those that were not sent to a process,
     RequestGroupRestricted = 201, Error;
@@ -196,6 +202,8 @@ messages! {
     PythonEnded = 436, Error;
     PreloadNotStarted = 437, Error;
     EnvironmentOutdated = 438, Error, in "interpreter/support.py";
+    SubscriberRaised = 440, Error, in "interpreter/events.py";
+    NotWsgi = 441, Error;
     QuestionFunctionMissing = 451, Error;
     VerdictUnusable = 452, Error;
 }

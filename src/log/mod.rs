@@ -7,6 +7,7 @@ mod code;
 mod level;
 
 use std::fmt;
+use std::io;
 
 pub use code::Code;
 pub use level::{Level, mark, unmark};
@@ -37,6 +38,17 @@ impl fmt::Display for Message {
     }
 }
 
+/// What the system says of an error, without the number that Rust adds (`(os error 2)`).
+pub fn wording(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(number) = error.raw_os_error()
+        && let Some(said) = text.strip_suffix(&format!(" (os error {number})"))
+    {
+        text.truncate(said.len());
+    }
+    text
+}
+
 /// Where a process without a request at hand writes its messages; the supervisor's and the
 /// parent's implementation hands them to httpd's error log of the group's virtual host.
 pub trait Journal {
@@ -45,4 +57,15 @@ pub trait Journal {
 
     /// A line that a daemon wrote to its standard output or error.
     fn output(&self, group: usize, pid: i32, level: Level, line: &[u8]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_are_told_in_words() {
+        assert_eq!(wording(&io::Error::from_raw_os_error(libc::ENOENT)), "No such file or directory");
+        assert_eq!(wording(&io::Error::other("it is no file (os error 2)")), "it is no file (os error 2)");
+    }
 }

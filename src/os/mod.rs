@@ -3,7 +3,7 @@
 //! Every process of the module uses it where it needs more of the kernel than std offers. Each file has one
 //! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory),
 //! `copies`, `link` and `fork` (what a fork copies and does), `process` (signals, children), `signal_event`
-//! and `mask`, `title`, `clock`, `build`, and `identity` (the rights and limits of a process).
+//! and `mask`, `title`, `clock`, `usage`, `build`, and `identity` (the rights and limits of a process).
 //!
 //! The calls are those of rustix, which makes them itself: they change no errno and, as used here, allocate
 //! nothing, so they may stand between fork and exec and in a signal handler. nix has what needs the C
@@ -29,10 +29,13 @@ mod signal_event;
 mod descriptor;
 mod process;
 
+mod acl;
 mod build;
 mod call;
 mod clock;
+mod usage;
 
+pub use acl::has_acl;
 pub use build::build;
 pub use clock::milliseconds_now;
 pub use copies::{Host, keep_from_copies, put_away_in_copies};
@@ -63,6 +66,7 @@ pub use socket::{
 };
 
 pub use title::set_title;
+pub use usage::Usage;
 
 #[cfg(test)]
 pub use process::{fork_for_test, wait_for_test};

@@ -401,6 +401,16 @@ impl Object {
         Ok(value)
     }
 
+    pub fn to_f64(&self, _py: Attached<'_>) -> Result<f64> {
+        // SAFETY: attached.
+        let number = unsafe { api().PyFloat_AsDouble(self.as_ptr()) };
+        // SAFETY: attached; -1 may be the number, or mean that it raised. The indicator is lent.
+        if number == -1.0 && !unsafe { api().PyErr_Occurred() }.is_null() {
+            return Err(Raised);
+        }
+        Ok(number)
+    }
+
     pub fn to_i64(&self, _py: Attached<'_>) -> Result<i64> {
         // SAFETY: attached; a wrong type raises.
         let value = unsafe { api().PyLong_AsLongLong(self.as_ptr()) };

@@ -3,10 +3,11 @@
 //! Used in the httpd parent for the whole configuration, and by the supervisor and httpd's children when they
 //! look for an interpreter. What this process may not look at counts as there.
 
-use crate::config::home::Files;
+use crate::config::home::{Entry, Files, Kind};
+use crate::os;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub struct Disk;
@@ -31,6 +32,31 @@ impl Files for Disk {
 
     fn is_zip(&self, path: &Path) -> bool {
         has_zip_directory(path).unwrap_or(false)
+    }
+
+    fn is_hidden(&self, path: &Path) -> bool {
+        fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    }
+
+    fn entry(&self, path: &Path) -> Option<Entry> {
+        let found = fs::symlink_metadata(path).ok()?;
+        let kind = match found.file_type() {
+            kind if kind.is_symlink() => Kind::Link,
+            kind if kind.is_dir() => Kind::Directory,
+            _ => Kind::File,
+        };
+        let (mode, uid, gid) = (found.mode(), found.uid(), found.gid());
+        Some(Entry { kind, mode, uid, gid, has_acl: os::has_acl(path) })
+    }
+
+    fn text(&self, path: &Path) -> Option<String> {
+        const MOST: u64 = 0xffff;
+        // Not what may be a device or a pipe, which could keep httpd.
+        let found = fs::metadata(path).ok().filter(|found| found.is_file())?;
+        let mut text = String::new();
+        let file = File::open(path).ok().filter(|_| found.len() <= MOST)?;
+        file.take(MOST).read_to_string(&mut text).ok()?;
+        Some(text)
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crate::config::env_file;
 use crate::config::process_group::ProcessGroup;
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 
 /// Far more than a process's environment may have.
 const LARGEST: u64 = 1 << 20;
@@ -24,7 +24,8 @@ pub fn of_files(group: &ProcessGroup) -> Result<Vec<(OsString, OsString)>, Messa
             let text = format!("the file of env-file= cannot be used: {what}; correct the file or env-file=");
             Message::new(Code::EnvFileUnusable, text)
         };
-        let text = read(file, group).map_err(|error| mistake(format!("{}: {error}", file.display())))?;
+        let text =
+            read(file, group).map_err(|error| mistake(format!("{}: {}", file.display(), wording(&error))))?;
         let read = env_file::parse(&text)
             .map_err(|wrong| mistake(format!("{}:{}: {}", file.display(), wrong.line, wrong.what)))?;
         variables.extend(read);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::disk::Disk;
 use crate::config::home::{self, Mistake};
 use crate::config::process_group::ProcessGroup;
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 
 /// Where a Python that nothing was said about is looked for, before `PATH`.
 const USUAL: [&str; 2] = ["/usr/bin/python3", "/usr/local/bin/python3"];
@@ -29,9 +29,9 @@ pub fn find(group: &ProcessGroup) -> Result<PathBuf, Message> {
     let why = missing(group, first).unwrap_or_default();
     let cure = match (&group.python, &group.python_home) {
         (None, Some(home)) => format!(
-            "create a virtual environment there (python3 -m venv {}), or correct python-home= or WSGIPythonHome, \
+            "create a virtual environment there ({}), or correct python-home= or WSGIPythonHome, \
              which name the directory of a virtual environment or the prefix of a Python installation",
-            home.display()
+            home::creation(home)
         ),
         _ => "correct python= or install it there".to_owned(),
     };
@@ -54,7 +54,7 @@ fn missing(group: &ProcessGroup, program: &Path) -> Option<String> {
     let Some(root) = &group.chroot else { return missing_here(program) };
     // Links lead elsewhere inside: that something is there must do.
     let found = fs::symlink_metadata(group.seen_from_outside(program));
-    found.err().map(|error| format!("{error} (below chroot= {})", root.display()))
+    found.err().map(|error| format!("{} (below chroot= {})", wording(&error), root.display()))
 }
 
 fn missing_here(program: &Path) -> Option<String> {
@@ -63,8 +63,8 @@ fn missing_here(program: &Path) -> Option<String> {
         Ok(meta) if meta.permissions().mode() & 0o111 == 0 => Some("it is not executable".to_owned()),
         Ok(_) => None,
         Err(error) => match fs::read_link(program) {
-            Ok(target) => Some(format!("it is a link to {}: {error}", target.display())),
-            Err(_) => Some(error.to_string()),
+            Ok(target) => Some(format!("it is a link to {}: {}", target.display(), wording(&error))),
+            Err(_) => Some(wording(&error)),
         },
     }
 }

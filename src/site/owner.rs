@@ -5,7 +5,7 @@
 //! have code of his own run as the site's user.
 
 use crate::config::process_group::ProcessGroup;
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -40,7 +40,7 @@ struct Rule {
 impl Rule {
     fn check(&self, path: &Path, group: &ProcessGroup) -> Result<(), Message> {
         let why = match fs::metadata(path) {
-            Err(error) => error.to_string(),
+            Err(error) => wording(&error),
             Ok(found) if (self.of)(&found) != self.owner => {
                 format!("it belongs to {} and not to {}: chown or chgrp it", (self.of)(&found), self.owner)
             }

@@ -28,7 +28,7 @@ use crate::control::module_file::ModuleFile;
 
 use crate::config::interpreter::without_gil;
 use crate::config::process_group::ProcessGroup;
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 use crate::os;
 use crate::site::{environment, interpreter};
 
@@ -101,8 +101,9 @@ impl Launcher {
         }
         spawn_command(&mut command, group, self, common, launch).map_err(|error| {
             let text = format!(
-                "the system has no resources for another process: {error}; see the limits of the service that \
-                 starts httpd (TasksMax, LimitNPROC, LimitNOFILE) and the memory of the machine"
+                "the system has no resources for another process: {}; see the limits of the service that \
+                 starts httpd (TasksMax, LimitNPROC, LimitNOFILE) and the memory of the machine",
+                wording(&error)
             );
             Message::new(Code::NoResources, text)
         })
@@ -234,7 +235,7 @@ fn become_daemon(
     if let Err(error) = prepared {
         return Message::new(
             Code::StartStepFailed,
-            format!("the step 'descriptors' before the start of Python failed: {error}"),
+            format!("the step 'descriptors' before the start of Python failed: {}", wording(&error)),
         );
     }
     let taken_on = privileges::take_on(group, launcher.httpd_uid, supervisor)
@@ -245,8 +246,9 @@ fn become_daemon(
     let error = command.exec();
     let program = Path::new(command.get_program()).display();
     let text = format!(
-        "{program} cannot be executed: {error}; let the group's user execute it and pass through the directories \
-         above it (a link may lead to another place), or correct python-home= or python="
+        "{program} cannot be executed: {}; let the group's user execute it and pass through the directories \
+         above it (a link may lead to another place), or correct python-home= or python=",
+        wording(&error)
     );
     Message::new(Code::PythonNotExecuted, text)
 }

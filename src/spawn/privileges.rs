@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, chroot};
 use std::path::Path;
 
 use crate::config::process_group::{Identity, ProcessGroup};
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 use crate::os::{self, Ids, Resource};
 
 /// Takes all steps. `httpd_uid` is the user of httpd's children, `supervisor` the parent's pid.
@@ -146,6 +146,6 @@ fn failed(name: &str, cure: &str, error: &io::Error) -> Message {
     let cure = if cure.is_empty() { String::new() } else { format!("; {cure}") };
     Message::new(
         Code::StartStepFailed,
-        format!("the step '{name}' before the start of Python failed: {error}{cure}"),
+        format!("the step '{name}' before the start of Python failed: {}{cure}", wording(error)),
     )
 }

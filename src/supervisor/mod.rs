@@ -33,7 +33,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::control::generation::{GenerationWatch, Tidings};
-use crate::log::{Code, Journal, Message};
+use crate::log::{Code, Journal, Message, wording};
 use crate::os::{self, PollFd, SignalFd};
 use groups::{Groups, Source};
 pub use plan::{GroupPlan, Plan, Start, longest_shutdown};
@@ -85,8 +85,9 @@ pub fn run(plan: Plan, journal: &dyn Journal) {
         Ok(mut supervisor) => supervisor.work(),
         Err(error) => {
             let text = format!(
-                "the supervisor of the daemon processes cannot run: {error}; see the limits of the service that \
-                 starts httpd"
+                "the supervisor of the daemon processes cannot run: {}; see the limits of the service that \
+                 starts httpd",
+                wording(&error)
             );
             journal.record(None, &Message::new(Code::SupervisorFailed, text));
         }
@@ -129,7 +130,10 @@ impl<'a> Supervisor<'a> {
         self.groups.begin();
         while self.ending.is_none() || !self.groups.is_empty() {
             if let Err(error) = self.turn() {
-                let text = format!("the supervisor cannot wait for its processes and stops them: {error}");
+                let text = format!(
+                    "the supervisor cannot wait for its processes and stops them: {}",
+                    wording(&error)
+                );
                 self.shared.journal.record(None, &Message::new(Code::SupervisorFailed, text));
                 self.end(GenerationEnd::Told);
                 // Whatever it is, it is not to be asked for without a pause.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::group::{Apart, GroupSettings};
 use crate::config::interpreter::ByApplicationGroup;
 use crate::config::process_group::{Overlap, ProcessGroup};
+use crate::config::server_facts::ServerFacts;
 use crate::control::generation::GenerationWatch;
 use crate::control::launch::{LONGEST_SHUTDOWN, Launch};
 use crate::control::listener::Listener;
@@ -43,7 +44,7 @@ pub struct Plan {
 /// What is the same for all daemons.
 pub struct Start {
     pub launcher: Launcher,
-    pub httpd_version: [u32; 3],
+    pub server: ServerFacts,
     /// httpd's `Timeout`, for groups without a socket-timeout.
     pub socket_timeout: Duration,
     /// For the groups that may see it.
@@ -107,7 +108,7 @@ impl Start {
             slot: 0,
             generation,
             httpd_uid: group.socket_user.unwrap_or(self.launcher.httpd_uid),
-            httpd_version: self.httpd_version,
+            server: self.server.clone(),
             socket_timeout: self.socket_timeout(group),
             interpreters: plan.interpreters.clone(),
             finish: self.launcher.finish,

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::{GroupPlan, Plan, Start, run};
 use crate::config::interpreter::{InterpreterOptions, Layers};
 use crate::config::process_group::{Origin, ProcessGroup};
+use crate::config::server_facts::ServerFacts;
 use crate::control::generation::{self, GenerationHolder, GenerationWatch};
 use crate::control::listener::{Listener, ListenerKey, Registry};
 use crate::control::module_file::ModuleFile;
@@ -148,7 +149,7 @@ impl Scene {
             }];
             let start = Start {
                 launcher,
-                httpd_version: [2, 4, 57],
+                server: ServerFacts::default(),
                 socket_timeout: Duration::from_secs(60),
                 scoreboard: || None,
             };

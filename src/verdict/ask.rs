@@ -49,7 +49,7 @@ fn said(
     let asked = ask(py, interpreter, module, request, transaction);
     let words = asked.and_then(|list| words(py, &list));
     let Ok(words) = words else {
-        log_exception(py, &interpreter.world, transaction, request);
+        drop(log_exception(py, &interpreter.world, transaction, request));
         return None;
     };
     let verdict = match (words[0].as_deref().unwrap_or_default(), &words[1..]) {
@@ -114,7 +114,9 @@ fn unusable(kind: &[u8], details: &[Option<Vec<u8>>], request: &Request<'_>) -> 
     let may = match function {
         "allow_access" => "True, False or None",
         "check_password" => "True, False, None or a user's name",
-        "get_realm_hash" => "a hash (str or bytes) or None",
+        "get_realm_hash" => {
+            "the hash of user:realm:password (32 digits as of hexdigest(), str or bytes) or None"
+        }
         _ => "a list of names (str or bytes)",
     };
     let text = format!(

@@ -78,7 +78,7 @@ impl Native for Input {
     fn next(&self, py: Attached<'_>) -> Result<Option<Object>> {
         let mut state = self.lock(py);
         let length = self.find_line(py, &mut state, usize::MAX)?;
-        if length == 0 { Ok(None) } else { Object::bytes(py, state.take(length)).map(Some) }
+        if length == 0 { Ok(None) } else { Object::bytes(py, self.take(&mut state, length)).map(Some) }
     }
 }
 
@@ -103,7 +103,7 @@ impl Input {
             self.fill(py, &mut state, missing)?;
         }
         let count = wanted.min(state.pending().len());
-        let data = Object::bytes(py, state.take(count));
+        let data = Object::bytes(py, self.take(&mut state, count));
         state.compact();
         data
     }
@@ -113,7 +113,7 @@ impl Input {
         let most = size_argument(py, arguments)?;
         let mut state = self.lock(py);
         let length = self.find_line(py, &mut state, most)?;
-        Object::bytes(py, state.take(length))
+        Object::bytes(py, self.take(&mut state, length))
     }
 
     /// As `io.IOBase.readlines`: stops after the line with which `hint` bytes have been read.
@@ -131,7 +131,7 @@ impl Input {
                 break;
             }
             total += length;
-            lines.push(Object::bytes(py, state.take(length))?);
+            lines.push(Object::bytes(py, self.take(&mut state, length))?);
         }
         Object::list(py, &lines)
     }
@@ -148,7 +148,7 @@ impl Input {
             self.fill(py, &mut state, room)?;
         }
         let count = room.min(state.pending().len());
-        let data = Object::bytes(py, state.take(count))?;
+        let data = Object::bytes(py, self.take(&mut state, count))?;
         drop(state);
         self.buffers.fill.call(py, [view, data])
     }
@@ -195,7 +195,10 @@ impl Input {
         }
         state.compact();
         let most = wanted.clamp(PIECE, 4 * PIECE);
-        match self.transaction.read_body(py, most, &mut state.buffer) {
+        let reading = self.transaction.record().map(|record| record.tally.reading());
+        let read = self.transaction.read_body(py, most, &mut state.buffer);
+        drop(reading);
+        match read {
             Some(Ok(count)) => state.ended = count == 0,
             Some(Err(error)) => {
                 let raised = read_error(py, &error);
@@ -212,8 +215,19 @@ impl Input {
         Ok(())
     }
 
-    /// Another thread of the application may be reading; waiting for it is done detached.
+    /// Data for the application.
+    fn take<'s>(&self, state: &'s mut ReadBuffer, count: usize) -> &'s [u8] {
+        if let Some(record) = self.transaction.record() {
+            record.tally.has_read(count);
+        }
+        state.take(count)
+    }
+
+    /// For a read. Another thread of the application may be reading; waiting for it is done detached.
     fn lock(&self, py: Attached<'_>) -> parking_lot::MutexGuard<'_, ReadBuffer> {
+        if let Some(record) = self.transaction.record() {
+            record.tally.reads();
+        }
         loop {
             if let Some(state) = self.state.try_lock() {
                 return state;

@@ -6,6 +6,7 @@
 pub mod run;
 
 mod environ;
+mod events;
 mod iterable;
 
 pub mod protocol;

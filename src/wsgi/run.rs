@@ -6,6 +6,7 @@
 
 use super::call::Call;
 use super::environ;
+use super::events;
 use super::input::Input;
 use super::iterable::send_all;
 use super::protocol::Wsgi;
@@ -13,9 +14,10 @@ use super::send::{Incomplete, finish};
 use super::start_response::StartResponse;
 use crate::interpreter::interpreters::{Interpreter, callable};
 use crate::interpreter::log_stream::LogStream;
-use crate::interpreter::running::{self, log_exception};
+use crate::interpreter::running;
 use crate::interpreter::script::Change;
 use crate::interpreter::transaction::Transaction;
+use crate::interpreter::world::World;
 use crate::log::{Code, Message};
 use crate::python::error::Exc;
 use crate::python::object::Result;
@@ -44,6 +46,9 @@ pub fn run(
         Err(Incomplete::Logged(status)) => Outcome::Failed(status),
         Err(Incomplete::Disconnected) => Outcome::Failed(500),
     };
+    if events::finish(py, &call, outcome).is_err() {
+        log_exception(py, &interpreter.world, transaction, request);
+    }
     transaction.finish(py, outcome);
     script_changed
 }
@@ -63,6 +68,9 @@ fn unhandled(py: Attached<'_>, interpreter: &Interpreter, call: &Call, request: 
         log_exception(py, &interpreter.world, transaction, request);
         return if late { 504 } else { 500 };
     };
+    if events::exception(py, transaction, &exception).is_err() {
+        drop(Exception::fetch(py));
+    }
     let text = format!("the application did not handle that the request's body broke off: {error}");
     transaction.log_message(py, &Message::new(Code::BodyErrorUnhandled, text));
     if error.status == 0 { 400 } else { error.status }
@@ -91,11 +99,17 @@ fn serve(
         let capsule = Object::capsule(py, record, c"apache.request_rec")?;
         environ.dict_set(py, &world.name(py, b"apache.request_rec")?, &capsule)?;
     }
+    let application = events::begin(py, world, transaction, application, &environ, request, thread_id)?;
     let start_response = StartResponse { call: Arc::clone(call), write: Arc::clone(&wsgi.write) };
     let start_response = wsgi.start_response.instance(py, start_response)?;
-    let iterable = application.call(py, [environ, start_response])?;
+    let iterable = application.call(py, [environ, start_response]);
+    let iterable =
+        iterable.inspect_err(|_| tell_if_asynchronous(py, world, call, request, &application, None))?;
     let sent = send_all(py, wsgi, call, &iterable);
     tell_what_was_dropped(py, wsgi, call, request);
+    if matches!(sent, Err(Incomplete::Raised(_))) {
+        tell_if_asynchronous(py, world, call, request, &application, Some(&iterable));
+    }
     // The exception of an iteration that failed must survive a close() that runs Python code.
     let pending = matches!(sent, Err(Incomplete::Raised(_))).then(|| Exception::fetch(py));
     let closed = close(py, wsgi, &iterable);
@@ -110,6 +124,24 @@ fn serve(
     }
     sent?;
     finish(py, call, request)
+}
+
+/// What the exception that is set comes from, if the application is one that WSGI cannot call.
+fn tell_if_asynchronous(
+    py: Attached<'_>,
+    world: &World,
+    call: &Call,
+    request: &Request<'_>,
+    application: &Object,
+    result: Option<&Object>,
+) {
+    let exception = Exception::fetch(py);
+    if exception.is(py, Exc::Type)
+        && let Some(message) = world.hints.asynchronous(py, application, result, request.script)
+    {
+        call.transaction.log_message(py, &message);
+    }
+    exception.restore(py);
 }
 
 /// Headers of the answer that were left out.
@@ -152,5 +184,14 @@ fn close(py: Attached<'_>, wsgi: &Wsgi, iterable: &Object) -> Result<()> {
     match iterable.optional_attribute(py, &wsgi.name_close) {
         Some(close) => close.call(py, []).map(drop),
         None => Ok(()),
+    }
+}
+
+/// Logs the exception that is set, and tells the subscribers of the application.
+fn log_exception(py: Attached<'_>, world: &World, transaction: &Arc<Transaction>, request: &Request<'_>) {
+    let exception = running::log_exception(py, world, transaction, request);
+    if events::exception(py, transaction, &exception).is_err() {
+        // Only the exception of a request that takes too long comes through.
+        drop(Exception::fetch(py));
     }
 }

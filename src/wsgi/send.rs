@@ -70,6 +70,8 @@ fn queue_bytes(py: Attached<'_>, call: &Call, bytes: &[u8]) -> std::result::Resu
         call.transaction.log_message(py, &Message::new(Code::AnswerTooLong, text));
     }
     let bytes = &bytes[..piece.length];
+    let record = call.transaction.record();
+    let _writing = record.map(|record| record.tally.writing(1, bytes.len() as u64));
     let queued = call.transaction.with(py, |reply| {
         if let Some(head) = &piece.head {
             reply.head(head);
@@ -89,6 +91,7 @@ fn queue_bytes(py: Attached<'_>, call: &Call, bytes: &[u8]) -> std::result::Resu
 }
 
 pub fn push(py: Attached<'_>, call: &Call) -> std::result::Result<(), Incomplete> {
+    let _writing = call.transaction.record().map(|record| record.tally.writing(0, 0));
     call.transaction.push(py).map_err(|_| Incomplete::Disconnected)
 }
 

@@ -44,8 +44,13 @@ impl Native for StartResponse {
         let (Some(status), Some(headers)) = (status, headers) else { return Err(wrong_arguments(py)) };
         let exc_info = exc_info.filter(|info| !info.is_none(py));
         let replace = exc_info.is_some();
-        self.check_order(py, exc_info)?;
+        self.check_order(py, exc_info.as_ref())?;
+        let record = self.call.transaction.record();
+        if let Some(record) = record {
+            record.response_started(py, &status, &headers, exc_info)?;
+        }
         let (head, content_length, dropped) = read_head(py, &status, &headers)?;
+        record.inspect(|record| record.tally.answers(&head.status));
         let started = {
             let mut response = self.call.response.lock();
             let started = response.start(head, content_length, replace);
@@ -64,7 +69,7 @@ impl Native for StartResponse {
 
 impl StartResponse {
     /// PEP 3333: a second call needs `exc_info`, and after the head was sent it re-raises.
-    fn check_order(&self, py: Attached<'_>, exc_info: Option<Object>) -> Result<()> {
+    fn check_order(&self, py: Attached<'_>, exc_info: Option<&Object>) -> Result<()> {
         let (started, head_sent) = {
             let response = self.call.response.lock();
             (response.started(), response.head_sent())

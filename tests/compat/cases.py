@@ -38,6 +38,7 @@ WSGISocketPrefix "@ROOT@/run/wsgi"
 @GROUPS@
 
 WSGIScriptAlias /compat "@ROOT@/apps/compat.wsgi"
+WSGIScriptAlias /events "@ROOT@/apps/events.wsgi"
 WSGIScriptAlias /answers "@ROOT@/apps/answers.wsgi"
 WSGIScriptAlias /body "@ROOT@/apps/body.wsgi"
 WSGIScriptAlias /echo "@ROOT@/apps/echo.wsgi"
@@ -163,9 +164,9 @@ def functions(script: Path, *left_out: str) -> list[str]:
     return [node.name for node in nodes if isinstance(node, ast.FunctionDef) and node.name not in left_out]
 
 
-def table(name: str) -> list[str]:
-    """The keys of one of compat.wsgi's tables."""
-    for node in ast.parse((HERE / "apps/compat.wsgi").read_text()).body:
+def table(name: str, script: str = "compat.wsgi") -> list[str]:
+    """The keys of one of a script's tables."""
+    for node in ast.parse((HERE / "apps" / script).read_text()).body:
         if isinstance(node, ast.Assign) and node.targets[0].id == name:
             return [key.value for key in node.value.keys]
     raise KeyError(name)
@@ -357,7 +358,7 @@ REQUEST_HEADERS = {
 
 
 def all_cases() -> list[Case]:
-    return [*_environs(), *_heads(), *_answers(), *_bodies(), *_connections(), *_errors()]
+    return [*_environs(), *_heads(), *_answers(), *_bodies(), *_connections(), *_errors(), *_events(), *_metrics()]
 
 
 def _environs() -> list[Case]:
@@ -514,3 +515,43 @@ def _errors() -> list[Case]:
     found += [Case(f"error {path}, POST", sized(path, BODY)) for path in paths]
     found.append(Case("environ without path info", request("/no-path-info")))
     return found
+
+
+EVENTS = {
+    "plain": ("order", "types", "application_start", "status", "output", "started", "response", "times"),
+    "created": ("status", "response"),
+    "raises": ("order", "types", "status", "output", "exception"),
+    "raises later": ("order", "status", "output", "exception"),
+    "text": ("order", "status", "output", "exception"),
+    "no start": ("order", "status", "output", "exception"),
+    "refused": ("order", "status", "exception", "response"),
+    "close raises": ("order", "status", "output", "exception"),
+    "exc_info": ("order", "status", "response"),
+    "write": ("order", "output"),
+    "file": ("order", "output"),
+    "reads": ("order", "input", "output"),
+    "data": ("order",),
+    "replaced application": ("order", "later"),
+    "no application": ("order", "status", "exception"),
+    "changed environ": ("order", "later"),
+    "replaced environ": ("order",),
+    "replaced status": ("order", "status"),
+    "changed headers": ("order", "response"),
+    "subscriber raises": ("order", "later"),
+    "subscriber exits": ("order", "later"),
+    "returns a list": ("order", "later"),
+    "returns a name": ("order", "later"),
+}
+
+
+def _events() -> list[Case]:
+    """One that is observed, then what its subscribers have heard."""
+    found = []
+    for kind, aspects in EVENTS.items():
+        found.append(Case(f"event {kind}", sized(compat("do", kind, "/events"), BODY), ("POST",)))
+        found += [Case(f"event {kind}: {aspect}", request(compat("seen", [kind, aspect], "/events"))) for aspect in aspects]
+    return found
+
+
+def _metrics() -> list[Case]:
+    return [Case(f"metrics {name}", request(compat("metrics", name, "/events"))) for name in table("METRICS", "events.wsgi")]

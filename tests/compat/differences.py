@@ -7,7 +7,7 @@ headers and body are not compared.
 from __future__ import annotations
 
 REFUSED = r"(status: 'HTTP/1.1 [^']*' → 'HTTP/1.1 500 Internal Server Error'|worst level: '-' → 'error')"
-BROKEN = r"(raised_later .*|answer (exc_info_after|twice|raises_in_middle).*|finally_raises|returned bytes, then str|start\w* write, then (start|exc_info))"
+BROKEN = r"(event raises later|raised_later .*|answer (exc_info_after|twice|raises_in_middle).*|finally_raises|returned bytes, then str|start\w* write, then (start|exc_info))"
 TOO_LITTLE = r"(answer too_little.*|length 5 for \[(2, 2)?\])"
 HOP_BY_HOP = r"(headers (connection .*|keep-alive|transfer-encoding.*|te|trailers?|upgrade|proxy-auth.*)|(HEAD )?answer hop_by_hop.*)"
 NO_100 = r"expects 100(, body at once| at /(body/unread|answers/not_found|sub))"
@@ -106,17 +106,25 @@ DIFFERENCES = {
         r"^embedded \| expects 100 at .* \| (header Connection: \[\] → \[' close'\]|end: 'silent' → 'whole')",
     ),
     # The environ and the process
-    "server-software": (r"environ SERVER_SOFTWARE: ",),
+    "server-software": (r"environ SERVER_SOFTWARE: ", r"\| metrics apache description \| (header Content-Length|body): "),
     "errors-stream": (r"environ wsgi.errors: ", r"\| errors (encoding|read|buffer|type|name|isatty|fileno) \| body: "),
     "callable-missing": (
         r"^embedded \| error /no_callable.* \| status: 'HTTP/1.1 404 Not Found' → 'HTTP/1.1 500",
         r"^embedded \| (dispatch|handler) .* \| status: 'HTTP/1.1 404 Not Found' → 'HTTP/1.1 500",
     ),
     "process-state": (r"^(daemon|embedded) \| python (cwd|environment|globals) \| ",),
-    "two-modes": (r"^modes \| python (cwd|environment) \| ",),
-    "python-modules": (r"\| python (mod_wsgi|apache) \| body: ",),
+    "two-modes": (
+        r"^modes \| python (cwd|environment) \| ",
+        r"^modes \| (event plain: started|metrics (again|counts|module)) \| (header Content-Length|body): ",
+    ),
+    "python-modules": (r"\| python mod_wsgi \| body: ",),
+    "subscribers": (r"\| metrics subscribe, not callable \| ",),
+    "application-start": (r"\| event plain: application_start \| ",),
+    "event-status": (r"\| event text: status \| body: b'\[200\]' → b'\[500\]'",),
+    "input-reads": (r"^embedded \| event reads: input \| body: ",),
+    "no-start": (r"\| event no start: exception \| (header Content-Length|body): ",),
     # The log
-    "whole-traceback": (r"tracebacks: 0 → 1",),
+    "whole-traceback": (r"tracebacks: 0 → [13]",),
     "import-errors": (r"\| error /import_error.* \| tracebacks: 1 → 0",),
     "level-of-print": (r"\| errors sys.stdout \| (says|worst level): ",),
     "lines-of-errors": (r"\| errors (write, flush|surrogate|nul|longer) \| (says|body): ",),

@@ -188,6 +188,7 @@ class Httpd:
         """Stop, check, and remove the scratch folder (kept with KEEP=1)."""
         try:
             self.stop()
+            assert "(os error" not in self.error_log(), "messages have the system's words, without Rust's number"
         finally:
             if os.environ.get("KEEP"):
                 print(f"kept: {self.root}", file=sys.stderr)

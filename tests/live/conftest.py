@@ -4,9 +4,11 @@
 test; `.prepare(configuration)` of both only writes its files. They check at their end that no process,
 socket or port is left.
 
-`config` has what directives mean and refuse, `requests` how requests and answers travel, `wsgi` what an application
-sees of PEP 3333, `processes` how processes start, live, are replaced and end, `failures` what goes wrong, `python` the
-Pythons, interpreters and frameworks of sites; `apps` the applications.
+`access` has scripts for access control, handlers and dispatch, `config` what directives mean and refuse, `requests`
+how requests and answers travel, `wsgi` what an application sees of PEP 3333, `processes` how processes start, live,
+are replaced and end, `failures` what goes wrong, `python` the Pythons, interpreters and frameworks of sites, `real`
+what others have written for mod_wsgi: configurations from the documentation of applications, the applications,
+mod_wsgi-express; `apps` the applications of the tests.
 
 Run with `python -m pytest tests/live` in an environment that has tests/requirements.txt; tests/harness/httpd.py says
 which environment variables choose module, MPM and server.
@@ -39,9 +41,9 @@ class Servers:
     def __call__(self, configuration: str, **options) -> Httpd:
         return self.prepare(configuration, **options).start()
 
-    def prepare(self, configuration: str, **options) -> Httpd:
+    def prepare(self, configuration: str, kind: type[Httpd] = Httpd, **options) -> Httpd:
         """The files of a server that is not started."""
-        server = Httpd(configuration, mode=self.mode, **options)
+        server = kind(configuration, mode=self.mode, **options)
         self.made.append(server)
         _running.append(server)
         return server

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::control::group_page::GroupPage;
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 use crate::os;
 
 /// What sockaddr_un holds beside the NUL at its end.
@@ -116,10 +116,11 @@ fn bind_failure(key: &ListenerKey, origin: &Origin, path: &Path, error: &io::Err
     Message::new(
         code,
         format!(
-            "the socket {} of process group '{}' (WSGIDaemonProcess at {}) cannot be created: {error}; {cure}",
+            "the socket {} of process group '{}' (WSGIDaemonProcess at {}) cannot be created: {}; {cure}",
             path.display(),
             key.group,
             origin,
+            wording(error),
         ),
     )
 }
@@ -132,10 +133,11 @@ fn give_to_owner(key: &ListenerKey, origin: &Origin, path: &Path) -> Result<(), 
             Code::SocketNotGiven,
             format!(
                 "the socket {} of process group '{}' (WSGIDaemonProcess at {}) cannot be given to the user with \
-                 number {owner}: {error}; httpd must be started by root for socket-user= and for a User of its own",
+                 number {owner}: {}; httpd must be started by root for socket-user= and for a User of its own",
                 path.display(),
                 key.group,
                 origin,
+                wording(&error),
             ),
         )
     })

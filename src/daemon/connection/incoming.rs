@@ -3,6 +3,7 @@
 //! Runs in daemons. The daemon asks for the body through the other half (`Reply::ask`) and receives it here.
 
 use super::outgoing::MOST_KEPT;
+use crate::log::wording;
 use crate::os::{self, Link};
 use crate::request::{Body, BodyError, BodyLength};
 use crate::wire::frame::{Inbox, Kind};
@@ -89,7 +90,7 @@ impl Incoming {
                 return Ok(());
             }
             let count = os::receive(self.stream.as_fd(), self.inbox.space())
-                .map_err(|error| lost(&error.to_string()))?;
+                .map_err(|error| lost(&wording(&error)))?;
             if count == 0 {
                 return Err(lost("its child closed the connection"));
             }

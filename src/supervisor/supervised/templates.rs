@@ -11,7 +11,7 @@ use super::handle::{Handle, Heard, hear};
 use super::state::{Reading, SupervisedGroup};
 use super::template::Template;
 use crate::control::message::Report;
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 use crate::os::Exit;
 use crate::spawn;
 use crate::supervisor::group::{Event, ProcessId};
@@ -49,7 +49,8 @@ impl SupervisedGroup<'_> {
         let control = self.templates[index].control.as_ref();
         let spawned = control.map_or_else(gone, |control| spawn::fork_from(control, &launch));
         let spawned = spawned.map_err(|error| {
-            let text = format!("the template of the group cannot be asked for a process: {error}");
+            let text =
+                format!("the template of the group cannot be asked for a process: {}", wording(&error));
             Message::new(Code::TemplateUnresponsive, text)
         })?;
         self.processes.push(Handle::new(id, slot, spawned));

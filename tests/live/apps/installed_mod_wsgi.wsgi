@@ -57,6 +57,8 @@ def django():
         django.setup()
     return {
         "apps": [config.name for config in apps.get_app_configs()],
+        "version": [mod_wsgi.version >= least for least in ((4, 5), (6, 0), mod_wsgi.mod_wsgi_rs_version)],
+        "functions": [hasattr(mod_wsgi, name) for name in ("request_data", "active_requests", "request_metrics")],
         "commands": [name for name, app in get_commands().items() if app == "mod_wsgi.server"],
         "ours": hasattr(mod_wsgi, "process_group") and sys.modules["mod_wsgi"] is mod_wsgi,
     }

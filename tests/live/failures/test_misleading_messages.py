@@ -70,9 +70,8 @@ def test_an_environment_whose_python_is_gone(serve_once, python, mode: str, chai
         (home / "bin" / name).symlink_to(target)
     if len(chain) == 1:
         (home / "bin/python3").unlink()
-    if mode == "daemon":
-        said = warned(server, 124)
-        assert "/opt/no-longer/python3.9" in said and f"python3 -m venv --clear {home}" in said, said
+    said = warned(server, 124)
+    assert "/opt/no-longer/python3.9" in said and f"python3 -m venv --clear {home}" in said, said
     said = refused(server, mode)
     assert "/opt/no-longer/python3.9, which is not there" in said and f"python3 -m venv --clear {home}" in said, said
     make_environment(base(python), home)
@@ -84,9 +83,8 @@ def test_an_environment_whose_python_is_gone(serve_once, python, mode: str, chai
 def test_a_home_that_names_a_part_of_the_environment(serve_once, python, mode: str, part: str):
     server = both(serve_once, mode, f"@ROOT@/home/{part}")
     make_environment(base(python), server.root / "home")
-    if mode == "daemon":
-        said = warned(server, 123)
-        assert f"write python-home={server.root}/home " in said and "-m venv" not in said, said
+    said = warned(server, 123)
+    assert f"write python-home={server.root}/home " in said and "-m venv" not in said, said
     said = refused(server, mode)
     assert f"write python-home={server.root}/home " in said and "-m venv" not in said, said
     server.configuration_file.write_text(server.configuration_file.read_text().replace(f"home/{part}", "home"))

@@ -44,7 +44,8 @@ def signalled(name, signame, signum):
 
 @mod_wsgi.subscribe_events
 def happened(name, **event):
-    note("event", name, sorted(event))
+    if name.startswith("process_"):
+        note("event", name, sorted(event))
 
 
 assert mod_wsgi.signal_callbacks == [signalled]

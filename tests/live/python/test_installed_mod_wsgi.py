@@ -75,4 +75,10 @@ def test_the_distribution_itself_in_a_django_site(serve_once):
     """What its server package does when Django is set up needs no more than this module has."""
     home = pythons.environment("3.11", ("django", "mod_wsgi==6.1.1")).home
     server = start(serve_once, home, {})
-    assert seen(server, "main", "django") == {"apps": ["mod_wsgi.server"], "commands": ["runmodwsgi"], "ours": True}
+    assert seen(server, "main", "django") == {
+        "apps": ["mod_wsgi.server"],
+        "commands": ["runmodwsgi"],
+        "ours": True,
+        "version": [True, True, True],
+        "functions": [True, True, True],
+    }

@@ -140,6 +140,7 @@ def test_module_variables(server: Httpd):
     for name in ("apache.version", "mod_wsgi.version"):
         assert kinds[name] == "tuple" and len(seen[name]) == 3 and all(isinstance(part, int) for part in seen[name])
     assert seen["apache.version"][:2] == [2, 4]
+    assert seen["mod_wsgi.version"] == [6, 1, 1]
     assert seen["mod_wsgi.process_group"] == ("site" if server.mode == "daemon" else "")
     assert seen["mod_wsgi.callable_object"] == "application"
     assert seen["mod_wsgi.request_handler"] == "wsgi-script"
