@@ -14,7 +14,7 @@ use crate::config::settings::Settings;
 use crate::config::words;
 use crate::exchange::{self, RecordFacts};
 use crate::hooks::runner::{self, HttpError};
-use crate::log::{Code, Message};
+use crate::log::{Code, Message, wording};
 use crate::process::{CHILD, Child};
 use crate::question::{Purpose, Verdict};
 use crate::request::{BodyLength, Request};
@@ -188,9 +188,11 @@ fn ask(
 pub fn modified(script: &ScriptUse) -> Result<u64, HttpError> {
     let metadata = fs::metadata(&script.script).map_err(|error| {
         let text = format!(
-            "the script '{}' of {} (at {}) cannot be read: {error}; correct its path, or the rights of the folders \
-             above it",
-            script.script, script.directive, script.origin
+            "the script '{}' of {} (at {}) cannot be read: {}; correct its path, or the rights of the folders above it",
+            script.script,
+            script.directive,
+            script.origin,
+            wording(&error)
         );
         HttpError::new(500, Message::new(Code::QuestionScriptMissing, text))
     })?;
