@@ -8,7 +8,7 @@ import pytest
 
 from httpd import REFERENCE, Httpd
 
-pytestmark = pytest.mark.both_modes
+pytestmark = [pytest.mark.both_modes, pytest.mark.any_mpm]
 
 # Each kind of fact: the headers that tell it, which are hidden together.
 KINDS = {

@@ -10,7 +10,7 @@ import pytest
 from httpd import Httpd
 from waiting import wait_for
 
-pytestmark = [pytest.mark.both_modes]
+pytestmark = [pytest.mark.both_modes, pytest.mark.any_mpm]
 
 APPLICATION = """
 import os, time
