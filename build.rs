@@ -201,6 +201,7 @@ const HTTPD_VARIABLES: &[&str] = &[
     "AUTHN_PROVIDER_.*",
     "AUTHZ_PROVIDER_.*",
     "AP_AUTH_INTERNAL_PER_CONF",
+    "AP_AUTH_INTERNAL_PER_URI",
     "REMOTE_NAME",
 ];
 

@@ -63,8 +63,7 @@ impl<A: AccessControl> Providers<A> {
     const STATIC_GROUPS: &'static authz_provider = &Self::GROUPS;
 }
 
-/// To be called while httpd registers hooks. As for httpd's own modules, a request inside another
-/// (`AP_AUTH_INTERNAL_PER_CONF`) is checked again where other sections apply to it.
+/// To be called while httpd registers hooks.
 pub(super) fn register<A: AccessControl>(pool: *mut apr_pool_t) {
     let per_conf = AP_AUTH_INTERNAL_PER_CONF as c_int;
     let users = ptr::from_ref(Providers::<A>::STATIC_USERS).cast::<c_void>();

@@ -143,8 +143,9 @@ unsafe extern "C" fn register_hooks<M: Module>(pool: *mut apr_pool_t) {
         api().ap_hook_monitor(Some(monitor::<M>), none, none, middle);
         api().ap_hook_child_init(Some(child_init::<M>), none, none, middle);
         api().ap_hook_translate_name(Some(translate_name::<M>), after_alias, before_userdir, middle);
-        let per_conf = AP_AUTH_INTERNAL_PER_CONF as c_int;
-        api().ap_hook_check_access(Some(check_access::<M>), none, none, middle, per_conf);
+        // A script may decide by the URL, which a request inside another has of its own.
+        let per_uri = AP_AUTH_INTERNAL_PER_URI as c_int;
+        api().ap_hook_check_access(Some(check_access::<M>), none, none, middle, per_uri);
         api().ap_hook_handler(Some(handler::<M>), none, none, middle);
     }
     auth::register::<M>(pool);

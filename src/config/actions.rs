@@ -158,7 +158,7 @@ pub fn handler_script(c: &mut Context<'_>, directive: &'static str, words: &[Str
     Ok(())
 }
 
-/// A script that is asked, in the main interpreter unless its line says otherwise.
+/// A script that is asked: in embedded mode and in the main interpreter unless its line says otherwise.
 fn question_script(
     c: &mut Context<'_>,
     directive: &'static str,
@@ -167,13 +167,13 @@ fn question_script(
     script_use(c, directive, words, QUESTION_OPTIONS, Some(GroupName::Global))
 }
 
-/// A script with its options.
+/// A script with its options. `place` is for groups that it does not name.
 fn script_use(
     c: &mut Context<'_>,
     directive: &'static str,
     words: &[String],
     known: &[&'static str],
-    application_group: Option<GroupName>,
+    place: Option<GroupName>,
 ) -> Result<Arc<ScriptUse>, String> {
     let options = script_options(c, directive, &words[1..], known)?;
     if c.in_htaccess && options.process_group.is_some() {
@@ -186,8 +186,8 @@ fn script_use(
     let script = Arc::new(ScriptUse {
         directive,
         script: (c.resolve_path)(&words[0]),
-        process_group: options.process_group,
-        application_group: options.application_group.or(application_group),
+        process_group: options.process_group.or(place.clone()),
+        application_group: options.application_group.or(place),
         pass_authorization: options.pass_authorization,
         origin: c.origin.clone(),
     });

@@ -48,8 +48,7 @@ pub fn check(
         }
         for script in &server.config.scripts {
             check.script(script.directive, &script.script, &script.origin, 500);
-            let group = script.process_group.as_ref().and_then(GroupName::fixed);
-            check.outside(&script.script, group.unwrap_or_default(), &script.origin);
+            check.outside(&script.script, script.fixed_group().unwrap_or_default(), &script.origin);
         }
         for group_use in &server.config.uses {
             check.group_use(group_use, server);

@@ -9,6 +9,7 @@ use crate::config::global::{ConfiguredServer, GlobalConfig, GroupKind};
 use crate::config::group_name::GroupName;
 use crate::config::plan;
 use crate::config::process_group::{Origin, ProcessGroup};
+use crate::config::script_use::ScriptUse;
 use crate::config::surroundings::Surroundings;
 use crate::config::version;
 use crate::config::walk::User;
@@ -168,12 +169,28 @@ fn mounts(global: &GlobalConfig, servers: &[ConfiguredServer<'_>]) -> HashMap<Op
         .flat_map(|server| server.config.aliases.iter().map(|alias| mount(alias, server, global)));
     let mut mounts: HashMap<_, Vec<Columns>> = HashMap::new();
     let mut known = HashSet::new();
-    for mount in imports.chain(aliases) {
+    let scripts =
+        servers.iter().flat_map(|server| &server.config.scripts).map(|script| asked(script, global));
+    for mount in imports.chain(aliases).chain(scripts) {
         if known.insert(mount.clone()) {
             mounts.entry(mount.0).or_default().push(mount.1);
         }
     }
     mounts
+}
+
+/// A script for access control, dispatch or a handler.
+fn asked(script: &ScriptUse, global: &GlobalConfig) -> (Option<String>, Columns) {
+    let group = script.fixed_group().filter(|name| name.is_empty() || global.groups.find(name).is_some());
+    let interpreter = script.application_group.as_ref().unwrap_or(&GroupName::Resource).to_string();
+    let columns = [
+        format!("({})", script.directive),
+        script.script.clone(),
+        String::new(),
+        interpreter,
+        script.origin.to_string(),
+    ];
+    (group.map(str::to_string), columns)
 }
 
 fn mount(alias: &Alias, server: &ConfiguredServer<'_>, global: &GlobalConfig) -> (Option<String>, Columns) {

@@ -103,7 +103,7 @@ fn alias_preload(alias: &Alias, server: &ConfiguredServer<'_>, groups: &Registry
 
 /// Only for daemons: the children of httpd start Python when a script of theirs is first needed.
 fn script_preload(script: &ScriptUse) -> Option<GroupPreload> {
-    let process_group = script.process_group.as_ref()?.fixed().filter(|name| !name.is_empty())?.to_string();
+    let process_group = script.fixed_group().filter(|name| !name.is_empty())?.to_string();
     let application_group = script.application_group.as_ref()?.fixed()?.to_string();
     Some(GroupPreload { process_group, script: script.script.clone(), application_group, callable: None })
 }

@@ -14,11 +14,18 @@ use crate::config::process_group::Origin;
 pub struct ScriptUse {
     pub directive: &'static str,
     pub script: String,
-    /// None where the line does not say.
+    /// None where the line leaves it to other directives.
     pub process_group: Option<GroupName>,
     pub application_group: Option<GroupName>,
     pub pass_authorization: Option<bool>,
     pub origin: Origin,
+}
+
+impl ScriptUse {
+    /// The process group, if that is known: empty for embedded mode.
+    pub fn fixed_group(&self) -> Option<&str> {
+        self.process_group.as_ref().and_then(GroupName::fixed)
+    }
 }
 
 /// `WSGIHandlerScript`.

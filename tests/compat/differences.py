@@ -141,7 +141,6 @@ DIFFERENCES = {
     ),
     "broken-dispatch": (r"\| dispatch (no-script|syntax) \| status: 'HTTP/1.1 200 OK' → 'HTTP/1.1 500",),
     "group-decision": (r"\| group (lines|not) .* \| worst level: 'error' → '-'", r"\| access any False \| worst level: '-' → 'error'"),
-    "sub-requests": (r"^daemon \| access to a directory (True|None) \| says: ",),
     "text-in-utf-8": (
         r"\| \w+ environ arguments: ",
         r"\| (digest utf-8|group groups euro|group utf-8 groups latin-1 bob) \| (status: .* → 'HTTP/1.1 200 OK'|worst level: 'error' → '-')",

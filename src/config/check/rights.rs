@@ -9,6 +9,7 @@ use crate::config::global::{ConfiguredServer, GlobalConfig, GroupKind};
 use crate::config::home::Kind;
 use crate::config::plan;
 use crate::config::process_group::{Origin, ProcessGroup};
+use crate::config::script_use::ScriptUse;
 use crate::config::surroundings::Surroundings;
 use crate::config::version;
 use crate::config::walk::{self, Closed, Need, User};
@@ -27,14 +28,17 @@ pub fn check(
     for (group, alias) in &aliases {
         by_group.entry(group.as_deref()).or_default().push(alias);
     }
+    let scripts: Vec<&ScriptUse> =
+        servers.iter().flat_map(|server| &server.config.scripts).map(|s| &**s).collect();
     for group in global.groups.groups() {
-        rights.group(group, by_group.get(&Some(&*group.name)).map_or(&[], Vec::as_slice));
+        rights.group(group, by_group.get(&Some(&*group.name)).map_or(&[], Vec::as_slice), &scripts);
     }
-    if by_group.contains_key(&Some("")) {
+    let embedded = |script: &&ScriptUse| script.fixed_group() == Some("");
+    if by_group.contains_key(&Some("")) || scripts.iter().any(embedded) {
         rights.embedded();
     }
     let of_groups = std::mem::take(&mut rights.found);
-    rights.httpd(&aliases);
+    rights.httpd(&aliases, &scripts);
     let of_groups = of_groups.iter().map(|found| {
         let text = rights.text(found, &format!("which it needs for {}", found.behind.join(", ")));
         Message::new(Code::RightsMissing, text)
@@ -78,7 +82,7 @@ struct Found {
 }
 
 impl Rights<'_> {
-    fn group(&mut self, group: &ProcessGroup, aliases: &[&Alias]) {
+    fn group(&mut self, group: &ProcessGroup, aliases: &[&Alias], scripts: &[&ScriptUse]) {
         let Some(user) = self.surroundings.user_of(group) else { return };
         let who = format!("WSGIDaemonProcess {} at {}: its user {}", group.name, group.origin, user.name);
         self.python(group, &user, &who);
@@ -89,7 +93,9 @@ impl Rights<'_> {
         let imports = imports.map(|import| ("WSGIImportScript", &import.script, &import.origin));
         let aliases = aliases.iter().filter(|alias| alias.fixed_script().is_some());
         let aliases = aliases.map(|alias| ("WSGIScriptAlias", &alias.target, &alias.origin));
-        for (directive, script, origin) in imports.chain(aliases) {
+        let scripts = scripts.iter().filter(|script| script.fixed_group() == Some(&group.name));
+        let scripts = scripts.map(|script| (script.directive, &script.script, &script.origin));
+        for (directive, script, origin) in imports.chain(aliases).chain(scripts) {
             if let Some(path) = group.seen_from_inside(Path::new(script)) {
                 let what = format!("the script {script} ({directive} at {origin})");
                 self.walk(group, &path, Need::Read, &user, &who, what);
@@ -131,7 +137,7 @@ impl Rights<'_> {
     }
 
     /// httpd looks at a script before it hands a request on, and reads it where it runs it itself.
-    fn httpd(&mut self, aliases: &[(Option<String>, &Alias)]) {
+    fn httpd(&mut self, aliases: &[(Option<String>, &Alias)], scripts: &[&ScriptUse]) {
         let Some(user) = self.surroundings.httpd_user() else { return };
         let who = format!("httpd's own user {}", user.name);
         let mut ours: Vec<&Path> = Vec::new();
@@ -154,6 +160,15 @@ impl Rights<'_> {
             let target = Path::new(&alias.target);
             ours.push(target);
             walk(target, need, line("WSGIScriptAlias", alias.mount(), &alias.origin), None);
+        }
+        for script in scripts {
+            let need = if script.fixed_group() == Some("") { Need::Read } else { Need::Reach };
+            walk(
+                Path::new(&script.script),
+                need,
+                line(script.directive, &script.script, &script.origin),
+                None,
+            );
         }
         for group in self.global.groups.groups().iter().filter(|group| group.chroot.is_none()) {
             ours.extend([&group.home, &group.python_home].into_iter().flatten().map(|path| path.as_path()));
