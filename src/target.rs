@@ -70,7 +70,7 @@ pub fn select(
 }
 
 /// The target of a question for a script. `WSGIRestrictEmbedded` and `WSGIRestrictProcess` are about
-/// applications.
+/// applications, but the first also keeps scripts that `.htaccess` files name out of httpd.
 pub fn of_question(
     script: &ScriptUse,
     global: &GlobalConfig,
@@ -78,6 +78,9 @@ pub fn of_question(
 ) -> Result<Target, Refusal> {
     let expand = |name: &Option<GroupName>| name.as_ref().map(|name| name.expand(facts)).unwrap_or_default();
     let process_group = expand(&script.process_group);
+    if script.in_htaccess && global.restrict_embedded {
+        return Err(Refusal::EmbeddedForbidden);
+    }
     let group = find_group(&process_group, global, facts)?;
     Ok(Target {
         script: script.script.clone(),

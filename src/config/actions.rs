@@ -189,6 +189,7 @@ fn script_use(
         process_group: options.process_group.or(place.clone()),
         application_group: options.application_group.or(place),
         pass_authorization: options.pass_authorization,
+        in_htaccess: c.in_htaccess,
         origin: c.origin.clone(),
     });
     c.server.scripts.push(Arc::clone(&script));

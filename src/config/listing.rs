@@ -86,7 +86,7 @@ impl Listing<'_> {
 
     fn by_request(&self, out: &mut String) {
         if self.mounts.contains_key(&None) {
-            out.push_str("in a process group that depends on the request\n");
+            out.push_str("in no process group that is known in advance\n");
             self.scripts(out, None);
         }
     }
@@ -275,7 +275,7 @@ embedded in httpd's own processes
     user        www-data (uid 33, groups 33)
     Python      none found
     /in  /srv/in.py  main.example  %{RESOURCE}  site.conf:4
-in a process group that depends on the request
+in no process group that is known in advance
     /x  /srv/x.py  main.example  x            site.conf:5
     /y  /srv/y.py  main.example  %{RESOURCE}  site.conf:6: there is no process group nowhere
 ";

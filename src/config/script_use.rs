@@ -18,6 +18,8 @@ pub struct ScriptUse {
     pub process_group: Option<GroupName>,
     pub application_group: Option<GroupName>,
     pub pass_authorization: Option<bool>,
+    /// Its line is one of a `.htaccess` file.
+    pub in_htaccess: bool,
     pub origin: Origin,
 }
 

@@ -26,8 +26,10 @@ pub fn tell(request: &RequestRec<'_>, group: &str, wsgi: &Request<'_>, run: Run)
             name => format!("'{}'", String::from_utf8_lossy(name)),
         };
         let line = format!(
-            "ran in process group {}, process {}, interpreter {}, script '{}': queue {} us (connect {} us), application \
+            "{} {} ran in process group {}, process {}, interpreter {}, script '{}': queue {} us (connect {} us), application \
              {} us",
+            String::from_utf8_lossy(request.method()),
+            String::from_utf8_lossy(request.uri()),
             place(group.as_bytes(), "%{GLOBAL}"),
             run.pid,
             place(wsgi.application_group, "%{GLOBAL}"),

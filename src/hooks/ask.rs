@@ -47,6 +47,12 @@ pub fn check_access(request: &RequestRec<'_>) -> Flow {
 pub fn check_password(request: &RequestRec<'_>, user: &[u8], password: &[u8]) -> Authentication {
     let Some(script) = user_script(request) else { return Authentication::Failed };
     match verdict(request, script, Purpose::Password { user, password }) {
+        // The script was given it as Latin-1; what follows is to see one name for one user.
+        Some(Verdict::Granted) if str::from_utf8(user).is_err() => {
+            let name: String = user.iter().copied().map(char::from).collect();
+            request.set_user(name.as_bytes());
+            Authentication::Granted
+        }
         Some(Verdict::Granted) => {
             if remembers_users() {
                 auth::remember_password(request, user, password);
@@ -107,8 +113,11 @@ pub fn require_group(request: &RequestRec<'_>, line: &[u8]) -> Authorization {
 
 /// Why these words cannot follow `Require wsgi-group`.
 pub fn check_groups(line: &[u8]) -> Result<(), String> {
-    let wanted = words::split(&String::from_utf8_lossy(line));
-    let wanted = wanted.map_err(|error| format!("Require wsgi-group: {error}"))?;
+    let text = str::from_utf8(line).map_err(|_| {
+        "Require wsgi-group: the names are not UTF-8, so no group would match: save the file in UTF-8"
+            .to_string()
+    })?;
+    let wanted = words::split(text).map_err(|error| format!("Require wsgi-group: {error}"))?;
     if wanted.is_empty() {
         return Err("Require wsgi-group: name at least one group".to_string());
     }

@@ -5,9 +5,9 @@
 
 use crate::config::home::{Entry, Files, Kind};
 use crate::os;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub struct Disk;
@@ -51,26 +51,29 @@ impl Files for Disk {
 
     fn text(&self, path: &Path) -> Option<String> {
         const MOST: u64 = 0xffff;
-        // Not what may be a device or a pipe, which could keep httpd.
-        let found = fs::metadata(path).ok().filter(|found| found.is_file())?;
+        let (file, _) = open(path).ok().filter(|(_, length)| *length <= MOST)?;
         let mut text = String::new();
-        let file = File::open(path).ok().filter(|_| found.len() <= MOST)?;
         file.take(MOST).read_to_string(&mut text).ok()?;
         Some(text)
     }
+}
+
+/// Opens a regular file, and says how long it is. A site's owner may put a pipe or a device in its place at any
+/// moment; neither may keep httpd.
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    Ok((file, found.len()))
 }
 
 /// Looks where Python does: the directory of a zip file is at its end, with a comment of up to 64 KB after
 /// it.
 fn has_zip_directory(path: &Path) -> io::Result<bool> {
     const MOST: u64 = 22 + 0xffff;
-    // Not what may be a device or a pipe, which could keep httpd.
-    let found = fs::metadata(path)?;
-    if !found.is_file() {
-        return Ok(false);
-    }
-    let length = found.len();
-    let (mut file, mut end) = (File::open(path)?, Vec::new());
+    let ((mut file, length), mut end) = (open(path)?, Vec::new());
     file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
     file.take(MOST).read_to_end(&mut end)?;
     Ok(end.windows(4).any(|window| window == b"PK\x05\x06"))

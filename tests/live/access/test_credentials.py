@@ -178,6 +178,18 @@ def test_htaccess_with_a_script(server: Httpd, mode: str):
 
 
 @pytest.mark.daemon_mode
+def test_no_script_of_htaccess_in_httpd_where_embedded_mode_is_forbidden(serve_once):
+    server = serve_once.prepare(
+        "WSGIRestrictEmbedded On\n<Directory @ROOT@/htdocs>\nAllowOverride AuthConfig\n</Directory>"
+    )
+    (server.root / "htdocs/page.html").write_text("page")
+    (server.root / "htdocs/.htaccess").write_text(server.fill_in("WSGIAccessScript @APPS@/access.wsgi\n"))
+    server.start()
+    assert server.get("/page.html", headers={"X-Access": "True"}).status_code == 500
+    server.wait_for_log("WSGI204: ")
+
+
+@pytest.mark.daemon_mode
 def test_a_group_that_cannot_serve(server: Httpd):
     start, begun = len(server.error_log()), time.monotonic()
     assert status(server, "/app/broken", "alice", RIGHT) == 500

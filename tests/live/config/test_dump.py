@@ -55,7 +55,7 @@ def test_groups_embedded_scripts_and_those_by_request(serve_once):
     found = sections(text)
     assert list(found) == [
         "WSGI: what runs where", "process group blog", "process group worker", "embedded in httpd's own processes",
-        "in a process group that depends on the request",
+        "in no process group that is known in advance",
     ]  # fmt: skip
     place = {text: f"{server.configuration_file}:{server.last_line_of(text)}" for text in ("Alias / ", "Alias /in", "Alias /shop", "ImportScript")}
     apps = f"{server.root}/apps"
@@ -69,7 +69,7 @@ def test_groups_embedded_scripts_and_those_by_request(serve_once):
     # Virtual hosts inherit it, and the third chooses another group for it.
     embedded = found["embedded in httpd's own processes"]
     assert ["/in", f"{apps}/hello.wsgi", "localhost", "%{RESOURCE}", place["Alias /in"]] in embedded
-    by_request = found["in a process group that depends on the request"]
+    by_request = found["in no process group that is known in advance"]
     assert by_request[0] == ["/shop", f"{apps}/echo.wsgi", "shop.example", "%{HOST}", place["Alias /shop"]]
     user = pwd.getpwnam(daemon_account())
     assert all(section[0][:3] == ["user", user.pw_name, "(uid"] for section in (blog, embedded))

@@ -60,7 +60,7 @@ def test_the_line_at_level_debug(server, mode):
     pid = server.get("/noted").text
     group = r"%\{GLOBAL\}" if mode == "embedded" else r"'\w+'"
     line = (
-        rf"wsgi:debug.*ran in process group {group}, process {pid}, interpreter 'noted', script '.*/noted\.wsgi': "
+        rf"wsgi:debug.*GET /noted ran in process group {group}, process {pid}, interpreter 'noted', script '.*/noted\.wsgi': "
         r"queue \d+ us \(connect \d+ us\), application \d{5,} us"
     )
     wait_for(lambda: re.search(line, server.error_log()), "the line is in the log")
