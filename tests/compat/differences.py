@@ -147,6 +147,7 @@ DIFFERENCES = {
         r"\| dispatch application_group (euro text|surrogate) \| (status: .* → 'HTTP/1.1 200 OK'|worst level: 'error' → '-')",
         r"\| dispatch application_group utf-8 bytes \| environ mod_wsgi.application_group: ",
         r"\| basic surrogate \| (status: .* → 'HTTP/1.1 200 OK'|worst level: 'error' → '-')",
+        r"\| (basic credentials|group latin-1) .* \| environ REMOTE_USER: ",
     ),
     "names-of-bytes": (r"\| basic (utf-8 )?bytes \| (status: .* → 'HTTP/1.1 200 OK'|worst level: 'error' → '-')",),
     "names-with-nul": (rf"\| (basic nul|dispatch application_group nul) \| {REFUSED}",),
