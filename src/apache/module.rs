@@ -71,7 +71,7 @@ pub trait Module: AccessControl {
     /// Called in the parent every few seconds.
     fn monitor();
     fn translate_name(request: &RequestRec<'_>) -> Flow;
-    /// Whether the request may go on, whoever its user is.
+    /// Whether the request may go on, before its user is known.
     fn check_access(request: &RequestRec<'_>) -> Flow;
     fn handler(request: &RequestRec<'_>) -> Flow;
 }

@@ -14,7 +14,7 @@ const MOST_LINKS: usize = 40;
 pub struct Version {
     pub major: u32,
     pub minor: u32,
-    /// `3.11.4`, or `3.11` where no more is known.
+    /// `3.11.4`, or `3.11` where the third number is unknown.
     text: String,
 }
 

@@ -1,8 +1,8 @@
 //! Whether a group's user gets to its Python, its directories and its scripts, and httpd's own user to what it
 //! maps requests to.
 //!
-//! Runs in the httpd parent. Where httpd is not started by root nothing is said: whoever starts it then is the
-//! user of all processes, and has no need of a walk.
+//! Runs in the httpd parent. Where another user than root starts httpd, all processes are that user's own, and
+//! nothing is checked.
 
 use crate::config::alias::Alias;
 use crate::config::global::{ConfiguredServer, GlobalConfig, GroupKind};
@@ -50,8 +50,8 @@ pub fn check(
     of_groups.chain(of_httpd).collect()
 }
 
-/// All aliases with their process groups (None where the request chooses it), in the order of the configuration. What virtual hosts inherit comes
-/// once.
+/// All aliases with their process groups (None where the request chooses it), in the order of the
+/// configuration. What virtual hosts inherit comes once.
 fn aliases<'a>(servers: &[ConfiguredServer<'a>]) -> Vec<(Option<String>, &'a Alias)> {
     let mut known = HashSet::new();
     let aliases = servers.iter().flat_map(|server| {
