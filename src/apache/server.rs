@@ -52,6 +52,11 @@ impl Server {
         self.record().is_virtual != 0
     }
 
+    /// The port of `ServerName`, or 0.
+    pub fn port(self) -> u16 {
+        self.record().port
+    }
+
     /// `ServerName` without the port.
     pub fn name(self) -> String {
         String::from_utf8_lossy(bytes(self.record(), self.record().server_hostname).unwrap_or_default())

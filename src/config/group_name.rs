@@ -26,7 +26,7 @@ pub enum GroupName {
 pub trait RequestFacts {
     /// `ServerName` of the virtual host.
     fn server_name(&self) -> &str;
-    /// The port as httpd reports it for this request (`ap_get_server_port`).
+    /// The server's port, as far as httpd knows it for this request; never one that a client has made up.
     fn server_port(&self) -> u16;
     /// The `Host` header (or `:authority`), with or without port.
     fn host_header(&self) -> Option<&str>;

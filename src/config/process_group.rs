@@ -68,6 +68,8 @@ pub struct ProcessGroup {
     /// How long a process that is not needed is kept.
     pub idle_timeout: Duration,
     pub threads: u32,
+    /// Of one process.
+    pub maximum_interpreters: u32,
     /// `user=` and `group=`, or httpd's `User` and `Group`; None when httpd does not run as root.
     #[serde(skip)]
     pub identity: Option<Identity>,
@@ -156,6 +158,7 @@ impl ProcessGroup {
             overlap: Overlap::Auto,
             idle_timeout: Duration::from_secs(60),
             threads: 15,
+            maximum_interpreters: 100,
             identity: None,
             umask: None,
             chroot: None,

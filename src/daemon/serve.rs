@@ -186,6 +186,7 @@ fn facts(
         process_group: launch.group.name.clone(),
         processes: launch.group.maximum_processes,
         threads: launch.group.threads,
+        maximum_interpreters: launch.group.maximum_interpreters,
         run_once: launch.group.runs_once(),
         server: launch.server.clone(),
         home: launch.group.home.as_ref().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),

@@ -38,9 +38,9 @@ impl<'a, 'r> RecordFacts<'a, 'r> {
         }
     }
 
-    /// For a script of `WSGIHandlerScript`. It answers for any number of URLs, each of which would have an
-    /// interpreter of its own.
-    pub fn of_handler(self, script: &str) -> Self {
+    /// For a script that answers for any number of URLs, as those of `WSGIHandlerScript` and
+    /// `WSGIScriptAliasMatch` do: each would have an interpreter of its own.
+    pub fn of_script(self, script: &str) -> Self {
         RecordFacts { script_name: script.to_string(), ..self }
     }
 }
@@ -50,8 +50,12 @@ impl group_name::RequestFacts for RecordFacts<'_, '_> {
         &self.server_name
     }
 
+    /// A client may write any port into its `Host` header, and each would make a name of its own: what is none
+    /// of the server's counts as the one that the client is connected to.
     fn server_port(&self) -> u16 {
-        self.request.server_port()
+        let (told, (_, local)) = (self.request.server_port(), self.request.local());
+        let known = [80, 443, local, self.request.server().port()];
+        if known.contains(&told) { told } else { local }
     }
 
     fn host_header(&self) -> Option<&str> {

@@ -97,6 +97,7 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
             server: server::facts(),
             home: String::new(),
             interpreters: plan::interpreters(configuration, &group),
+            maximum_interpreters: group.maximum_interpreters,
             run_once: false,
             reload_in_place: true,
             watcher: None,

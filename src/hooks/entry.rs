@@ -4,6 +4,7 @@
 //! Runs in httpd children; called by `handler`.
 
 use crate::apache::RequestRec;
+use crate::config::alias::Pattern;
 use crate::config::group_name::GroupName;
 use crate::config::script_use::ScriptUse;
 use crate::config::settings::Settings;
@@ -21,6 +22,8 @@ pub struct Entry<'r> {
     pub modified: u64,
     /// The script of `WSGIHandlerScript`; empty for others.
     pub handler_script: &'r str,
+    /// It answers for URLs that are not known beforehand.
+    pub any_url: bool,
 }
 
 impl Entry<'_> {
@@ -44,6 +47,7 @@ pub fn find<'r>(request: &'r RequestRec<'_>) -> Result<Entry<'r>, HttpError> {
         },
         modified: request.file_modified(),
         handler_script: "",
+        any_url: alias.is_some_and(|alias| matches!(alias.pattern, Pattern::Regex { .. })),
     })
 }
 
@@ -66,6 +70,7 @@ fn of_handler<'r>(
         settings: Cow::Owned(Settings::merge(base, &options)),
         modified: modified(script)?,
         handler_script: &script.script,
+        any_url: true,
     })
 }
 

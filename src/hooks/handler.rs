@@ -50,7 +50,7 @@ fn serve(request: &RequestRec<'_>, child: &'static Child) -> Result<Flow, HttpEr
     };
     let settings = chosen.as_ref().unwrap_or(base);
     let facts = RecordFacts::new(request, child.configuration.global.case_sensitive);
-    let facts = if entry.handler_script.is_empty() { facts } else { facts.of_handler(entry.handler_script) };
+    let facts = if entry.any_url { facts.of_script(&entry.script) } else { facts };
     let target = target::select(&entry.script, settings, &child.configuration.global, &facts);
     let target = target.map_err(|refusal| HttpError::new(500, refusal.message()))?;
     let (runner, script) = runner::find(child, &target)?;

@@ -90,6 +90,10 @@ impl Interpreters {
         if let Some(known) = self.named.lock().get(name) {
             return known.clone();
         }
+        let count = self.named.lock().values().filter(|made| made.is_ok()).count() + 1;
+        if count >= self.facts.maximum_interpreters as usize {
+            return Err(self.too_many(name));
+        }
         let mut own_gil = options_of(&self.facts.interpreters, name).own_gil;
         let made = main_state.attached(|py| {
             if own_gil && extension::version(py) < (3, 12) {
@@ -115,6 +119,19 @@ impl Interpreters {
         });
         self.named.lock().insert(name.to_string(), made.clone());
         made
+    }
+}
+
+impl Interpreters {
+    /// Not kept: the name may be one of any number that clients have made up.
+    fn too_many(&self, name: &str) -> Message {
+        let text = format!(
+            "the process has {} interpreters already and makes none for the application group '{name}': where clients \
+             choose the names (%{{HOST}}, %{{ENV:...}}), use a fixed one; else raise maximum-interpreters of \
+             WSGIDaemonProcess",
+            self.facts.maximum_interpreters
+        );
+        Message::new(Code::InterpretersTooMany, text)
     }
 }
 

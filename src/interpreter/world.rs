@@ -36,6 +36,8 @@ pub struct ProcessFacts {
     /// `wsgi.run_once`: a process runs one request and no other.
     pub run_once: bool,
     pub server: ServerFacts,
+    /// The main one and those of application groups.
+    pub maximum_interpreters: u32,
     /// `home=`, first on sys.path; empty when not given.
     pub home: String,
     pub interpreters: ByApplicationGroup,
@@ -251,10 +253,18 @@ impl World {
         protocol.downcast_ref().expect("a process has one protocol")
     }
 
-    /// An interned `str` for a name that comes again with every request.
+    /// A `str` for a name, interned where it comes again with every request. Python may keep what is interned for
+    /// ever, so clients that invent names get strings that go with their request.
     pub fn name(&self, py: Attached<'_>, name: &[u8]) -> Result {
-        if let Some(known) = self.names.lock().get(name) {
-            return Ok(known.clone_ref(py));
+        {
+            let names = self.names.lock();
+            if let Some(known) = names.get(name) {
+                return Ok(known.clone_ref(py));
+            }
+            if names.len() >= MOST_NAMES {
+                drop(names);
+                return Object::latin1(py, name);
+            }
         }
         // Not under the lock: interning may have to wait for other threads that are attached.
         let interned = Object::interned(py, name)?;

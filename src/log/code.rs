@@ -204,6 +204,7 @@ messages! {
     EnvironmentOutdated = 438, Error, in "interpreter/support.py";
     SubscriberRaised = 440, Error, in "interpreter/events.py";
     NotWsgi = 441, Error;
+    InterpretersTooMany = 442, Error;
     QuestionFunctionMissing = 451, Error;
     VerdictUnusable = 452, Error;
 }

@@ -53,6 +53,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
         A_TIME,
     ),
     **several("response-flush-delay", NOT_A_TIME, "expected a time such as 5 (milliseconds), 500ms or 2s"),
+    **numbers("maximum-interpreters", 1, 10000),
     **several("memory-limit virtual-memory-limit maximum-memory stack-size", NOT_A_SIZE, A_SIZE),
     **several("send-buffer-size receive-buffer-size", NOT_A_SIZE, A_SIZE),
     **several("response-buffer-size header-buffer-size", NOT_A_SIZE, A_SIZE),
