@@ -115,6 +115,9 @@ pub trait Body: Send {
     fn receive(&mut self) -> Result<(), BodyError>;
 }
 
+/// The most that status and headers of an answer may have together.
+pub const LARGEST_HEAD: usize = 1024 * 1024;
+
 /// Status line and headers as the application gave them, in Latin-1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {

@@ -23,6 +23,8 @@ pub enum Trouble {
     Queued(String),
     /// 502: the process that had read it is gone.
     Died,
+    /// 502: the process said what no answer may have.
+    Misbehaved(String),
 }
 
 /// How an attempt ended that has no conversation.

@@ -13,12 +13,10 @@ use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
 use crate::log::{Code, Level, Message};
 use crate::request::{BodyError, Outcome, local_location};
+use crate::wire::frame::LARGEST_PIECE;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
-
-/// The most that is read of the body for one Want.
-const LARGEST_PIECE: usize = 256 * 1024;
 
 /// Small pieces of the answer are gathered up to this size.
 const GATHERED: usize = 16 * 1024;

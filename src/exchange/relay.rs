@@ -11,6 +11,7 @@ use crate::request::{Outcome, Request, Span};
 use crate::wire::codec::Malformed;
 use crate::wire::frame::Kind;
 use crate::wire::request as payload;
+use crate::wsgi::answer_check::{AnswerCheck, Violation};
 
 /// What ends an answer before its last frame.
 enum AnswerEnd {
@@ -33,6 +34,12 @@ impl From<Trouble> for AnswerEnd {
 impl From<Malformed> for AnswerEnd {
     fn from(_: Malformed) -> AnswerEnd {
         AnswerEnd::Daemon(Trouble::Died)
+    }
+}
+
+impl From<Violation> for AnswerEnd {
+    fn from(violation: Violation) -> AnswerEnd {
+        AnswerEnd::Daemon(Trouble::Misbehaved(violation))
     }
 }
 
@@ -60,6 +67,7 @@ fn frames(
     conversation: &mut Conversation<'_>,
 ) -> Result<(Outcome, Span), AnswerEnd> {
     let delay = conversation.flush_delay();
+    let mut check = AnswerCheck::default();
     loop {
         if answer.is_waiting()
             && !conversation.is_ready()
@@ -75,14 +83,19 @@ fn frames(
             }
             Kind::Head => {
                 let (status, headers) = payload::decode_head(bytes)?;
+                check.head(status, headers.iter().copied())?;
                 answer.head(status, headers.into_iter());
             }
             Kind::File => {
                 let (offset, length) = payload::decode_file(bytes)?;
+                check.file(length)?;
                 let file = conversation.file()?;
                 answer.file(file, offset, length)?;
             }
-            Kind::Data => answer.data(bytes)?,
+            Kind::Data => {
+                check.data(bytes.len() as u64)?;
+                answer.data(bytes)?;
+            }
             Kind::Want => {
                 let most = bytes.try_into().map(u32::from_le_bytes).map_err(|_| Malformed)?;
                 match answer.body(most as usize)? {
@@ -92,7 +105,11 @@ fn frames(
                 }
                 answer.incoming().read_on();
             }
-            Kind::End => return Ok(payload::decode_end(bytes)?),
+            Kind::End => {
+                let (outcome, span) = payload::decode_end(bytes)?;
+                check.end(outcome)?;
+                return Ok((outcome, span));
+            }
             _ => return Err(Malformed.into()),
         }
     }
@@ -104,6 +121,13 @@ pub fn describe(trouble: &Trouble, group: &str) -> (u16, Message) {
         Trouble::Unavailable(text) => (503, Message::new(Code::GroupUnavailable, text.clone())),
         Trouble::TimedOut(text) => (504, Message::new(Code::GroupSilent, text.clone())),
         Trouble::Queued(text) => (504, Message::new(Code::QueueTimeout, text.clone())),
+        Trouble::Misbehaved(what) => {
+            let text = format!(
+                "a process of group '{group}' sent what no answer may have: {what}. Nothing of it is passed on from there; \
+                 an application cannot do this by WSGI, so find out what runs in the group"
+            );
+            (502, Message::new(Code::AnswerRefused, text))
+        }
         Trouble::Died => {
             let text = format!(
                 "the process of group '{group}' that ran the request ended before the answer was complete; the \

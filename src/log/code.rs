@@ -102,6 +102,7 @@ messages! {
     GroupUnavailable = 231, Error;
     GroupSilent = 232, Error;
     ProcessLost = 233, Error;
+    AnswerRefused = 234, Error;
     FilterAnswered = 240, Info;
 
     // Questions to scripts: access, passwords, groups, dispatch.

@@ -8,14 +8,21 @@
 //! give a request back that no application has seen.
 
 use super::codec::Malformed;
+use crate::request::LARGEST_HEAD;
 
 pub const HEADER: usize = 8;
 
 /// Data is cut into pieces of at most this size, so that a reader's buffer has a bound.
 pub const LARGEST_DATA: usize = 64 * 1024;
 
-/// No frame is larger; a peer that announces more is not one of ours.
-pub const LARGEST_FRAME: usize = 64 * 1024 * 1024;
+/// The child's pieces of a body, and lines of a log, are cut to this size.
+pub const LARGEST_PIECE: usize = 256 * 1024;
+
+/// A request's head and the first part of its body.
+const LARGEST_REQUEST: usize = 64 * 1024 * 1024;
+
+/// Frames that hold some numbers.
+const NUMBERS: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -36,6 +43,22 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The longest payload: a peer that announces more is none of ours, or has been broken into.
+    fn largest(self) -> usize {
+        match self {
+            Kind::Request => LARGEST_REQUEST,
+            Kind::Body => LARGEST_PIECE,
+            Kind::BodyFailed => LARGEST_DATA,
+            Kind::Data => LARGEST_DATA,
+            // With its level.
+            Kind::Log => LARGEST_PIECE + 1,
+            // The counts in front of its parts are counted with them, but for the first two.
+            Kind::Head => LARGEST_HEAD + NUMBERS,
+            Kind::Verdict => LARGEST_HEAD,
+            Kind::Hello | Kind::Want | Kind::End | Kind::File | Kind::BodyEnd | Kind::GiveBack => NUMBERS,
+        }
+    }
+
     fn from_number(number: u32) -> Option<Kind> {
         const KINDS: [Kind; 13] = [
             Kind::Request,
@@ -80,7 +103,7 @@ pub fn peek(bytes: &[u8]) -> Result<Option<(Kind, usize)>, Malformed> {
     let Some((kind, _)) = rest.split_first_chunk::<4>() else { return Ok(None) };
     let kind = Kind::from_number(u32::from_le_bytes(*kind)).ok_or(Malformed)?;
     let length = u32::from_le_bytes(*length) as usize;
-    if length > LARGEST_FRAME { Err(Malformed) } else { Ok(Some((kind, length))) }
+    if length > kind.largest() { Err(Malformed) } else { Ok(Some((kind, length))) }
 }
 
 /// Bytes received and not yet read as frames. The buffer is kept from request to request.

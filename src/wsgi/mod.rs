@@ -3,6 +3,7 @@
 //! Runs in daemons and in httpd children with embedded mode. Nothing in here knows which of the two it is: a
 //! request comes as a `Request`, body and answer go through `Body` and `Reply`.
 
+pub mod answer_check;
 pub mod run;
 
 mod environ;

@@ -10,7 +10,7 @@ use crate::python::class::{Class, Native};
 use crate::python::error::{Exc, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object, Raised};
-use crate::request::Head;
+use crate::request::{Head, LARGEST_HEAD};
 use std::ffi::CStr;
 use std::sync::Arc;
 
@@ -136,6 +136,7 @@ fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Hea
     let count = headers.length(py)?;
     let mut head = Head { status, headers: Vec::with_capacity(count + 1) };
     let (mut content_length, mut dropped) = (None, Dropped::default());
+    let mut size = head.status.len();
     for index in 0..count {
         let pair = headers.sequence_item(py, index)?;
         if !pair.is_tuple(py) || pair.length(py)? != 2 {
@@ -147,6 +148,10 @@ fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Hea
             format!("the value of header {:?}", String::from_utf8_lossy(&name))
         })?;
         let length = check_header(&name, &value).map_err(refuse)?;
+        size += name.len() + value.len() + 2 * size_of::<u32>();
+        if size > LARGEST_HEAD {
+            return Err(refuse(format!("status and headers are longer than {LARGEST_HEAD} bytes")));
+        }
         if length.is_some() && content_length.is_some() && length != content_length {
             return Err(refuse("two Content-Length headers with different numbers".into()));
         }

@@ -6,7 +6,7 @@ use crate::log::Level;
 use crate::os::{self, Link};
 use crate::question::Verdict;
 use crate::request::{FilePart, Head, Outcome, Reply, Span, now};
-use crate::wire::frame::{self, Kind, LARGEST_DATA};
+use crate::wire::frame::{self, Kind, LARGEST_DATA, LARGEST_PIECE};
 use crate::wire::question;
 use crate::wire::request as payload;
 use std::io::{self, IoSlice};
@@ -92,7 +92,9 @@ impl Reply for Outgoing {
     }
 
     fn log(&mut self, level: Level, line: &[u8]) {
-        frame::append(&mut self.outbox, Kind::Log, |out| payload::encode_log(out, level, line));
+        for piece in line.chunks(LARGEST_PIECE) {
+            frame::append(&mut self.outbox, Kind::Log, |out| payload::encode_log(out, level, piece));
+        }
     }
 
     fn end(&mut self, outcome: Outcome) {
