@@ -380,6 +380,7 @@ const PYTHON_FUNCTIONS: &[&str] = &[
     "PyType_IsSubtype",
     "PyUnicode_AsEncodedString",
     "PyUnicode_AsLatin1String",
+    "PyUnicode_AsUTF8AndSize",
     "PyUnicode_DecodeFSDefaultAndSize",
     "PyUnicode_DecodeLatin1",
     "PyUnicode_FromStringAndSize",

@@ -171,8 +171,8 @@ impl<'a, 'r> LocalReply<'_, 'a, 'r> {
 }
 
 impl Reply for LocalReply<'_, '_, '_> {
-    fn head(&mut self, head: &Head) {
-        self.said.head = Some(head.clone());
+    fn head(&mut self, head: Head) {
+        self.said.head = Some(head);
     }
 
     fn data(&mut self, bytes: &[u8]) {

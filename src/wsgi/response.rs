@@ -95,7 +95,7 @@ impl Response {
             (Announced::Plain, _) => self.announced = None,
             // RFC 9112, 6.3: where there are chunks, Content-Length says nothing.
             (Announced::Chunked(_), Some(head)) => {
-                head.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"));
+                head.remove(b"Content-Length");
                 self.content_length = None;
             }
             _ => {}
@@ -117,7 +117,7 @@ impl Response {
         if self.announced.is_some() {
             return;
         }
-        head.headers.push((b"Content-Length".to_vec(), length.to_string().into_bytes()));
+        head.headers.push(b"Content-Length", length.to_string().as_bytes());
         self.content_length = Some(length as u64);
     }
 
@@ -183,6 +183,12 @@ pub fn check_header(name: &[u8], value: &[u8]) -> Result<Option<u64>, String> {
     if name.is_empty() {
         return Err("a header has an empty name".into());
     }
+    if name.len() > usize::from(u16::MAX) {
+        return Err(format!(
+            "the name of a header has {} bytes; httpd reads names of up to 8190",
+            name.len()
+        ));
+    }
     if let Some(byte) = name.iter().find(|byte| !is_token(**byte)) {
         let byte = char::from(*byte);
         return Err(format!(
@@ -219,7 +225,7 @@ mod tests {
     use super::*;
 
     fn head(status: &str) -> Head {
-        Head { status: status.into(), headers: Vec::new() }
+        Head { status: status.into(), ..Head::default() }
     }
 
     #[test]

@@ -68,8 +68,8 @@ impl Outgoing {
 }
 
 impl Reply for Outgoing {
-    fn head(&mut self, head: &Head) {
-        frame::append(&mut self.outbox, Kind::Head, |out| payload::encode_head(out, head));
+    fn head(&mut self, head: Head) {
+        frame::append(&mut self.outbox, Kind::Head, |out| payload::encode_head(out, &head));
     }
 
     fn data(&mut self, bytes: &[u8]) {
@@ -168,7 +168,7 @@ mod tests {
             child.read_to_end(&mut received).unwrap();
             received
         });
-        connection.outgoing.head(&Head { status: b"200 OK".to_vec(), headers: Vec::new() });
+        connection.outgoing.head(Head { status: b"200 OK".to_vec(), ..Head::default() });
         connection.outgoing.flush(&large).unwrap();
         assert!(connection.is_clean());
         drop(connection);
