@@ -83,6 +83,9 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     };
     let Ties { control, activity } = ties.lock().clone();
     put_away_in_copies(&listener, &page, &activity, &control, &signals);
+    if launch.group.chroot.is_none() {
+        os::trust_overlay_of_root();
+    }
     let roster = Roster::new(launch.group.threads, activity, launch.group.limits.request.is_some());
     let equipment = Equipment { listener, control: Arc::clone(&control), page, roster, launch };
     let prepared = Workers::new(interpreters, equipment).map(Arc::new);

@@ -1,4 +1,4 @@
-//! One sendmsg or recvmsg, with or without a descriptor beside the bytes.
+//! One sendmsg or recvmsg, with or without descriptors beside the bytes.
 //!
 //! Called by `os::socket`, which has the forms of them that the processes use.
 
@@ -10,6 +10,9 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::call::retry;
+
+/// The most that the kernel lets one message carry (SCM_MAX_FD).
+const MOST_DESCRIPTORS: usize = 253;
 
 /// A header and one descriptor: with room for two, a second one would come too, and have to be closed.
 const ONE_DESCRIPTOR: usize = mem::size_of::<libc::cmsghdr>() + mem::size_of::<RawFd>();
@@ -53,6 +56,27 @@ pub fn receive_message(
         _ => None,
     });
     Ok((received.bytes, fd))
+}
+
+/// The same with all the descriptors that came along. The kernel would close those without room on this very
+/// thread, for as long as closing them takes.
+pub fn receive_whole_message(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
+    let received = retry(|| rustix::net::recvmsg(socket, &mut parts, &mut ancillary, flags))?;
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            fds.extend(rights);
+        }
+    }
+    Ok(received.bytes)
 }
 
 #[cfg(test)]

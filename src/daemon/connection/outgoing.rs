@@ -2,16 +2,18 @@
 //!
 //! Runs in daemons. Frames are queued, sent without waiting, or sent to the end.
 
-use crate::log::Level;
+use crate::log::{Code, Level, Message, wording};
 use crate::os::{self, Link};
 use crate::question::Verdict;
 use crate::request::{FilePart, Head, Outcome, Reply, Span, now};
-use crate::wire::frame::{self, Kind, LARGEST_DATA, LARGEST_PIECE};
+use crate::wire::frame::{self, Kind, LARGEST_DATA};
 use crate::wire::question;
 use crate::wire::request as payload;
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// A buffer that one large request has blown up is given back.
@@ -61,6 +63,30 @@ impl Outgoing {
         if self.broken { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 
+    /// For files of which httpd takes no descriptor. Theirs are this process's to wait for.
+    fn read_and_send(&mut self, file: &File, part: &FilePart) -> io::Result<()> {
+        let (mut piece, mut offset, mut left) = (vec![0; LARGEST_DATA], part.offset, part.length);
+        while left > 0 {
+            let wanted = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let count = match file.read_at(&mut piece[..wanted], offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(count) if count > 0 => count,
+                failed => {
+                    let reason =
+                        failed.err().map_or("it became shorter".to_string(), |error| wording(&error));
+                    let text =
+                        format!("the file that wsgi.file_wrapper was given could not be read on: {reason}");
+                    let message = Message::new(Code::FileUnreadable, text);
+                    self.log(message.level, message.to_string().as_bytes());
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            };
+            self.flush(&piece[..count])?;
+            (offset, left) = (offset + count as u64, left - count as u64);
+        }
+        Ok(())
+    }
+
     fn emptied(&mut self) {
         self.outbox.clear();
         self.sent = 0;
@@ -79,10 +105,13 @@ impl Reply for Outgoing {
     }
 
     fn file(&mut self, part: &FilePart) -> io::Result<()> {
+        let file = os::duplicate(part.descriptor)?;
+        if !os::is_servable(file.as_fd()) {
+            return self.read_and_send(&File::from(file), part);
+        }
         self.flush(&[])?;
         let mut frame = Vec::new();
         frame::append(&mut frame, Kind::File, |out| payload::encode_file(out, part.offset, part.length));
-        let file = os::duplicate(part.descriptor)?;
         let sent = os::send_with_fd(self.stream.as_fd(), &frame, file.as_fd());
         self.keep_in_mind(sent)
     }
@@ -92,7 +121,7 @@ impl Reply for Outgoing {
     }
 
     fn log(&mut self, level: Level, line: &[u8]) {
-        for piece in line.chunks(LARGEST_PIECE) {
+        for piece in line.chunks(LARGEST_DATA) {
             frame::append(&mut self.outbox, Kind::Log, |out| payload::encode_log(out, level, piece));
         }
     }
