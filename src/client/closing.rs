@@ -1,7 +1,7 @@
 //! Closing what came from a process group, on a thread beside those that serve requests.
 //!
-//! Runs in httpd children, one for each group. Closing can take as long as a site likes: a socket may linger
-//! until its peer has read, a file of FUSE asks a program of the site's own. So no thread of a request closes
+//! Runs in httpd children, one for each group. Closing can take as long as a site likes: a file of FUSE asks a
+//! program of the site's own, a socket may linger until its peer has read. So no thread of a request closes
 //! a connection, in which descriptors may still wait, or a descriptor that no answer needs. The thread lives
 //! while there is something to close. A group for which too much waits gets no more requests of this child.
 
@@ -12,7 +12,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-use crate::os::{self, Link, SignalMask};
+use crate::os::{self, Link, Passed, SignalMask};
 
 /// With more connections and descriptors than that, a group is full.
 const MOST_WAITING: usize = 512;
@@ -54,10 +54,8 @@ impl Closing {
         SignalMask::all().set();
         while let Some((link, files)) = self.next() {
             let count = 1 + files.len();
-            for file in files {
-                os::forget_linger(file.as_fd());
-                drop(file);
-            }
+            close_all(files);
+            empty(&link);
             drop(link);
             self.count.fetch_sub(count, Ordering::Relaxed);
         }
@@ -68,6 +66,20 @@ impl Closing {
         let next = waiting.things.pop();
         waiting.attended = next.is_some();
         next
+    }
+}
+
+/// A socket that is received does not linger; one that is lost with its connection would.
+fn empty(link: &Link) {
+    let (mut buffer, mut files) = ([0; 4096], Passed::default());
+    while let Ok(Some(1..)) = os::receive_with_fds_now(link.as_fd(), &mut buffer, &mut files) {
+        close_all(std::mem::take(&mut files.fds));
+    }
+}
+
+fn close_all(files: Vec<OwnedFd>) {
+    for file in files {
+        os::forget_linger(file.as_fd());
     }
 }
 

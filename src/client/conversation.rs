@@ -79,12 +79,12 @@ impl<'a> Conversation<'a> {
 
     /// The next frame, waiting for it as long as socket-timeout allows; meanwhile `beside` is seen to.
     pub fn frame(&mut self, beside: &mut dyn Beside) -> Result<(Kind, &[u8]), Trouble> {
+        self.channel.check_files()?;
         while !self.channel.inbox.has_frame() {
             let received = self.client.receive(&mut self.channel, beside);
             let received = received.map_err(Failed::of_a_read_request);
             received.map_err(|trouble| self.client.why(trouble, self.begun))?;
         }
-        self.channel.check_files()?;
         match self.channel.inbox.next() {
             Ok(Some(frame)) => Ok(frame),
             Ok(None) | Err(_) => Err(Trouble::Misbehaved("bytes that are no frame".to_string())),
@@ -94,13 +94,21 @@ impl<'a> Conversation<'a> {
     /// The descriptor of the File frame that was just read. One that is not for httpd to read stays where it
     /// is, and is closed with the connection.
     pub fn file(&mut self) -> Result<OwnedFd, Trouble> {
-        match self.channel.files.pop() {
+        match self.channel.files.fds.pop() {
             Some(file) if os::is_servable(file.as_fd()) => Ok(file),
             Some(other) => {
-                self.channel.files.push(other);
+                self.channel.files.fds.push(other);
                 let what =
                     "a descriptor of something else than a file that can be read, on a local file system";
                 Err(Trouble::Misbehaved(what.to_string()))
+            }
+            None if self.channel.files.lost => {
+                let text = format!(
+                    "this process of httpd has no descriptor left for the file that process group '{}' answers with: raise \
+                     the limit of open files (ulimit -n, LimitNOFILE=)",
+                    self.client.group.name
+                );
+                Err(Trouble::Unavailable(text))
             }
             None => Err(Trouble::Misbehaved("a file without its descriptor".to_string())),
         }
@@ -108,7 +116,7 @@ impl<'a> Conversation<'a> {
 
     /// After the End frame: whether a descriptor is left that no frame was about.
     pub fn has_file(&self) -> bool {
-        !self.channel.files.is_empty()
+        !self.channel.files.fds.is_empty()
     }
 
     /// A piece of the body that Want asked for.

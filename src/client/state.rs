@@ -16,7 +16,7 @@ use super::closing::Closing;
 use super::log_budget::LogBudget;
 use crate::config::process_group::ProcessGroup;
 use crate::control::group_page::GroupPage;
-use crate::os::{self, Link};
+use crate::os::{self, Link, Passed};
 use crate::wire::frame::Inbox;
 
 /// A process group as seen by one httpd child.
@@ -42,7 +42,7 @@ pub struct Channel {
     link: Option<Link>,
     pub(super) inbox: Inbox,
     /// Descriptors that have arrived for a File frame.
-    pub(super) files: Vec<OwnedFd>,
+    pub(super) files: Passed,
     pub(super) slot: usize,
     /// Of the process, as it says.
     pub(super) pid: u32,
@@ -57,7 +57,7 @@ const MOST_FILES: usize = 1;
 impl Channel {
     pub(super) fn new(stream: UnixStream, closing: &Arc<Closing>) -> Channel {
         let (link, closing) = (Some(Link::new(stream)), Arc::clone(closing));
-        let (inbox, files) = (Inbox::default(), Vec::new());
+        let (inbox, files) = (Inbox::default(), Passed::default());
         Channel { link, inbox, files, slot: 0, pid: 0, times: None, closing }
     }
 
@@ -83,12 +83,12 @@ impl Channel {
 
     /// They come from a process that runs the site's code.
     pub(super) fn has_too_many_files(&self) -> bool {
-        self.files.len() > MOST_FILES
+        self.files.fds.len() > MOST_FILES
     }
 
     /// Whether another request can be sent on it.
     pub(super) fn is_clean(&self) -> bool {
-        self.inbox.is_empty() && self.files.is_empty()
+        self.inbox.is_empty() && self.files.fds.is_empty()
     }
 }
 
@@ -99,7 +99,7 @@ impl Drop for Channel {
         if let Some(link) = self.link.take() {
             // Ended by the other side already is as good.
             let _ = link.shutdown(Shutdown::Both);
-            self.closing.close(link, std::mem::take(&mut self.files));
+            self.closing.close(link, std::mem::take(&mut self.files.fds));
         }
     }
 }

@@ -83,9 +83,6 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     };
     let Ties { control, activity } = ties.lock().clone();
     put_away_in_copies(&listener, &page, &activity, &control, &signals);
-    if launch.group.chroot.is_none() {
-        os::trust_overlay_of_root();
-    }
     let roster = Roster::new(launch.group.threads, activity, launch.group.limits.request.is_some());
     let equipment = Equipment { listener, control: Arc::clone(&control), page, roster, launch };
     let prepared = Workers::new(interpreters, equipment).map(Arc::new);
@@ -219,6 +216,9 @@ fn facts(
 
 fn start(workers: &Arc<Workers>) -> io::Result<Vec<thread::JoinHandle<()>>> {
     let launch = &workers.launch;
+    if launch.group.chroot.is_none() {
+        os::trust_overlay_of_root();
+    }
     if let Some(timeout) = launch.group.limits.deadlock {
         let workers = Arc::clone(workers);
         let builder = thread::Builder::new().name("wsgi-heartbeat".into()).stack_size(SMALL_STACK);

@@ -53,6 +53,7 @@ pub use identity::{
 };
 pub use link::Link;
 pub use mask::SignalMask;
+pub use message::Passed;
 pub use process::{
     Exit, SignalFd, adopt_orphans, default_signal, die_with_parent, exit_now, forbid_new_privileges,
     forbids_new_privileges, has_ended, ignore_signal, kill, new_session, parent_and_user, parent_pid, pidfd,

@@ -20,7 +20,7 @@ use rustix::net::{
 };
 
 use super::call::{retry, unless_it_would_block};
-use super::message::{receive_message, receive_whole_message, send_message};
+use super::message::{Passed, receive_message, receive_whole_message, send_message};
 
 /// The process at the other end of a connection, as the kernel noted when the connection was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,22 +184,18 @@ fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) ->
     retry(|| rustix::net::recv(socket, &mut *buffer, flags)).map(|(size, _)| size)
 }
 
-/// Like `receive`; all descriptors that came along are added to `fds`.
-pub fn receive_with_fds(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    fds: &mut Vec<OwnedFd>,
-) -> io::Result<usize> {
-    receive_whole_message(socket, buffer, RecvFlags::empty(), fds)
+/// Like `receive`; all descriptors that came along are added to `passed`.
+pub fn receive_with_fds(socket: BorrowedFd<'_>, buffer: &mut [u8], passed: &mut Passed) -> io::Result<usize> {
+    receive_whole_message(socket, buffer, RecvFlags::empty(), passed)
 }
 
 /// The same without waiting; None when nothing has arrived.
 pub fn receive_with_fds_now(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
-    fds: &mut Vec<OwnedFd>,
+    passed: &mut Passed,
 ) -> io::Result<Option<usize>> {
-    unless_it_would_block(receive_whole_message(socket, buffer, RecvFlags::DONTWAIT, fds))
+    unless_it_would_block(receive_whole_message(socket, buffer, RecvFlags::DONTWAIT, passed))
 }
 
 /// Closing it does not wait until its peer has taken what was sent. Whatever is no socket stays as it is.

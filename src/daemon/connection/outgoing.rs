@@ -185,7 +185,42 @@ mod tests {
     use super::super::Connection;
     use super::*;
     use std::io::Read;
+    use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
+
+    /// The frames that reach a child.
+    fn received(file: &FilePart) -> (io::Result<()>, Vec<(Kind, Vec<u8>)>) {
+        let (mut child, daemon) = UnixStream::pair().unwrap();
+        let mut connection = Connection::new(daemon);
+        let sent = connection.outgoing.file(file);
+        let _ = connection.flush();
+        drop(connection);
+        let (mut bytes, mut frames) = (Vec::new(), Vec::new());
+        child.read_to_end(&mut bytes).unwrap();
+        let mut rest = &bytes[..];
+        while let Some((kind, length)) = frame::peek(rest).unwrap() {
+            let (payload, after) = rest[frame::HEADER..].split_at(length);
+            frames.push((kind, payload.to_vec()));
+            rest = after;
+        }
+        (sent, frames)
+    }
+
+    #[test]
+    fn a_file_that_is_not_for_httpd_to_read_goes_as_data() {
+        let file = File::open("/proc/self/status").unwrap();
+        let mut part = FilePart { descriptor: file.as_raw_fd(), offset: 1, length: 4 };
+        let (sent, frames) = received(&part);
+        assert_eq!((sent.is_ok(), frames), (true, vec![(Kind::Data, b"ame:".to_vec())]));
+        part.length = 1 << 40;
+        let (sent, mut frames) = received(&part);
+        let (kind, line) = frames.pop().unwrap();
+        assert_eq!((sent.is_err(), kind), (true, Kind::Log));
+        assert!(String::from_utf8_lossy(&line).contains("WSGI236"));
+        let memory = os::memfd(c"served", 10).unwrap();
+        let part = FilePart { descriptor: memory.as_raw_fd(), offset: 0, length: 10 };
+        assert_eq!(received(&part).1, [(Kind::File, [0, 10].map(u64::to_le_bytes).concat())]);
+    }
 
     #[test]
     fn a_large_piece_follows_what_was_queued() {
