@@ -118,6 +118,9 @@ pub trait Body: Send {
 /// The most that status and headers of an answer may have together.
 pub const LARGEST_HEAD: usize = 1024 * 1024;
 
+/// httpd needs far more memory for a header than for its bytes.
+pub const MOST_HEADERS: usize = 10_000;
+
 /// Status line and headers as the application gave them, in Latin-1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
-use super::state::Client;
+use super::state::{Channel, Client};
 use crate::os;
 
 /// Why a request got no conversation, or lost it. The text says what to do about it.
@@ -43,6 +43,15 @@ impl Failed {
             Failed::Trouble(trouble) => trouble,
             Failed::Unread | Failed::Refused => Trouble::Died,
         }
+    }
+}
+
+impl Channel {
+    pub(super) fn check_files(&self) -> Result<(), Trouble> {
+        if self.has_too_many_files() {
+            return Err(Trouble::Misbehaved("more than one descriptor".to_string()));
+        }
+        Ok(())
     }
 }
 

@@ -295,6 +295,6 @@ fn documented_defaults_are_those_in_force() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 23);
+    assert_eq!(seen, 24);
     assert_ne!(parsed("threads=16"), parsed(""));
 }

@@ -216,6 +216,9 @@ fn facts(
 
 fn start(workers: &Arc<Workers>) -> io::Result<Vec<thread::JoinHandle<()>>> {
     let launch = &workers.launch;
+    if launch.group.chroot.is_none() {
+        os::trust_overlay_of_root();
+    }
     if let Some(timeout) = launch.group.limits.deadlock {
         let workers = Arc::clone(workers);
         let builder = thread::Builder::new().name("wsgi-heartbeat".into()).stack_size(SMALL_STACK);

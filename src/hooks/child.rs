@@ -15,6 +15,7 @@ use crate::config::process_group::{Origin, ProcessGroup};
 use crate::embedded::{self, Embedded};
 use crate::interpreter::server_metrics::ScoreboardSource;
 use crate::interpreter::world::ProcessFacts;
+use crate::os;
 use crate::process::{CHILD, Child, Configuration, PARENT, Parent, module_file};
 use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Object};
@@ -34,6 +35,7 @@ pub fn child_init(lifetime: Lifetime) {
     let Parent { listeners, current, .. } = &mut *parent;
     let Some(current) = current.as_ref() else { return };
     let configuration = Arc::clone(&current.configuration);
+    os::trust_overlay_of_root();
     let timeout = main_server().timeout();
     let clients = configuration.global.groups.groups().iter().map(|group| {
         let listener = listeners.get(&group.name).filter(|_| group.threads > 0)?;
@@ -48,6 +50,8 @@ pub fn child_init(lifetime: Lifetime) {
             group,
             socket_timeout,
             pool: Default::default(),
+            closing: Default::default(),
+            log_budget: Default::default(),
         })
     });
     let clients = clients.collect();

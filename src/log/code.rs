@@ -103,6 +103,8 @@ messages! {
     GroupSilent = 232, Error;
     ProcessLost = 233, Error;
     AnswerRefused = 234, Error;
+    LinesLeftOut = 235, Error;
+    FileUnreadable = 236, Error;
     FilterAnswered = 240, Info;
 
     // Questions to scripts: access, passwords, groups, dispatch.

@@ -24,6 +24,7 @@ mod copies;
 
 mod fork;
 mod mask;
+mod served;
 mod signal_event;
 
 mod descriptor;
@@ -52,17 +53,19 @@ pub use identity::{
 };
 pub use link::Link;
 pub use mask::SignalMask;
+pub use message::Passed;
 pub use process::{
     Exit, SignalFd, adopt_orphans, default_signal, die_with_parent, exit_now, forbid_new_privileges,
     forbids_new_privileges, has_ended, ignore_signal, kill, new_session, parent_and_user, parent_pid, pidfd,
     reap, reset_signals, resident_memory, set_umask,
 };
+pub use served::{is_servable, trust_overlay_of_root};
 pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;
 pub use socket::{
-    accept, bind_listener, connect, is_unread, peer_credentials, receive, receive_now, receive_with_fd,
-    receive_with_fd_now, refuse_input, send_all, send_all_waiting, send_now, send_with_fd, send_with_fd_now,
-    seqpacket_pair, set_receive_buffer, set_send_buffer,
+    accept, bind_listener, connect, forget_linger, is_unread, peer_credentials, receive, receive_now,
+    receive_with_fd, receive_with_fds, receive_with_fds_now, refuse_input, send_all, send_all_waiting,
+    send_now, send_with_fd, send_with_fd_now, seqpacket_pair, set_receive_buffer, set_send_buffer,
 };
 
 pub use title::set_title;

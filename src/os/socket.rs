@@ -20,7 +20,7 @@ use rustix::net::{
 };
 
 use super::call::{retry, unless_it_would_block};
-use super::message::{receive_message, send_message};
+use super::message::{Passed, receive_message, receive_whole_message, send_message};
 
 /// The process at the other end of a connection, as the kernel noted when the connection was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,12 +184,23 @@ fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) ->
     retry(|| rustix::net::recv(socket, &mut *buffer, flags)).map(|(size, _)| size)
 }
 
-/// Like `receive_now`, with the descriptor that came along.
-pub fn receive_with_fd_now(
+/// Like `receive`; all descriptors that came along are added to `passed`.
+pub fn receive_with_fds(socket: BorrowedFd<'_>, buffer: &mut [u8], passed: &mut Passed) -> io::Result<usize> {
+    receive_whole_message(socket, buffer, RecvFlags::empty(), passed)
+}
+
+/// The same without waiting; None when nothing has arrived.
+pub fn receive_with_fds_now(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
-) -> io::Result<Option<(usize, Option<OwnedFd>)>> {
-    unless_it_would_block(receive_message(socket, buffer, RecvFlags::DONTWAIT))
+    passed: &mut Passed,
+) -> io::Result<Option<usize>> {
+    unless_it_would_block(receive_whole_message(socket, buffer, RecvFlags::DONTWAIT, passed))
+}
+
+/// Closing it does not wait until its peer has taken what was sent. Whatever is no socket stays as it is.
+pub fn forget_linger(fd: BorrowedFd<'_>) {
+    let _ = sockopt::set_socket_linger(fd, None);
 }
 
 #[cfg(test)]

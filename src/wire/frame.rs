@@ -12,10 +12,10 @@ use crate::request::LARGEST_HEAD;
 
 pub const HEADER: usize = 8;
 
-/// Data is cut into pieces of at most this size, so that a reader's buffer has a bound.
+/// Data and lines of a log are cut into pieces of at most this size, so that a reader's buffer has a bound.
 pub const LARGEST_DATA: usize = 64 * 1024;
 
-/// The child's pieces of a body, and lines of a log, are cut to this size.
+/// The child's pieces of a body are cut to this size.
 pub const LARGEST_PIECE: usize = 256 * 1024;
 
 /// A request's head and the first part of its body.
@@ -48,10 +48,9 @@ impl Kind {
         match self {
             Kind::Request => LARGEST_REQUEST,
             Kind::Body => LARGEST_PIECE,
-            Kind::BodyFailed => LARGEST_DATA,
-            Kind::Data => LARGEST_DATA,
+            Kind::BodyFailed | Kind::Data => LARGEST_DATA,
             // With its level.
-            Kind::Log => LARGEST_PIECE + 1,
+            Kind::Log => LARGEST_DATA + 1,
             // The counts in front of its parts are counted with them, but for the first two.
             Kind::Head => LARGEST_HEAD + NUMBERS,
             Kind::Verdict => LARGEST_HEAD,
@@ -207,6 +206,29 @@ mod tests {
             }
             assert_eq!(seen, [(Kind::Head, 6), (Kind::Data, 300), (Kind::End, 0)], "step {step}");
             assert!(inbox.is_empty());
+        }
+    }
+
+    #[test]
+    fn each_kind_has_a_limit() {
+        let announced = |kind: Kind, length: u32| {
+            let mut bytes = header(kind, 0);
+            bytes[..4].copy_from_slice(&length.to_le_bytes());
+            peek(&bytes)
+        };
+        for (kind, most) in [
+            (Kind::Head, (1 << 20) + 64),
+            (Kind::Verdict, 1 << 20),
+            (Kind::Data, 1 << 16),
+            (Kind::Log, (1 << 16) + 1),
+            (Kind::Hello, 64),
+            (Kind::Want, 64),
+            (Kind::End, 64),
+            (Kind::File, 64),
+            (Kind::GiveBack, 64),
+        ] {
+            assert_eq!(announced(kind, most), Ok(Some((kind, most as usize))));
+            assert_eq!(announced(kind, most + 1), Err(Malformed), "{kind:?}");
         }
     }
 

@@ -154,7 +154,7 @@ impl Response {
     }
 }
 
-fn bodyless(status: &[u8]) -> bool {
+pub(super) fn bodyless(status: &[u8]) -> bool {
     matches!(status.get(..3), Some(b"204" | b"304"))
 }
 
@@ -201,9 +201,10 @@ pub fn check_header(name: &[u8], value: &[u8]) -> Result<Option<u64>, String> {
     }
     if name.eq_ignore_ascii_case(b"content-length") {
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
-        return match number {
-            Some(number) => Ok(Some(number)),
+        let text = std::str::from_utf8(value).ok().filter(|_| digits);
+        // httpd counts with a sign.
+        return match text.and_then(|text| text.parse::<i64>().ok()) {
+            Some(number) => Ok(Some(number.unsigned_abs())),
             None => Err(format!("Content-Length is {:?}, not a number", String::from_utf8_lossy(value))),
         };
     }

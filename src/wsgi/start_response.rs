@@ -10,7 +10,7 @@ use crate::python::class::{Class, Native};
 use crate::python::error::{Exc, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object, Raised};
-use crate::request::{EnvironBuilder, Head, LARGEST_HEAD};
+use crate::request::{EnvironBuilder, Head, LARGEST_HEAD, MOST_HEADERS};
 use std::borrow::Cow;
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -135,6 +135,9 @@ fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Hea
         return Err(raise(py, Exc::Type, &text));
     }
     let count = headers.length(py)?;
+    if count > MOST_HEADERS {
+        return Err(refuse(format!("{count} headers; an answer may have {MOST_HEADERS}")));
+    }
     let mut head = Head { status, headers: EnvironBuilder::with_capacity(64 * (count + 1)) };
     let (mut content_length, mut dropped) = (None, Dropped::default());
     let mut size = head.status.len();
@@ -156,8 +159,10 @@ fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Hea
         if length.is_some() && content_length.is_some() && length != content_length {
             return Err(refuse("two Content-Length headers with different numbers".into()));
         }
+        // The same number twice is one header.
+        let again = length.is_some() && content_length.is_some();
         content_length = length.or(content_length);
-        if !dropped.takes(&name, &value) {
+        if !again && !dropped.takes(&name, &value) {
             head.headers.push(&name, &value);
         }
     }
