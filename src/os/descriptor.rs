@@ -49,6 +49,18 @@ pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
     Ok(OpenOptions::new().read(true).custom_flags(flags).open(path)?.into())
 }
 
+/// Opens a regular file to read it, and nothing else: a site's owner may put a pipe or a device in its place at
+/// any moment. Opening one of those would wake who waits for it, or wait itself; so it is looked at as a place
+/// first, and only what was looked at is opened.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let place = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
+    if !place.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags).open(descriptor_path(place.as_fd()))
+}
+
 /// Another name, for this process, of the file that is open there.
 pub fn descriptor_path(fd: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
@@ -226,6 +238,24 @@ mod tests {
         assert!(!readable(reader.as_fd(), Some(Duration::from_millis(1))).unwrap());
         drop(writer);
         assert!(readable(reader.as_fd(), None).unwrap());
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = std::env::temp_dir().join(format!("wsgi-regular-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let (pipe, link) = (folder.join("pipe"), folder.join("link"));
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        for path in [&pipe, &link, &folder, Path::new("/dev/null")] {
+            assert!(open_regular(path).unwrap_err().to_string().contains("not a file"));
+        }
+        let writes = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&pipe);
+        assert!(writes.is_err(), "the pipe has no reader");
+        std::fs::write(folder.join("file"), "text").unwrap();
+        assert_eq!(io::read_to_string(open_regular(&folder.join("file")).unwrap()).unwrap(), "text");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

@@ -41,14 +41,14 @@ pub use clock::milliseconds_now;
 pub use copies::{Host, keep_from_copies, put_away_in_copies};
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,
-    event, eventfd, has_hung_up, memfd, message_pipe, open_place, pipe, place_descriptor, poll, readable,
-    set_close_on_exec, set_nonblocking, writable,
+    event, eventfd, has_hung_up, memfd, message_pipe, open_place, open_regular, pipe, place_descriptor, poll,
+    readable, set_close_on_exec, set_nonblocking, writable,
 };
 pub use epoll::Epoll;
 pub use fork::die_with_parent_after_next_fork;
 pub use identity::{
-    Ids, Resource, current_groups, groups_of_user, limit_resource, priority, resource_limit, set_gids,
-    set_groups, set_priority, set_uids,
+    FileRights, Ids, Resource, current_groups, groups_of_user, limit_resource, priority, resource_limit,
+    set_gids, set_groups, set_priority, set_uids,
 };
 pub use link::Link;
 pub use mask::SignalMask;

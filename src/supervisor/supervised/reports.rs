@@ -91,6 +91,7 @@ impl SupervisedGroup<'_> {
             // Of a process that said it before.
             Report::Born(_) => return,
             Report::AskScoreboard => return self.show_scoreboard(),
+            Report::Vanished { script } => return self.learned.forget(&script),
             Report::Loaded { script, application_group, loaded } => {
                 process.set_loaded(loaded);
                 return self.learned.learn(&self.plan.preload, script, application_group);
