@@ -49,13 +49,8 @@ pub fn main(py: Attached<'_>) -> crate::python::object::Result {
 fn serve(py: Attached<'_>) -> Result<(), Message> {
     let inherited = inherited().map_err(|error| not_started_by_httpd(&error))?;
     let Inherited { control, listener, page, activity } = inherited;
-    let launch = control.receive_launch().map_err(|why| match why {
-        NoLaunch::Lost(error) => not_started_by_httpd(&error),
-        NoLaunch::OtherBuild(build) => other_build(&build),
-    });
     let scripts = Arc::new(LoadedScripts::default());
-    let launch = launch.and_then(|launch| admitted(launch, &scripts, &control));
-    let launch = launch.inspect_err(|message| failed(&control, message))?;
+    let launch = received(&control, &scripts).inspect_err(|message| failed(&control, message))?;
     // Without /proc, as in a chroot, ps goes on to show the interpreter.
     let _ = os::set_title(&launch.group.display_name);
 
@@ -112,6 +107,14 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         py.detached(|| workers.let_requests_end(latest));
     }
     os::exit_now(0)
+}
+
+fn received(control: &ControlDaemon, scripts: &LoadedScripts) -> Result<Launch, Message> {
+    let launch = control.receive_launch().map_err(|why| match why {
+        NoLaunch::Lost(error) => not_started_by_httpd(&error),
+        NoLaunch::OtherBuild(build) => other_build(&build),
+    });
+    admitted(launch?, scripts, control)
 }
 
 /// The launch without scripts that may not run. Without its service script a process is not needed.

@@ -20,7 +20,7 @@ use rustix::fs::{MemfdFlags, OFlags, SealFlags};
 use rustix::io::FdFlags;
 use rustix::pipe::PipeFlags;
 
-use super::call::{retry, timespec};
+use super::call::{retry, timespec, unless_it_would_block};
 
 /// Gives one system call a number that may not be open: the call then fails with EBADF.
 pub(super) fn look_up<T>(
@@ -76,6 +76,16 @@ pub fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
     let mut entry = [PollFd::waiting(socket, PollFlags::RDHUP)];
     matches!(poll(&mut entry, Some(Duration::ZERO)), Ok(1..))
         && entry[0].0.revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
+}
+
+/// What has come through a pipe that is non-blocking; 0 at its end, None when there is nothing yet.
+pub fn read_now(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    unless_it_would_block(retry(|| rustix::io::read(pipe, &mut *buffer)))
+}
+
+/// Writes as much to a pipe that is non-blocking as there is room for; `WouldBlock` if that is nothing.
+pub fn write_now(pipe: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    retry(|| rustix::io::write(pipe, bytes))
 }
 
 /// The ends of a new pipe: reader, writer.
@@ -180,6 +190,11 @@ impl<'fd> PollFd<'fd> {
     /// Waits for something to read, or an end of file.
     pub fn reading(fd: BorrowedFd<'fd>) -> Self {
         Self::waiting(fd, PollFlags::IN)
+    }
+
+    /// Waits for room to write, or the end of the reader.
+    pub fn writing(fd: BorrowedFd<'fd>) -> Self {
+        Self::waiting(fd, PollFlags::OUT)
     }
 
     fn waiting(fd: BorrowedFd<'fd>, events: PollFlags) -> Self {

@@ -42,7 +42,7 @@ pub use copies::{Host, keep_from_copies, put_away_in_copies};
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,
     event, eventfd, has_hung_up, memfd, message_pipe, open_place, open_regular, pipe, place_descriptor, poll,
-    readable, set_close_on_exec, set_nonblocking, writable,
+    read_now, readable, set_close_on_exec, set_nonblocking, writable, write_now,
 };
 pub use epoll::Epoll;
 pub use fork::die_with_parent_after_next_fork;
@@ -54,13 +54,13 @@ pub use link::Link;
 pub use mask::SignalMask;
 pub use process::{
     Exit, SignalFd, adopt_orphans, default_signal, die_with_parent, exit_now, forbid_new_privileges,
-    forbids_new_privileges, has_ended, ignore_signal, kill, new_session, parent_and_user, parent_pid, pidfd,
-    reap, reset_signals, resident_memory, set_umask,
+    forbids_new_privileges, fork_process, has_ended, ignore_signal, kill, new_session, parent_and_user,
+    parent_pid, pidfd, reap, reset_signals, resident_memory, set_umask,
 };
 pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;
 pub use socket::{
-    accept, bind_listener, connect, is_unread, peer_credentials, receive, receive_now, receive_with_fd,
+    accept, bind_listener, connect, is_unread, peer_credentials, receive, receive_with_fd,
     receive_with_fd_now, refuse_input, send_all, send_all_waiting, send_now, send_with_fd, send_with_fd_now,
     seqpacket_pair, set_receive_buffer, set_send_buffer,
 };

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::group::{Action, Event, Group, ProcessId};
-use super::output::{Allowance, Line, Output};
+use super::output::{Allowance, Line, Output, Turn};
 use super::plan::{GroupPlan, Start};
 use crate::control::group_page::{GroupPage, SlotState};
 use crate::control::launch::Launch;
@@ -114,8 +114,9 @@ impl<'a> SupervisedGroup<'a> {
     /// What to wait for; descriptors of one source stand together.
     pub fn descriptors(&self) -> impl Iterator<Item = (GroupSource, BorrowedFd<'_>)> {
         let of_processes = self.processes.iter().flat_map(|process| {
-            let source = GroupSource::Process(process.id);
-            process.descriptors().map(move |fd| (source, fd))
+            let id = process.id;
+            let control = process.control().map(move |fd| (GroupSource::Process(id), fd));
+            control.into_iter().chain(process.output().map(move |fd| (GroupSource::Output(id), fd)))
         });
         let of_templates = self.templates.iter().flat_map(|template| {
             let control = template.control.as_ref().map(AsFd::as_fd);
@@ -127,7 +128,7 @@ impl<'a> SupervisedGroup<'a> {
 
     fn outputs(&self) -> impl Iterator<Item = (GroupSource, &Output)> {
         let of_processes =
-            self.processes.iter().map(|process| (GroupSource::Process(process.id), &process.output));
+            self.processes.iter().map(|process| (GroupSource::Output(process.id), &process.output));
         let of_templates = self.templates.iter().map(|template| (GroupSource::Templates, &template.output));
         of_processes.chain(of_templates)
     }
@@ -138,6 +139,11 @@ impl<'a> SupervisedGroup<'a> {
         let outputs = self.outputs().filter(move |(_, output)| is_due(output.deadline()));
         let remains = is_due(self.remains.deadline()).then_some(GroupSource::Remains);
         outputs.map(|(source, _)| source).chain(remains)
+    }
+
+    /// It may write so much again.
+    pub fn begin_turn(&mut self) {
+        self.allowance.turn = Turn::default();
     }
 
     pub fn tick(&mut self, now: Instant) {

@@ -27,9 +27,11 @@ impl SupervisedGroup<'_> {
     pub fn hear(&mut self, source: GroupSource) -> Option<Birth> {
         match source {
             GroupSource::Process(id) => {
+                // What it wrote before it said so.
                 self.read_output(id, Output::read);
                 return self.read_reports(id);
             }
+            GroupSource::Output(id) => self.read_output(id, Output::read),
             GroupSource::Templates => self.hear_templates(),
             GroupSource::Remains => {
                 for (pid, lines) in self.remains.read(&mut self.allowance, Instant::now()) {
