@@ -123,24 +123,6 @@ pub fn is_ending() -> bool {
     unsafe { api().ap_state_query(AP_SQ_MAIN_STATE as c_int) == AP_SQ_MS_EXITING as c_int }
 }
 
-/// Forks the (single-threaded) parent; `child` runs in the new process, which then ends without any
-/// of httpd's cleanups.
-pub fn fork(child: impl FnOnce()) -> std::io::Result<i32> {
-    // SAFETY: the parent has one thread while it reads its configuration and watches its children,
-    // so the child may go on as an ordinary program.
-    match unsafe { libc::fork() } {
-        -1 => Err(std::io::Error::last_os_error()),
-        0 => {
-            let status = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)) {
-                Ok(()) => 0,
-                Err(_) => 70,
-            };
-            os::exit_now(status)
-        }
-        pid => Ok(pid),
-    }
-}
-
 /// Sets a variable of the environment of this child, which has one thread yet.
 pub fn set_environment(name: &str, value: &str) {
     // SAFETY: `child_init` calls this before httpd starts the child's threads.

@@ -39,6 +39,9 @@ pub use trouble::Trouble;
 /// Idle connections kept for a group by one child.
 const MOST_POOLED: usize = 256;
 
+/// New connections that are tried without a pause, where each one's process gives the request back.
+const AT_ONCE: u32 = 10;
+
 impl Client {
     /// Sends the request, with `first` bytes of its body, and waits until a process answers; meanwhile
     /// `beside` is seen to.
@@ -57,11 +60,13 @@ impl Client {
         let (begun, asked) = (Instant::now(), now());
         let mut connecting = Duration::ZERO;
         let queue_end = self.group.queue_timeout.map(|limit| Instant::now() + limit);
-        let mut refused_since: Option<Instant> = None;
+        let (mut unread, mut refused_since) = (0, None::<Instant>);
 
         while refused_since.is_none_or(|since| since.elapsed() < self.group.connect_timeout) {
             self.give_up_if_over(queue_end)?;
-            let attempt = match self.pooled() {
+            let pooled = self.pooled();
+            let is_new = pooled.is_none();
+            let attempt = match pooled {
                 Some(channel) => self.submit(channel, parts, queue_end, beside),
                 None => self
                     .connect(queue_end, beside)
@@ -72,8 +77,10 @@ impl Client {
             match attempt.and_then(unless_given_back) {
                 Ok(channel) => return Ok(Conversation { client: self, channel, begun, asked, connecting }),
                 Err(Failed::Trouble(trouble)) => return Err(self.why(trouble, begun)),
-                // Its process has ended or is about to: others can take it.
-                Err(Failed::Unread) => {}
+                // Its process has ended or is about to: others can take it. One that only gives back is asked at
+                // once a few times, and then now and then.
+                Err(Failed::Unread) if unread < AT_ONCE => unread += u32::from(is_new),
+                Err(Failed::Unread) => thread::sleep(TICK),
                 Err(Failed::Refused) => thread::sleep(TICK),
             }
             refused_since = refused_since.or_else(|| Some(Instant::now()));

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 /// Links that are followed; more lead in a circle.
-const MOST_LINKS: usize = 40;
+pub const MOST_LINKS: usize = 40;
 
 const READ: u32 = 0o4;
 const EXECUTE: u32 = 0o1;
@@ -95,7 +95,7 @@ pub fn closed(path: &Path, need: Need, user: &User, root: &Path, files: &dyn Fil
 }
 
 /// The components of a path, the last one first; None is the root directory.
-fn steps(path: &Path) -> Vec<Option<OsString>> {
+pub fn steps(path: &Path) -> Vec<Option<OsString>> {
     let steps = path.components().rev().filter_map(|component| match component {
         Component::RootDir => Some(None),
         Component::Normal(name) => Some(Some(name.to_os_string())),

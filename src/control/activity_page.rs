@@ -2,7 +2,8 @@
 //! memory for each process.
 //!
 //! A daemon that stands still, in C code or waiting for a lock, cannot tell; so the supervisor looks here.
-//! The site's code could write anything, which would concern its own process only. Times are milliseconds of
+//! The site's code could write anything, which would concern its own process only: what is read here is a moment
+//! that has been. Times are milliseconds of
 //! `os::milliseconds_now`, 0 stands for never.
 
 use std::io;
@@ -72,7 +73,7 @@ impl ActivityPage {
 
     /// When a request last began or ended; 0 before its first request.
     pub fn last(&self) -> u64 {
-        self.word(LAST).load(Relaxed)
+        moment(self.word(LAST).load(Relaxed))
     }
 
     /// A thread waits to be attached to an interpreter, or has been.
@@ -81,7 +82,7 @@ impl ActivityPage {
     }
 
     pub fn attaching_since(&self) -> u64 {
-        self.word(ATTACHING).load(Relaxed)
+        moment(self.word(ATTACHING).load(Relaxed))
     }
 
     /// A script is being loaded, or could not be; the first moment counts.
@@ -95,12 +96,12 @@ impl ActivityPage {
     }
 
     pub fn loading_since(&self) -> u64 {
-        self.word(LOADING).load(Relaxed)
+        moment(self.word(LOADING).load(Relaxed))
     }
 
     pub fn running(&self) -> impl Iterator<Item = Running> {
         (1..).zip(self.memory.words()[THREADS..].chunks_exact(2)).filter_map(|(thread, words)| {
-            let since = words[1].load(Acquire);
+            let since = moment(words[1].load(Acquire));
             let number = words[0].load(Relaxed) as u32;
             (since != 0).then_some(Running { work: Work { thread, number }, since })
         })
@@ -113,6 +114,12 @@ impl ActivityPage {
     fn word(&self, index: usize) -> &AtomicU64 {
         &self.memory.words()[index]
     }
+}
+
+/// A moment that has been: whatever the site's code has written, none is reckoned with that is still to come.
+/// `begin` writes the next millisecond.
+fn moment(word: u64) -> u64 {
+    word.min(milliseconds_now() + 1)
 }
 
 #[cfg(test)]
@@ -138,6 +145,19 @@ mod tests {
         daemon.loaded();
         daemon.attaching(false);
         assert_eq!((supervisor.loading_since(), supervisor.attaching_since()), (0, 0));
+    }
+
+    #[test]
+    fn no_word_is_taken_for_a_moment_to_come() {
+        let memory = create(2).unwrap();
+        let page = ActivityPage::from_fd(memory.as_fd()).unwrap();
+        for word in page.memory.words() {
+            word.store(u64::MAX, Relaxed);
+        }
+        let latest = || milliseconds_now() + 1;
+        let read = [page.last(), page.attaching_since(), page.loading_since()];
+        assert!(read.iter().all(|moment| *moment <= latest()));
+        assert!(page.running().count() == 2 && page.running().all(|running| running.since <= latest()));
     }
 
     #[test]

@@ -257,6 +257,7 @@ mod tests {
             Report::Heard,
             Report::Born(4711),
             Report::AskScoreboard,
+            Report::Vanished { script: "/srv/blog/old.py".into() },
         ];
         for report in &reports {
             daemon.send(report).unwrap();

@@ -1,8 +1,10 @@
-//! The generation's pair of sockets: how a supervisor learns that no process is left to serve.
+//! The generation's pipes: how a supervisor learns that no process is left to serve.
 //!
-//! The httpd parent makes a pair for each generation of its configuration. The parent and that generation's
-//! children alone hold one end, so end-of-file at the supervisor's end means that they are all gone, in
-//! whatever way: stop, graceful, graceful-stop or a killed parent.
+//! The httpd parent makes them for each generation of its configuration. The parent and that generation's
+//! children alone hold the writing end of one, so end-of-file at the supervisor's end means that they are all
+//! gone, in whatever way: stop, graceful, graceful-stop or a killed parent. Through the other the parent says
+//! that a newer generation is coming. Pipes, since a process that runs a site's code could send descriptors
+//! through a socket, and one that takes long to close would keep the supervisor.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,59 +12,79 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::os;
 
 /// The parent's and the children's end. Closing it, or ending, is all that a child does with it.
-pub struct GenerationHolder(OwnedFd);
+pub struct GenerationHolder {
+    alive: OwnedFd,
+    /// The parent's alone.
+    announcer: Option<OwnedFd>,
+}
 
 /// The supervisor's end.
-pub struct GenerationWatch(OwnedFd);
+pub struct GenerationWatch {
+    holders: OwnedFd,
+    /// None once the parent has closed its end: it has announced what it had to.
+    announcements: Option<OwnedFd>,
+}
 
 /// What the supervisor finds at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tidings {
-    Nothing,
+pub struct Tidings {
     /// A newer configuration is coming: look whether its processes are ready.
-    NewerComing,
+    pub newer_is_coming: bool,
     /// No process is left that could send a request.
-    Ended,
+    pub ended: bool,
 }
 
-/// A pair of sockets rather than a pipe: writing to it when the supervisor is gone raises no signal. The
-/// parent keeps a copy of the watch for the case that it has to start another supervisor.
+/// The parent keeps a copy of the watch for the case that it has to start another supervisor; so there is a
+/// reader for what it writes, and no signal.
 pub fn pair() -> io::Result<(GenerationWatch, GenerationHolder)> {
-    let (watch, holder) = os::seqpacket_pair()?;
-    Ok((GenerationWatch(watch), GenerationHolder(holder)))
+    let ((holders, alive), (announcements, announcer)) = (os::pipe()?, os::pipe()?);
+    for end in [&holders, &announcements, &announcer] {
+        os::set_nonblocking(end.as_fd(), true)?;
+    }
+    let watch = GenerationWatch { holders, announcements: Some(announcements) };
+    Ok((watch, GenerationHolder { alive, announcer: Some(announcer) }))
 }
 
 impl GenerationHolder {
-    /// In a child: what applications fork there does not prolong the generation.
-    pub fn keep_from_copies(&self) {
-        os::keep_from_copies(self.0.as_fd());
+    /// In a child, which announces nothing. What applications fork there does not prolong the generation.
+    pub fn leave_to_parent(&mut self) {
+        self.announcer = None;
+        os::keep_from_copies(self.alive.as_fd());
     }
 
     /// Called by the parent before it starts the next generation. A supervisor that is gone, or has
     /// not read the last announcement yet, needs no other.
     pub fn announce_newer(&self) {
-        let _ = os::send_now(self.0.as_fd(), b"n");
+        if let Some(announcer) = &self.announcer {
+            let _ = os::write_now(announcer.as_fd(), b"n");
+        }
     }
 }
 
 impl GenerationWatch {
     /// For a supervisor, whose parent keeps its own in case it has to start another.
     pub fn try_clone(&self) -> io::Result<GenerationWatch> {
-        self.0.try_clone().map(GenerationWatch)
+        let announcements = self.announcements.as_ref().map(OwnedFd::try_clone).transpose()?;
+        Ok(GenerationWatch { holders: self.holders.try_clone()?, announcements })
     }
 
-    pub fn read(&self) -> io::Result<Tidings> {
-        match os::receive_now(self.0.as_fd(), &mut [0; 1])? {
-            None => Ok(Tidings::Nothing),
-            Some(0) => Ok(Tidings::Ended),
-            Some(_) => Ok(Tidings::NewerComing),
+    /// What to poll.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [Some(&self.holders), self.announcements.as_ref()].into_iter().flatten().map(AsFd::as_fd)
+    }
+
+    /// The holders first: who has gone had announced before what comes after.
+    pub fn read(&mut self) -> io::Result<Tidings> {
+        // What a child may write there means nothing.
+        let ended = os::read_now(self.holders.as_fd(), &mut [0; 4096])? == Some(0);
+        let announced = match &self.announcements {
+            Some(announcements) => os::read_now(announcements.as_fd(), &mut [0; 16])?,
+            None => None,
+        };
+        if announced == Some(0) {
+            self.announcements = None;
         }
-    }
-}
-
-impl AsFd for GenerationWatch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        Ok(Tidings { newer_is_coming: announced.is_some_and(|size| size > 0), ended })
     }
 }
 
@@ -72,15 +94,29 @@ mod tests {
 
     #[test]
     fn a_generation_lives_until_its_last_holder_goes() {
-        let (watch, holder) = pair().unwrap();
-        let child = GenerationHolder(holder.0.try_clone().unwrap());
-        assert_eq!(watch.read().unwrap(), Tidings::Nothing);
+        let tidings = |newer_is_coming, ended| Tidings { newer_is_coming, ended };
+        let (mut watch, holder) = pair().unwrap();
+        let mut child = GenerationHolder { alive: holder.alive.try_clone().unwrap(), announcer: None };
+        assert_eq!(watch.read().unwrap(), tidings(false, false));
         holder.announce_newer();
-        assert_eq!(watch.read().unwrap(), Tidings::NewerComing);
-        assert_eq!(watch.read().unwrap(), Tidings::Nothing);
+        assert_eq!(watch.read().unwrap(), tidings(true, false));
+        assert_eq!(watch.read().unwrap(), tidings(false, false));
+        child.leave_to_parent();
+        child.announce_newer();
+        os::write_now(child.alive.as_fd(), b"n").unwrap();
+        assert_eq!(watch.read().unwrap(), tidings(false, false), "a child announces nothing");
+        holder.announce_newer();
         drop(holder);
-        assert_eq!(watch.read().unwrap(), Tidings::Nothing);
+        assert_eq!(watch.read().unwrap(), tidings(true, false));
+        assert_eq!((watch.read().unwrap(), watch.fds().count()), (tidings(false, false), 1));
         drop(child);
-        assert_eq!(watch.read().unwrap(), Tidings::Ended);
+        assert_eq!(watch.read().unwrap(), tidings(false, true));
+    }
+
+    #[test]
+    fn an_announcement_that_is_not_read_keeps_no_one() {
+        let (watch, holder) = pair().unwrap();
+        (0..100_000).for_each(|_| holder.announce_newer());
+        drop(watch);
     }
 }

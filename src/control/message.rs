@@ -95,6 +95,11 @@ pub enum Report {
     Born(i32),
     /// It asks for httpd's scoreboard, to be shown on the group's page.
     AskScoreboard,
+    /// A script that processes before it have loaded for requests is there no more.
+    Vanished {
+        #[serde(serialize_with = "cut")]
+        script: String,
+    },
 }
 
 /// The text, or as much of its beginning as a report holds.

@@ -25,7 +25,7 @@ use crate::interpreter::interpreters::Interpreters;
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::server_metrics::ScoreboardSource;
 use crate::interpreter::world::{Companions, LoadStep, ProcessFacts};
-use crate::log::{Code, Message, wording};
+use crate::log::{Code, Level, Message, wording};
 use crate::os::{self, Host, SignalEvent};
 use crate::python::{Attached, Object};
 use crate::python::{attach, extension};
@@ -49,18 +49,14 @@ pub fn main(py: Attached<'_>) -> crate::python::object::Result {
 fn serve(py: Attached<'_>) -> Result<(), Message> {
     let inherited = inherited().map_err(|error| not_started_by_httpd(&error))?;
     let Inherited { control, listener, page, activity } = inherited;
-    let launch = control.receive_launch().map_err(|why| match why {
-        NoLaunch::Lost(error) => not_started_by_httpd(&error),
-        NoLaunch::OtherBuild(build) => other_build(&build),
-    });
-    let launch = launch.inspect_err(|message| failed(&control, message))?;
+    let scripts = Arc::new(LoadedScripts::default());
+    let launch = received(&control, &scripts).inspect_err(|message| failed(&control, message))?;
     // Without /proc, as in a chroot, ps goes on to show the interpreter.
     let _ = os::set_title(&launch.group.display_name);
 
     attach::count_forks();
     let (control, activity) = (Arc::new(control), Arc::new(activity));
     let ties = Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity }));
-    let scripts = Arc::new(LoadedScripts::default());
     let scoreboard_page = if launch.group.server_metrics { inherited_scoreboard().ok() } else { None };
     let page = Arc::new(page);
     let interpreters =
@@ -76,7 +72,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         *ties.lock() = Ties { control: Arc::new(forked.control), activity: Arc::new(forked.activity) };
         attach::forget_forks();
         interpreters.main().world.publish_fork(py);
-        (forked.launch, forked.signals)
+        (admitted(forked.launch, &scripts, &ties.lock().control)?, forked.signals)
     } else {
         let signals = SignalEvent::new().map_err(system);
         (launch, signals.inspect_err(|message| failed(&control, message))?)
@@ -111,6 +107,28 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         py.detached(|| workers.let_requests_end(latest));
     }
     os::exit_now(0)
+}
+
+fn received(control: &ControlDaemon, scripts: &LoadedScripts) -> Result<Launch, Message> {
+    let launch = control.receive_launch().map_err(|why| match why {
+        NoLaunch::Lost(error) => not_started_by_httpd(&error),
+        NoLaunch::OtherBuild(build) => other_build(&build),
+    });
+    admitted(launch?, scripts, control)
+}
+
+/// The launch without scripts that may not run. Without its service script a process is not needed.
+fn admitted(mut launch: Launch, scripts: &LoadedScripts, control: &ControlDaemon) -> Result<Launch, Message> {
+    let mut refused = scripts.admit(&mut launch, control);
+    if launch.group.threads == 0
+        && let Some(message) = refused.pop()
+    {
+        return Err(message);
+    }
+    for message in refused {
+        write_message(&message.at(Level::Warning));
+    }
+    Ok(launch)
 }
 
 /// Sets the bound of the process's end and waits for the threads that can come to one. Detached from Python.

@@ -33,7 +33,7 @@ pub fn child_init(lifetime: Lifetime) {
         httpd::leave_ends_of_children();
     }
     let Parent { listeners, current, .. } = &mut *parent;
-    let Some(current) = current.as_ref() else { return };
+    let Some(current) = current.as_mut() else { return };
     let configuration = Arc::clone(&current.configuration);
     os::trust_overlay_of_root();
     let timeout = main_server().timeout();
@@ -57,8 +57,8 @@ pub fn child_init(lifetime: Lifetime) {
     let clients = clients.collect();
     if !is_parent {
         drop(std::mem::take(listeners));
-        if let Some(holder) = current.supervisor.as_ref().and_then(|supervisor| supervisor.holder.as_ref()) {
-            holder.keep_from_copies();
+        if let Some(holder) = current.supervisor.as_mut().and_then(|supervisor| supervisor.holder.as_mut()) {
+            holder.leave_to_parent();
         }
     }
     let embedded = embedded_options(&configuration);

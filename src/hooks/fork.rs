@@ -10,6 +10,7 @@ use crate::apache::scoreboard;
 use crate::apache::server::{Server, main_server};
 use crate::control::generation;
 use crate::log::{Code, Journal, Level, Message, wording};
+use crate::os;
 use crate::process::{Configuration, PARENT, Parent, Supervisor, module_file};
 use crate::supervisor;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ fn fork_supervisor(
 ) -> Result<(), Message> {
     let watch = supervisor.watch.try_clone().map_err(no_supervisor)?;
     let parent_pid = parent.pid;
-    supervisor.pid = httpd::fork(|| {
+    supervisor.pid = os::fork_process(|| {
         // Only the parent and its children may hold these, or ports stay in use and no generation ends.
         httpd::close_listeners();
         drop(supervisor.holder.take());

@@ -16,5 +16,6 @@ mod runner;
 
 mod plan;
 
+mod aside;
 mod descriptors;
 pub mod translate;

@@ -3,6 +3,7 @@
 //! Runs in the httpd parent: `check_config` and `post_config` at every start and restart, `end_of_generation`
 //! when httpd throws a configuration away.
 
+use super::aside;
 use super::descriptors;
 use super::fork;
 use super::plan;
@@ -43,7 +44,8 @@ pub fn check_config() -> Result<(), Message> {
         .complete(&configured, &SystemAccounts)
         .map_err(|text| Message::new(Code::DirectiveInvalid, text))?;
     let mut notes = std::mem::take(&mut building.notes);
-    notes.extend(check::check(&building.global, &configured, &surroundings(&served())));
+    let served = served();
+    notes.extend(aside::notes(|| check::check(&building.global, &configured, &surroundings(&served))));
     for message in notes {
         log::server_message(main_server(), &message);
     }

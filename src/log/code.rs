@@ -158,6 +158,8 @@ messages! {
     OutputDropped = 344, Error;
     PythonTooOld = 351, Error, in "daemon/bootstrap.py";
     ModuleNotLoaded = 352, Error, in "daemon/bootstrap.py";
+    LogStoodStill = 353, Error;
+    CheckUnanswered = 354, Error;
     EnvFileUnusable = 360, Error;
     ServiceEnded = 361, Error;
     SignalNotTold = 362, Error;

@@ -20,7 +20,7 @@ use rustix::fs::{MemfdFlags, OFlags, SealFlags};
 use rustix::io::FdFlags;
 use rustix::pipe::PipeFlags;
 
-use super::call::{retry, timespec};
+use super::call::{retry, timespec, unless_it_would_block};
 
 /// Gives one system call a number that may not be open: the call then fails with EBADF.
 pub(super) fn look_up<T>(
@@ -49,6 +49,18 @@ pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
     Ok(OpenOptions::new().read(true).custom_flags(flags).open(path)?.into())
 }
 
+/// Opens a regular file to read it, and nothing else: a site's owner may put a pipe or a device in its place at
+/// any moment. Opening one of those would wake who waits for it, or wait itself; so it is looked at as a place
+/// first, and only what was looked at is opened.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let place = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
+    if !place.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags).open(descriptor_path(place.as_fd()))
+}
+
 /// Another name, for this process, of the file that is open there.
 pub fn descriptor_path(fd: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
@@ -64,6 +76,16 @@ pub fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
     let mut entry = [PollFd::waiting(socket, PollFlags::RDHUP)];
     matches!(poll(&mut entry, Some(Duration::ZERO)), Ok(1..))
         && entry[0].0.revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
+}
+
+/// What has come through a pipe that is non-blocking; 0 at its end, None when there is nothing yet.
+pub fn read_now(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    unless_it_would_block(retry(|| rustix::io::read(pipe, &mut *buffer)))
+}
+
+/// Writes as much to a pipe that is non-blocking as there is room for; `WouldBlock` if that is nothing.
+pub fn write_now(pipe: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    retry(|| rustix::io::write(pipe, bytes))
 }
 
 /// The ends of a new pipe: reader, writer.
@@ -170,6 +192,11 @@ impl<'fd> PollFd<'fd> {
         Self::waiting(fd, PollFlags::IN)
     }
 
+    /// Waits for room to write, or the end of the reader.
+    pub fn writing(fd: BorrowedFd<'fd>) -> Self {
+        Self::waiting(fd, PollFlags::OUT)
+    }
+
     fn waiting(fd: BorrowedFd<'fd>, events: PollFlags) -> Self {
         PollFd(rustix::event::PollFd::from_borrowed_fd(fd, events))
     }
@@ -226,6 +253,24 @@ mod tests {
         assert!(!readable(reader.as_fd(), Some(Duration::from_millis(1))).unwrap());
         drop(writer);
         assert!(readable(reader.as_fd(), None).unwrap());
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = std::env::temp_dir().join(format!("wsgi-regular-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let (pipe, link) = (folder.join("pipe"), folder.join("link"));
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        for path in [&pipe, &link, &folder, Path::new("/dev/null")] {
+            assert!(open_regular(path).unwrap_err().to_string().contains("not a file"));
+        }
+        let writes = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&pipe);
+        assert!(writes.is_err(), "the pipe has no reader");
+        std::fs::write(folder.join("file"), "text").unwrap();
+        assert_eq!(io::read_to_string(open_regular(&folder.join("file")).unwrap()).unwrap(), "text");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

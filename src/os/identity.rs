@@ -3,13 +3,15 @@
 //! `spawn::privileges` calls the setters in the forked child, between fork and exec, where there is one
 //! thread only, and verifies that they had their effect. The httpd parent uses the limits for itself
 //! (`hooks::descriptors`). Users and groups are set through the C library, since the kernel's own calls
-//! change one thread only.
+//! change one thread only. `FileRights` are each thread's own; the process that takes them has one thread.
 
 use std::ffi::CString;
 use std::io;
 
 use nix::sys::resource::{self, getrlimit, setrlimit};
 use nix::unistd::{self, Gid, Uid};
+
+use super::process::die_with_parent;
 
 /// Real, effective and saved ids of the calling process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,30 @@ pub fn set_gids(gid: u32) -> io::Result<()> {
 pub fn set_uids(uid: u32) -> io::Result<()> {
     let uid = Uid::from_raw(uid);
     Ok(unistd::setresuid(uid, uid, uid)?)
+}
+
+/// Whose rights count when a process looks at files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRights {
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+}
+
+impl FileRights {
+    /// From now on the calling process looks at files with these rights. Root's other powers are kept, so that
+    /// there is a way back. The process ends with its parent, which a change of rights cancels.
+    pub fn take(&self) -> io::Result<()> {
+        set_groups(&self.groups)?;
+        let (user, group) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        // They answer with what was before, and so the second call says whether the first had its effect.
+        unistd::setfsgid(group);
+        unistd::setfsuid(user);
+        if (unistd::setfsuid(user), unistd::setfsgid(group)) == (user, group) {
+            return die_with_parent(libc::SIGKILL);
+        }
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
 }
 
 /// What the kernel can be told to limit.
@@ -108,6 +134,28 @@ mod tests {
     fn a_user_is_in_his_own_group() {
         assert!(groups_of_user("root", 4711).unwrap().contains(&4711));
         assert!(groups_of_user("with\0nul", 1).is_err());
+    }
+
+    #[test]
+    fn rights_to_files_come_and_go() {
+        let groups = current_groups().unwrap();
+        let Ids { users, groups: [_, gid, _] } = Ids::current().unwrap();
+        if users[1] != 0 {
+            return;
+        }
+        let file = std::env::temp_dir().join(format!("wsgi-rights-{}", std::process::id()));
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let pid = crate::os::fork_for_test(|| {
+            FileRights { uid: 65534, gid: 65534, groups: vec![65534] }.take().unwrap();
+            let denied = std::fs::File::open(&file).unwrap_err();
+            assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
+            FileRights { uid: 0, gid, groups: groups.clone() }.take().unwrap();
+            std::fs::File::open(&file).unwrap();
+            assert_eq!(current_groups().unwrap(), groups);
+        });
+        assert_eq!(crate::os::wait_for_test(pid), crate::os::Exit::Status(0));
+        std::fs::remove_file(file).unwrap();
     }
 
     #[test]

@@ -42,30 +42,30 @@ pub use clock::milliseconds_now;
 pub use copies::{Host, keep_from_copies, put_away_in_copies};
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,
-    event, eventfd, has_hung_up, memfd, message_pipe, open_place, pipe, place_descriptor, poll, readable,
-    set_close_on_exec, set_nonblocking, writable,
+    event, eventfd, has_hung_up, memfd, message_pipe, open_place, open_regular, pipe, place_descriptor, poll,
+    read_now, readable, set_close_on_exec, set_nonblocking, writable, write_now,
 };
 pub use epoll::Epoll;
 pub use fork::die_with_parent_after_next_fork;
 pub use identity::{
-    Ids, Resource, current_groups, groups_of_user, limit_resource, priority, resource_limit, set_gids,
-    set_groups, set_priority, set_uids,
+    FileRights, Ids, Resource, current_groups, groups_of_user, limit_resource, priority, resource_limit,
+    set_gids, set_groups, set_priority, set_uids,
 };
 pub use link::Link;
 pub use mask::SignalMask;
 pub use message::Passed;
 pub use process::{
     Exit, SignalFd, adopt_orphans, default_signal, die_with_parent, exit_now, forbid_new_privileges,
-    forbids_new_privileges, has_ended, ignore_signal, kill, new_session, parent_and_user, parent_pid, pidfd,
-    reap, reset_signals, resident_memory, set_umask,
+    forbids_new_privileges, fork_process, has_ended, ignore_signal, kill, new_session, parent_and_user,
+    parent_pid, pidfd, reap, reset_signals, resident_memory, set_umask,
 };
 pub use served::{is_servable, trust_overlay_of_root};
 pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;
 pub use socket::{
-    accept, bind_listener, connect, forget_linger, is_unread, peer_credentials, receive, receive_now,
-    receive_with_fd, receive_with_fds, receive_with_fds_now, refuse_input, send_all, send_all_waiting,
-    send_now, send_with_fd, send_with_fd_now, seqpacket_pair, set_receive_buffer, set_send_buffer,
+    accept, bind_listener, connect, forget_linger, is_unread, peer_credentials, receive, receive_with_fd,
+    receive_with_fds, receive_with_fds_now, refuse_input, send_all, send_all_waiting, send_now,
+    send_with_fd, send_with_fd_now, seqpacket_pair, set_receive_buffer, set_send_buffer,
 };
 
 pub use title::set_title;

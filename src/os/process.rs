@@ -195,6 +195,20 @@ pub fn new_session() -> io::Result<()> {
     Ok(())
 }
 
+/// Forks a process that has one thread only: httpd's parent, or the supervisor. `child` runs in the new process,
+/// which then ends without any of httpd's cleanups.
+pub fn fork_process(child: impl FnOnce()) -> io::Result<i32> {
+    // SAFETY: the caller has one thread, so that the child may go on as an ordinary program.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+            exit_now(if ended.is_ok() { 0 } else { 70 })
+        }
+        pid => Ok(pid),
+    }
+}
+
 /// Ends the process without running what httpd or a library registered for its end.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: takes an integer and does not return. (std, rustix and nix have no _exit.)

@@ -136,12 +136,7 @@ pub fn send_with_fd_now(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>
 
 /// What has arrived, at least one byte; 0 at the end of the stream.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    receive_bytes(socket, buffer, RecvFlags::empty())
-}
-
-/// The same without waiting; None when nothing has arrived.
-pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    unless_it_would_block(receive_bytes(socket, buffer, RecvFlags::DONTWAIT))
+    retry(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::empty())).map(|(size, _)| size)
 }
 
 /// Like `receive`, with the descriptor that came along.
@@ -179,10 +174,6 @@ fn unix_address(path: &Path) -> io::Result<SocketAddrUnix> {
 
 /// In bytes, with the NUL at its end (unix(7)).
 const LONGEST_PATH: usize = size_of::<libc::sockaddr_un>() - mem::offset_of!(libc::sockaddr_un, sun_path);
-
-fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
-    retry(|| rustix::net::recv(socket, &mut *buffer, flags)).map(|(size, _)| size)
-}
 
 /// Like `receive`; all descriptors that came along are added to `passed`.
 pub fn receive_with_fds(socket: BorrowedFd<'_>, buffer: &mut [u8], passed: &mut Passed) -> io::Result<usize> {
@@ -223,7 +214,7 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "through");
-        assert!(receive_now(theirs.as_fd(), &mut buffer).unwrap().is_none());
+        assert!(receive_with_fds_now(theirs.as_fd(), &mut buffer, &mut Passed::default()).unwrap().is_none());
         send_now(ours.as_fd(), b"y").unwrap();
         assert!(matches!(receive_with_fd(theirs.as_fd(), &mut buffer), Ok((1, None))));
     }

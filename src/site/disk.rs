@@ -5,9 +5,9 @@
 
 use crate::config::home::{Entry, Files, Kind};
 use crate::os;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub struct Disk;
@@ -58,15 +58,11 @@ impl Files for Disk {
     }
 }
 
-/// Opens a regular file, and says how long it is. A site's owner may put a pipe or a device in its place at any
-/// moment; neither may keep httpd.
+/// Opens a regular file, and says how long it is.
 fn open(path: &Path) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    Ok((file, found.len()))
+    let file = os::open_regular(path)?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
 }
 
 /// Looks where Python does: the directory of a zip file is at its end, with a comment of up to 64 KB after

@@ -1,31 +1,41 @@
 //! The variables that `env-file=` gives a process.
 //!
-//! Called by the supervisor (`spawn`) before each start, with its own rights: the files need not
-//! be readable for the group's user, and what is changed in them counts from the next process on.
+//! Called by `spawn` in the forked process, before it gives root's rights away: the files need not be readable
+//! for the group's user, and what is changed in them counts from the next process on. A file system that does
+//! not answer keeps that process only.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::config::env_file;
 use crate::config::process_group::ProcessGroup;
+use crate::config::walk;
 use crate::log::{Code, Message, wording};
+use crate::os::{self, FileRights};
 
 /// Far more than a process's environment may have.
 const LARGEST: u64 = 1 << 20;
 
-/// Of all files in order, so that the last one of a name wins.
-pub fn of_files(group: &ProcessGroup) -> Result<Vec<(OsString, OsString)>, Message> {
+/// With which a process that is still root's looks at files.
+pub struct Rights {
+    pub of_group: FileRights,
+    pub of_root: FileRights,
+}
+
+/// Of all files in order, so that the last one of a name wins. `rights` are None where the process has the
+/// group's own already.
+pub fn of_files(group: &ProcessGroup, rights: Option<&Rights>) -> Result<Vec<(OsString, OsString)>, Message> {
     let mut variables = Vec::new();
     for file in &group.env_files {
         let mistake = |what: String| {
             let text = format!("the file of env-file= cannot be used: {what}; correct the file or env-file=");
             Message::new(Code::EnvFileUnusable, text)
         };
-        let text =
-            read(file, group).map_err(|error| mistake(format!("{}: {}", file.display(), wording(&error))))?;
+        let text = read(file, group, rights)
+            .map_err(|error| mistake(format!("{}: {}", file.display(), wording(&error))))?;
         let read = env_file::parse(&text)
             .map_err(|wrong| mistake(format!("{}:{}: {}", file.display(), wrong.line, wrong.what)))?;
         variables.extend(read);
@@ -33,24 +43,19 @@ pub fn of_files(group: &ProcessGroup) -> Result<Vec<(OsString, OsString)>, Messa
     Ok(variables)
 }
 
-/// Reads a file with root's rights. So the group's user could read it as well, or only root can change it and
-/// its directories: any other user might put a link to a secret in its place. Does not wait, as reading a
-/// pipe would.
-fn read(path: &Path, group: &ProcessGroup) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let own = group.identity.as_ref().is_none_or(|identity| identity.uid == found.uid());
-    let safe = own || (found.uid() == 0 && is_in_roots_hands(path)?);
+/// The group's user could read it as well, or only root can change it and its directories: any other user might
+/// put a link to a secret in its place. Root's rights come last, when no directory on the way is another's.
+fn read(path: &Path, group: &ProcessGroup, rights: Option<&Rights>) -> io::Result<Vec<u8>> {
+    let file = match rights {
+        None => os::open_regular(path)?,
+        Some(rights) => rights.open(path)?,
+    };
+    let (mut bytes, owner) = (Vec::new(), file.metadata()?.uid());
+    let own = group.identity.as_ref().is_none_or(|identity| identity.uid == owner);
+    let safe = own || (owner == 0 && is_in_roots_hands(path)?);
     if !safe {
-        return Err(io::Error::other(
-            "neither does it belong to the group's user, nor are it and all directories above it root's, with nobody \
-             else writing there: chown or chmod them",
-        ));
+        return Err(not_safe());
     }
-    let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
         return Err(io::Error::other(format!("it has more than {LARGEST} bytes")));
@@ -58,16 +63,63 @@ fn read(path: &Path, group: &ProcessGroup) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether only root can change what this path leads to.
+impl Rights {
+    fn open(&self, path: &Path) -> io::Result<File> {
+        self.of_group.take()?;
+        let opened = os::open_regular(path);
+        self.of_root.take()?;
+        match opened {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
+            Err(_) if !is_in_roots_hands(path)? => Err(not_safe()),
+            Err(_) => os::open_regular(path),
+            opened => opened,
+        }
+    }
+}
+
+fn not_safe() -> io::Error {
+    io::Error::other(
+        "neither does it belong to the group's user, nor are it and all directories above it root's, with nobody \
+         else writing there: chown or chmod them",
+    )
+}
+
+/// Whether only root can change which file this path leads to. What another user could change is not even looked
+/// into. Whose the file itself is, is seen when it is open.
 fn is_in_roots_hands(path: &Path) -> io::Result<bool> {
-    let real = fs::canonicalize(path)?;
-    let mut places = path.ancestors().chain(real.ancestors()).filter(|place| !place.as_os_str().is_empty());
-    places.try_fold(true, |so_far, place| {
-        let found = fs::symlink_metadata(place)?;
-        let by_others = found.mode() & 0o002 != 0 || (found.mode() & 0o020 != 0 && found.gid() != 0);
-        let sticky = found.is_dir() && found.mode() & 0o1000 != 0;
-        Ok(so_far && found.uid() == 0 && (found.is_symlink() || !by_others || sticky))
-    })
+    let (mut waiting, mut here, mut links) = (walk::steps(path), PathBuf::from("/"), 0);
+    while let Some(step) = waiting.pop() {
+        let Some(step) = step else {
+            here = PathBuf::from("/");
+            continue;
+        };
+        if !is_roots(&fs::symlink_metadata(&here)?) {
+            return Ok(false);
+        }
+        if step == ".." {
+            here.pop();
+            continue;
+        }
+        let next = here.join(step);
+        let found = fs::symlink_metadata(&next)?;
+        if !found.is_symlink() {
+            here = next;
+            continue;
+        }
+        links += 1;
+        if found.uid() != 0 || links > walk::MOST_LINKS {
+            return Ok(false);
+        }
+        waiting.extend(walk::steps(&fs::read_link(&next)?));
+    }
+    let file = fs::symlink_metadata(&here)?;
+    Ok(file.uid() != 0 || is_roots(&file))
+}
+
+fn is_roots(found: &Metadata) -> bool {
+    let by_others = found.mode() & 0o002 != 0 || (found.mode() & 0o020 != 0 && found.gid() != 0);
+    let sticky = found.is_dir() && found.mode() & 0o1000 != 0;
+    found.uid() == 0 && (!by_others || sticky)
 }
 
 #[cfg(test)]
@@ -84,19 +136,19 @@ mod tests {
             fs::write(folder.join(name), text).unwrap();
             group.env_files.push(folder.join(name));
         }
-        let names: Vec<_> = of_files(&group).unwrap().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<_> = of_files(&group, None).unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["A", "B", "B"]);
         fs::write(folder.join("two"), "B=2\nsecret").unwrap();
-        let Message { code, text, .. } = of_files(&group).unwrap_err();
+        let Message { code, text, .. } = of_files(&group, None).unwrap_err();
         assert!(
             code == Code::EnvFileUnusable && text.contains("/two:2: ") && !text.contains("secret"),
             "{text}"
         );
         fs::write(folder.join("two"), [b'#'; LARGEST as usize + 1]).unwrap();
-        assert!(of_files(&group).unwrap_err().text.contains("more than 1048576 bytes"));
+        assert!(of_files(&group, None).unwrap_err().text.contains("more than 1048576 bytes"));
         group.env_files = vec![folder.clone()];
-        assert!(of_files(&group).unwrap_err().text.contains("not a file"));
+        assert!(of_files(&group, None).unwrap_err().text.contains("not a file"));
         fs::remove_dir_all(folder).unwrap();
-        assert!(of_files(&group).unwrap_err().text.contains("No such file"));
+        assert!(of_files(&group, None).unwrap_err().text.contains("No such file"));
     }
 }

@@ -1,7 +1,7 @@
 //! Which Python a process group runs on, and whether it is there.
 //!
-//! Called by the supervisor before each start (`spawn`), so that an interpreter which is
-//! installed later is used then. What the configuration check can say before that is in `config::check`.
+//! Called before each start by `spawn`, in the forked process, so that an interpreter which is installed
+//! later is used then. What the configuration check can say before that is in `config::check`.
 
 use std::env;
 use std::fs;
@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
-use crate::config::home::{self, Mistake};
+use crate::config::home::{self, Files, Mistake};
 use crate::config::process_group::ProcessGroup;
 use crate::log::{Code, Message, wording};
 
@@ -36,6 +36,13 @@ pub fn find(group: &ProcessGroup) -> Result<PathBuf, Message> {
         _ => "correct python= or install it there".to_owned(),
     };
     Err(no_python(first, &why, &cure))
+}
+
+/// For who is about to execute it: one that the process may not even look at is refused by the system, which says
+/// why.
+pub fn to_execute(group: &ProcessGroup) -> Result<PathBuf, Message> {
+    let is_hidden = |candidate: &PathBuf| Disk.is_hidden(&group.seen_from_outside(candidate));
+    find(group).or_else(|missing| group.interpreters().into_iter().find(is_hidden).ok_or(missing))
 }
 
 fn anywhere(group: &ProcessGroup) -> Result<PathBuf, Message> {

@@ -93,13 +93,7 @@ impl Launcher {
         common: &Common<'_>,
         launch: &Launch,
     ) -> Result<Spawned, Message> {
-        let python = interpreter::find(group)?;
-        let mut command = self.command(group, &python, environment::of_files(group)?);
-        if !without_gil(&launch.interpreters) {
-            // A free-threaded build keeps its GIL unless it is told to do without; others do not mind.
-            command.env("PYTHON_GIL", "1");
-        }
-        spawn_command(&mut command, group, self, common, launch).map_err(|error| {
+        fork_daemon(group, self, common, launch).map_err(|error| {
             let text = format!(
                 "the system has no resources for another process: {}; see the limits of the service that \
                  starts httpd (TasksMax, LimitNPROC, LimitNOFILE) and the memory of the machine",
@@ -109,7 +103,13 @@ impl Launcher {
         })
     }
 
-    fn command(&self, group: &ProcessGroup, python: &Path, from_files: Vec<(OsString, OsString)>) -> Command {
+    fn command(
+        &self,
+        group: &ProcessGroup,
+        python: &Path,
+        from_files: Vec<(OsString, OsString)>,
+        without_gil: bool,
+    ) -> Command {
         let mut command = Command::new(python);
         command.args(&self.flags).arg("-c").arg(self.program()).arg(&self.module.path);
         command.args(self.module.fd().map(|_| MODULE_FD.to_string()));
@@ -128,6 +128,10 @@ impl Launcher {
             command.env("PYTHON_EGG_CACHE", eggs);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if !without_gil {
+            // A free-threaded build keeps its GIL unless it is told to do without; others do not mind.
+            command.env("PYTHON_GIL", "1");
+        }
         command.envs(from_files);
         command.envs(group.env.iter().map(|(name, value)| (name, value)));
         command
@@ -190,8 +194,7 @@ fn user_environment(group: &ProcessGroup) -> Vec<(&'static str, OsString)> {
     pairs
 }
 
-fn spawn_command(
-    command: &mut Command,
+fn fork_daemon(
     group: &ProcessGroup,
     launcher: &Launcher,
     common: &Common<'_>,
@@ -208,7 +211,8 @@ fn spawn_command(
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            let become_it = AssertUnwindSafe(|| become_daemon(command, group, launcher, supervisor, &ends));
+            let start = Start { group, launcher, supervisor, without_gil: without_gil(&launch.interpreters) };
+            let become_it = AssertUnwindSafe(|| become_daemon(&start, &ends));
             let failure = catch_unwind(become_it).unwrap_or_else(|_| {
                 Message::new(
                     Code::StartStepFailed,
@@ -223,14 +227,17 @@ fn spawn_command(
     }
 }
 
-/// Does not return but with what went wrong.
-fn become_daemon(
-    command: &mut Command,
-    group: &ProcessGroup,
-    launcher: &Launcher,
+/// What is to become of a forked process.
+struct Start<'a> {
+    group: &'a ProcessGroup,
+    launcher: &'a Launcher,
     supervisor: i32,
-    ends: &Ends<'_>,
-) -> Message {
+    without_gil: bool,
+}
+
+/// Does not return but with what went wrong.
+fn become_daemon(start: &Start<'_>, ends: &Ends<'_>) -> Message {
+    let Start { group, launcher, supervisor, .. } = *start;
     let prepared = os::reset_signals().and_then(|()| place_descriptors(ends));
     if let Err(error) = prepared {
         return Message::new(
@@ -238,6 +245,10 @@ fn become_daemon(
             format!("the step 'descriptors' before the start of Python failed: {}", wording(&error)),
         );
     }
+    let mut command = match start.command() {
+        Ok(command) => command,
+        Err(failure) => return failure,
+    };
     let taken_on = privileges::take_on(group, launcher.httpd_uid, supervisor)
         .and_then(|()| launcher.descriptors.map_or(Ok(()), privileges::limit_descriptors));
     if let Err(failure) = taken_on {
@@ -251,6 +262,26 @@ fn become_daemon(
         wording(&error)
     );
     Message::new(Code::PythonNotExecuted, text)
+}
+
+impl Start<'_> {
+    /// What the site's places say of the program to execute. They are in the site's hands: they are looked at
+    /// here, in the process that is the site's already, so that one that does not answer keeps no other; and
+    /// with the rights of the group.
+    fn command(&self) -> Result<Command, Message> {
+        let rights = privileges::rights_to_files(self.group)?;
+        let from_files = environment::of_files(self.group, rights.as_ref())?;
+        let python = match &rights {
+            None => interpreter::to_execute(self.group)?,
+            Some(rights) => {
+                privileges::take_rights(&rights.of_group)?;
+                let python = interpreter::to_execute(self.group);
+                privileges::take_rights(&rights.of_root)?;
+                python?
+            }
+        };
+        Ok(self.launcher.command(self.group, &python, from_files, self.without_gil))
+    }
 }
 
 /// Standard input is empty, 1 and 2 are the output. Behind them stand the descriptors that `control::launch`

@@ -11,7 +11,10 @@ use std::path::Path;
 
 use crate::config::process_group::{Identity, ProcessGroup};
 use crate::log::{Code, Message, wording};
-use crate::os::{self, Ids, Resource};
+use crate::os::{self, FileRights, Ids, Resource};
+use crate::site::environment::Rights;
+
+const ROOT: &str = "httpd must be started by root, with CAP_SETUID and CAP_SETGID, for user= and group=";
 
 /// Takes all steps. `httpd_uid` is the user of httpd's children, `supervisor` the parent's pid.
 pub fn take_on(group: &ProcessGroup, httpd_uid: u32, supervisor: i32) -> Result<(), Message> {
@@ -77,6 +80,24 @@ fn limit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     verify(os::resource_limit(resource)? == (soft, hard))
 }
 
+/// With which the site's places are looked at before the process is the group's user. None where it is that from
+/// its beginning.
+pub fn rights_to_files(group: &ProcessGroup) -> Result<Option<Rights>, Message> {
+    let Some(identity) = &group.identity else { return Ok(None) };
+    let groups = supplementary_groups(identity)?;
+    let of_root = Ids::current()
+        .and_then(|ids| {
+            Ok(FileRights { uid: ids.users[1], gid: ids.groups[1], groups: os::current_groups()? })
+        })
+        .map_err(|error| failed("rights to files", "", &error))?;
+    let of_group = FileRights { uid: identity.uid, gid: identity.gid, groups };
+    Ok(Some(Rights { of_group, of_root }))
+}
+
+pub fn take_rights(rights: &FileRights) -> Result<(), Message> {
+    step("rights to files", ROOT, rights.take())
+}
+
 fn supplementary_groups(identity: &Identity) -> Result<Vec<u32>, Message> {
     match &identity.supplementary_groups {
         Some(groups) => Ok(groups.clone()),
@@ -88,7 +109,7 @@ fn supplementary_groups(identity: &Identity) -> Result<Vec<u32>, Message> {
 }
 
 fn become_user(identity: &Identity, groups: &[u32]) -> Result<(), Message> {
-    let cure = "httpd must be started by root, with CAP_SETUID and CAP_SETGID, for user= and group=";
+    let cure = ROOT;
     let set_groups = os::set_groups(groups).and_then(|()| {
         let (mut wanted, mut got) = (groups.to_vec(), os::current_groups()?);
         wanted.sort_unstable();

@@ -23,6 +23,13 @@ pub enum Source {
     Sleepers,
 }
 
+impl Source {
+    /// Whether it is what daemons write, which can wait.
+    pub fn is_output(&self) -> bool {
+        matches!(self, Source::Group(_, GroupSource::Output(_) | GroupSource::Remains))
+    }
+}
+
 pub struct Groups<'a> {
     groups: Vec<SupervisedGroup<'a>>,
     sleepers: Sleepers,
@@ -69,6 +76,10 @@ impl<'a> Groups<'a> {
     pub fn due(&self, now: Instant) -> impl Iterator<Item = Source> {
         let groups = self.groups.iter().enumerate();
         groups.flat_map(move |(index, group)| group.due(now).map(move |source| Source::Group(index, source)))
+    }
+
+    pub fn begin_turn(&mut self) {
+        self.groups.iter_mut().for_each(SupervisedGroup::begin_turn);
     }
 
     pub fn stop(&mut self) {

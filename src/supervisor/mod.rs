@@ -1,7 +1,8 @@
 //! The supervisor: starts the daemons of one configuration generation, watches, replaces and stops them.
 //!
 //! A small process with one thread, forked from the httpd parent before its children; `run` is all that it
-//! does. It executes no site's code and maps no Python. This file waits for what happens, `supervisor::group`
+//! does. It executes no site's code, maps no Python, looks at no place of a site's and waits for no log: a site
+//! that floods it, or stands still, keeps itself only. This file waits for what happens, `supervisor::group`
 //! decides what is to be done about a group, and `supervisor::supervised` does it.
 //!
 //! The supervisor ends, and with it every daemon, when no process is left that could send a request
@@ -17,6 +18,7 @@ mod supervised;
 mod plan;
 
 mod group;
+mod log_writer;
 mod output;
 
 mod backoff;
@@ -36,6 +38,7 @@ use crate::control::generation::{GenerationWatch, Tidings};
 use crate::log::{Code, Journal, Message, wording};
 use crate::os::{self, PollFd, SignalFd};
 use groups::{Groups, Source};
+use log_writer::LogWriter;
 pub use plan::{GroupPlan, Plan, Start, longest_shutdown};
 use supervised::Shared;
 use turn_rate::TurnRate;
@@ -50,6 +53,9 @@ const LOOK_FOR_PARENT: Duration = Duration::from_secs(1);
 /// gone itself: then the socket files go with it.
 const PARENT_MAY_BE_ENDING: Duration = Duration::from_millis(100);
 
+/// How long a turn may read what daemons write.
+const OUTPUT_OF_TURN: Duration = Duration::from_millis(5);
+
 /// What can end a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum GenerationEnd {
@@ -61,6 +67,7 @@ enum GenerationEnd {
 
 struct Supervisor<'a> {
     shared: &'a Shared<'a>,
+    log: &'a LogWriter<'a>,
     groups: Groups<'a>,
     watch: GenerationWatch,
     signals: SignalFd,
@@ -80,8 +87,10 @@ struct Supervisor<'a> {
 /// end of the generation pipe were closed: else ports stay in use, and the generation never ends.
 pub fn run(plan: Plan, journal: &dyn Journal) {
     let Plan { groups, generation, watch, start, parent } = plan;
-    let shared = Shared { generation, start, journal };
-    match Supervisor::new(groups, &shared, watch, parent) {
+    let leave = leave_httpd();
+    let log = LogWriter::start(journal);
+    let shared = Shared { generation, start, journal: &log };
+    match leave.and_then(|()| Supervisor::new(groups, &shared, watch, parent, &log)) {
         Ok(mut supervisor) => supervisor.work(),
         Err(error) => {
             let text = format!(
@@ -89,9 +98,22 @@ pub fn run(plan: Plan, journal: &dyn Journal) {
                  starts httpd",
                 wording(&error)
             );
-            journal.record(None, &Message::new(Code::SupervisorFailed, text));
+            log.record(None, &Message::new(Code::SupervisorFailed, text));
         }
     }
+}
+
+/// What httpd's parent had of signals, session and title.
+fn leave_httpd() -> io::Result<()> {
+    os::reset_signals()?;
+    // What an administrator's `kill` or a terminal sends to all of httpd's processes is for httpd.
+    for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGWINCH, libc::SIGPIPE] {
+        os::ignore_signal(signal);
+    }
+    // Neither is worth ending for: a leader of a session stays where it is, a title is a nicety.
+    let _ = os::new_session();
+    let _ = os::set_title("(wsgi:supervisor)");
+    Ok(())
 }
 
 impl<'a> Supervisor<'a> {
@@ -100,21 +122,15 @@ impl<'a> Supervisor<'a> {
         shared: &'a Shared<'a>,
         watch: GenerationWatch,
         parent: i32,
+        log: &'a LogWriter<'a>,
     ) -> io::Result<Self> {
-        os::reset_signals()?;
-        // What an administrator's `kill` or a terminal sends to all of httpd's processes is for httpd.
-        for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGUSR1, libc::SIGWINCH, libc::SIGPIPE] {
-            os::ignore_signal(signal);
-        }
-        // Neither is worth ending for: a leader of a session stays where it is, a title is a nicety.
-        let _ = os::new_session();
-        let _ = os::set_title("(wsgi:supervisor)");
         if groups.iter().any(GroupPlan::has_template) {
             os::adopt_orphans()?;
         }
         Ok(Supervisor {
             groups: Groups::new(groups, shared)?,
             shared,
+            log,
             watch,
             signals: SignalFd::new(&[libc::SIGCHLD, libc::SIGTERM])?,
             parent,
@@ -150,11 +166,12 @@ impl<'a> Supervisor<'a> {
         self.groups.watch_sleepers()?;
         let mut fds = vec![PollFd::reading(self.signals.as_fd())];
         if !self.all_gone {
-            fds.push(PollFd::reading(self.watch.as_fd()));
+            fds.extend(self.watch.fds().map(PollFd::reading));
         }
         if self.ending.is_none() {
             fds.extend(self.parent_watch.as_ref().map(|parent| PollFd::reading(parent.as_fd())));
         }
+        fds.extend(self.log.waits_for().map(PollFd::writing));
         let (own, sources) = (fds.len(), self.groups.descriptors());
         fds.extend(sources.iter().map(|(_, fd)| PollFd::reading(*fd)));
         os::poll(&mut fds, self.patience(Instant::now()))?;
@@ -162,7 +179,9 @@ impl<'a> Supervisor<'a> {
         let mut heard: Vec<Source> = ready.map(|((source, _), _)| *source).collect();
         heard.extend(self.groups.due(Instant::now()));
         heard.dedup();
-        for source in heard {
+        let (written, told): (Vec<Source>, Vec<Source>) = heard.into_iter().partition(Source::is_output);
+        self.groups.begin_turn();
+        for source in told {
             self.groups.hear(source)?;
         }
         self.look_at_signals()?;
@@ -177,8 +196,24 @@ impl<'a> Supervisor<'a> {
             self.hand_over();
         }
         self.groups.look();
+        self.read_output(written)?;
+        self.log.flush();
         if let Some(pause) = self.turn_rate.count(Instant::now()) {
             thread::sleep(pause);
+        }
+        Ok(())
+    }
+
+    /// Last, and no longer than that; what is left is still there in the next turn, which begins elsewhere.
+    fn read_output(&mut self, mut written: Vec<Source>) -> io::Result<()> {
+        let begun = Instant::now();
+        let first = self.turn_rate.number() as usize % written.len().max(1);
+        written.rotate_left(first);
+        for source in written {
+            if begun.elapsed() > OUTPUT_OF_TURN {
+                break;
+            }
+            self.groups.hear(source)?;
         }
         Ok(())
     }
@@ -202,11 +237,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn look_at_generation(&mut self) -> io::Result<()> {
-        match self.watch.read()? {
-            Tidings::Nothing => {}
-            Tidings::NewerComing => self.newer_is_coming = true,
-            Tidings::Ended => self.all_gone = true,
-        }
+        let Tidings { newer_is_coming, ended } = self.watch.read()?;
+        self.newer_is_coming |= newer_is_coming;
+        self.all_gone = ended;
         Ok(())
     }
 

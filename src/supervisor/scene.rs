@@ -130,7 +130,8 @@ impl Scene {
         let journal = Log(self.scratch.join("log"));
         fork_for_test(|| {
             let place = listener.place.as_fd();
-            keep_only(&[watch.as_fd(), place, listener.socket.as_fd(), listener.page.fd()]);
+            let kept = [place, listener.socket.as_fd(), listener.page.fd()];
+            keep_only(&watch.fds().chain(kept).collect::<Vec<_>>());
             let launcher = Launcher {
                 flags: vec!["-S".into()],
                 module: Box::leak(Box::new(ModuleFile::open(Path::new("/nowhere/mod_wsgi_rs.so")))),

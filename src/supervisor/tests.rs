@@ -148,7 +148,8 @@ fn a_killed_parent_leaves_no_process_and_no_file() {
     let parent = fork_for_test(|| {
         let listener = scene.registry.get("blog").unwrap();
         let place = listener.place.as_fd();
-        keep_only(&[watch.as_fd(), place, listener.socket.as_fd(), listener.page.fd()]);
+        let kept = [place, listener.socket.as_fd(), listener.page.fd()];
+        keep_only(&watch.fds().chain(kept).collect::<Vec<_>>());
         scene.fork(scene.group(1), 1, watch, std::process::id() as i32);
         std::thread::sleep(Duration::from_secs(60));
     });

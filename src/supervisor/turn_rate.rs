@@ -21,6 +21,11 @@ impl TurnRate {
         TurnRate { second_began: now, in_this_second: 0 }
     }
 
+    /// Which turn of this second it is.
+    pub fn number(&self) -> u32 {
+        self.in_this_second
+    }
+
     /// One more turn; with the pause that is to follow it.
     pub fn count(&mut self, now: Instant) -> Option<Duration> {
         if now.saturating_duration_since(self.second_began) >= SECOND {

@@ -18,6 +18,10 @@ const OF_GROUP: (u64, u64) = (4 * OF_PROCESS.0, 4 * OF_PROCESS.1);
 /// What is read of a group, to be logged or not; a writer that is faster waits, as with any pipe.
 const READ: (u64, u64) = (16 * MB, 4 * MB);
 
+/// What one turn of the supervisor takes of a group at most, so that others have theirs soon.
+const BYTES_OF_TURN: usize = 128 * KB as usize;
+const LINES_OF_TURN: usize = 512;
+
 /// What a used up budget must have again, as the time in which it comes.
 const LOGGED_AGAIN: Duration = Duration::from_secs(1);
 const READ_AGAIN: Duration = Duration::from_millis(50);
@@ -79,12 +83,30 @@ pub struct Allowance {
     pub read: Budget,
     /// Of their standard output, and of their standard error.
     pub logged: [Budget; 2],
+    pub turn: Turn,
+}
+
+/// What is left of it in this turn.
+#[derive(Debug)]
+pub struct Turn {
+    pub bytes: usize,
+    pub lines: usize,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Turn { bytes: BYTES_OF_TURN, lines: LINES_OF_TURN }
+    }
 }
 
 impl Default for Allowance {
     fn default() -> Self {
         let of_group = || Budget::new(OF_GROUP, LOGGED_AGAIN);
-        Allowance { read: Budget::new(READ, READ_AGAIN), logged: [of_group(), of_group()] }
+        Allowance {
+            read: Budget::new(READ, READ_AGAIN),
+            logged: [of_group(), of_group()],
+            turn: Turn::default(),
+        }
     }
 }
 

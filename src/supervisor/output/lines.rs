@@ -65,6 +65,8 @@ pub struct Lines {
     kind: StreamKind,
     budget: Budget,
     partial: Vec<u8>,
+    /// Read, and not cut into lines yet: a turn takes some of it only.
+    backlog: Vec<u8>,
     /// What comes before the next line end belongs to a line that is dropped.
     skips: bool,
     dropped: Option<DroppedLines>,
@@ -72,20 +74,46 @@ pub struct Lines {
 
 impl Lines {
     pub fn new(kind: StreamKind) -> Lines {
-        Lines { kind, budget: Budget::of_process(), partial: Vec::new(), skips: false, dropped: None }
+        let (partial, backlog) = (Vec::new(), Vec::new());
+        Lines { kind, budget: Budget::of_process(), partial, backlog, skips: false, dropped: None }
     }
 
-    /// The lines that these bytes complete, without their ends, as far as both budgets allow.
-    pub fn push(&mut self, bytes: &[u8], group: &mut Budget, last: &mut Last, now: Instant) -> Vec<Line> {
+    /// Whether bytes wait for the next turn.
+    pub fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// The lines that these bytes complete, without their ends, as far as both budgets allow and there is room for
+    /// them in this turn.
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        group: &mut Budget,
+        room: &mut usize,
+        last: &mut Last,
+        now: Instant,
+    ) -> Vec<Line> {
         self.budget.count(now);
         group.count(now);
-        let (mut lines, mut rest) = (Vec::new(), bytes);
+        let mut waited = std::mem::take(&mut self.backlog);
+        let mut rest = if waited.is_empty() {
+            bytes
+        } else {
+            waited.extend_from_slice(bytes);
+            &waited
+        };
+        let mut lines = Vec::new();
         while !rest.is_empty() {
             if self.budget.is_used_up() || group.is_used_up() {
                 last.note_end_of(rest);
                 self.drop_all(rest, now);
                 break;
             }
+            if *room == 0 {
+                self.backlog = rest.to_vec();
+                break;
+            }
+            *room -= 1;
             let end = rest.iter().position(|byte| *byte == b'\n');
             let (piece, others) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
             rest = others;
@@ -136,6 +164,11 @@ impl Lines {
         dropped.last = now;
         dropped.bytes += bytes;
         dropped.lines += lines;
+    }
+
+    /// The end of what waits may be the reason for the end of its process.
+    pub fn note_backlog(&self, last: &mut Last) {
+        last.note_end_of(&self.backlog);
     }
 
     /// What was written after the last line end.

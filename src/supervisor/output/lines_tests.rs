@@ -21,7 +21,7 @@ impl Scene {
     }
 
     fn push(&mut self, bytes: &[u8]) -> Vec<Line> {
-        self.lines.push(bytes, &mut self.group.logged[0], &mut self.last, self.now)
+        self.lines.push(bytes, &mut self.group.logged[0], &mut { usize::MAX }, &mut self.last, self.now)
     }
 
     fn report(&mut self) -> Option<String> {

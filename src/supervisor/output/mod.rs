@@ -2,7 +2,7 @@
 //!
 //! Used by the supervisor, at the reading ends of the two pipes that are a daemon's descriptors 1 and 2, and
 //! those of the processes it starts. However much a site writes, a bounded part of it is read, and a smaller
-//! one logged. The last lines are kept for the message when a daemon cannot start; lines can be held back
+//! one logged; one turn of the supervisor takes a small part, the next one goes on. The last lines are kept for the message when a daemon cannot start; lines can be held back
 //! until it is known whether they repeat what an earlier attempt wrote.
 
 mod lines;
@@ -22,8 +22,7 @@ use std::time::Instant;
 
 use crate::control::channel::Pipes;
 
-pub use budget::Allowance;
-use budget::Budget;
+pub use budget::{Allowance, Turn};
 use last::Last;
 pub use lines::Line;
 use lines::{Lines, StreamKind};
@@ -48,6 +47,8 @@ pub struct Output {
     held: VecDeque<Line>,
     /// Until when nothing is read, because its group has written too much.
     paused: Option<Instant>,
+    /// What was read is more than a turn takes.
+    waits_since: Option<Instant>,
 }
 
 impl Output {
@@ -55,53 +56,63 @@ impl Output {
     pub fn new(pipes: Pipes) -> Self {
         let stream = |pipe: OwnedFd, kind| Stream { pipe: Some(pipe.into()), lines: Lines::new(kind) };
         let streams = [stream(pipes.output, StreamKind::Output), stream(pipes.error, StreamKind::Error)];
-        Output { streams, last: Last::default(), held: VecDeque::new(), paused: None }
+        Output { streams, last: Last::default(), held: VecDeque::new(), paused: None, waits_since: None }
     }
 
     /// What to poll.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let open = self.streams.iter().filter_map(|stream| Some(stream.pipe.as_ref()?.as_fd()));
-        open.filter(|_| self.paused.is_none())
+        let streams =
+            self.streams.iter().filter(|stream| self.paused.is_none() && !stream.lines.has_backlog());
+        streams.filter_map(|stream| Some(stream.pipe.as_ref()?.as_fd()))
     }
 
     /// Whether more can come.
     pub fn is_open(&self) -> bool {
-        self.streams.iter().any(|stream| stream.pipe.is_some())
+        self.streams.iter().any(|stream| stream.pipe.is_some() || stream.lines.has_backlog())
     }
 
     /// When to read again, whatever the pipes have.
     pub fn deadline(&self) -> Option<Instant> {
-        self.streams.iter().map(|stream| stream.lines.due()).chain([self.paused]).flatten().min()
+        let due = self.streams.iter().map(|stream| stream.lines.due());
+        due.chain([self.paused, self.waits_since]).flatten().min()
     }
 
     /// Reads what has come, and returns the lines to show; with `hold` they are kept back.
     pub fn read(&mut self, hold: bool, group: &mut Allowance, now: Instant) -> Vec<Line> {
-        let mut lines = Vec::new();
+        let mut turn = OneTurn { lines: Vec::new(), last: &mut self.last, hold, now };
         if self.paused.is_none_or(|until| until <= now) {
             self.paused = None;
             let mut buffer = [0; AT_ONCE];
-            for (stream, logged) in self.streams.iter_mut().zip(&mut group.logged) {
+            for (index, stream) in self.streams.iter_mut().enumerate() {
+                stream.go_on(group, index, &mut turn);
                 group.read.count(now);
                 if group.read.is_used_up() {
                     self.paused = Some(group.read.again_at(now));
                     break;
                 }
-                let size = stream.read(&mut buffer, logged, &mut self.last, now, &mut lines);
-                group.read.take(size);
+                if !stream.lines.has_backlog() && group.turn.bytes > 0 {
+                    stream.read(&mut buffer, group, index, &mut turn);
+                }
             }
         }
+        let lines = turn.lines;
         self.tell(lines, hold, now)
     }
 
-    /// Of a process that has ended: all that it wrote, whatever the others of its group did.
+    /// Of a process that has ended: all that it wrote, whatever the others of its group did. What is too much for
+    /// one turn waits, and `is_open` says so.
     pub fn read_rest(&mut self, hold: bool, group: &mut Allowance, now: Instant) -> Vec<Line> {
-        let (mut lines, mut buffer) = (Vec::new(), [0; AT_ONCE]);
-        for (stream, logged) in self.streams.iter_mut().zip(&mut group.logged) {
+        let mut turn = OneTurn { lines: Vec::new(), last: &mut self.last, hold, now };
+        let mut buffer = [0; AT_ONCE];
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            stream.go_on(group, index, &mut turn);
             // What the pipe holds, and the end of it.
             for _ in 0..2 {
-                stream.read(&mut buffer, logged, &mut self.last, now, &mut lines);
+                stream.read(&mut buffer, group, index, &mut turn);
             }
+            stream.lines.note_backlog(turn.last);
         }
+        let lines = turn.lines;
         self.tell(lines, hold, now)
     }
 
@@ -109,6 +120,8 @@ impl Output {
         for Stream { pipe, lines: of_stream } in &mut self.streams {
             lines.extend(of_stream.report(now, pipe.is_none()));
         }
+        let waits = self.paused.is_none() && self.streams.iter().any(|stream| stream.lines.has_backlog());
+        self.waits_since = waits.then_some(now);
         if hold {
             self.held.extend(lines.drain(..));
             while self.held.len() > HELD_LINES {
@@ -129,29 +142,52 @@ impl Output {
     }
 }
 
+/// What one read of an output adds to.
+struct OneTurn<'a> {
+    lines: Vec<Line>,
+    last: &'a mut Last,
+    hold: bool,
+    now: Instant,
+}
+
 impl Stream {
-    /// Returns how many bytes were read.
-    fn read(
-        &mut self,
-        buffer: &mut [u8],
-        logged: &mut Budget,
-        last: &mut Last,
-        now: Instant,
-        lines: &mut Vec<Line>,
-    ) -> usize {
+    /// Reads once, as much as the buffer takes.
+    fn read(&mut self, buffer: &mut [u8], group: &mut Allowance, index: usize, turn: &mut OneTurn<'_>) {
         match self.pipe.as_mut().map(|pipe| pipe.read(buffer)) {
             Some(Ok(size)) if size > 0 => {
-                lines.extend(self.lines.push(&buffer[..size], logged, last, now));
-                return size;
+                group.read.take(size);
+                group.turn.bytes = group.turn.bytes.saturating_sub(size);
+                self.push(&buffer[..size], group, index, turn);
             }
             Some(Err(error)) if is_temporary(&error) => {}
             None => {}
             Some(_) => {
                 self.pipe = None;
-                lines.extend(self.lines.finish(last));
+                self.finish(turn);
             }
         }
-        0
+    }
+
+    /// Takes up what an earlier turn has left.
+    fn go_on(&mut self, group: &mut Allowance, index: usize, turn: &mut OneTurn<'_>) {
+        if self.lines.has_backlog() {
+            self.push(&[], group, index, turn);
+            self.finish(turn);
+        }
+    }
+
+    /// Lines that are held back are few, and cost nothing yet.
+    fn push(&mut self, bytes: &[u8], group: &mut Allowance, index: usize, turn: &mut OneTurn<'_>) {
+        let Allowance { logged, turn: of_group, .. } = group;
+        let mut unbounded = usize::MAX;
+        let room = if turn.hold { &mut unbounded } else { &mut of_group.lines };
+        turn.lines.extend(self.lines.push(bytes, &mut logged[index], room, turn.last, turn.now));
+    }
+
+    fn finish(&mut self, turn: &mut OneTurn<'_>) {
+        if self.pipe.is_none() && !self.lines.has_backlog() {
+            turn.lines.extend(self.lines.finish(turn.last));
+        }
     }
 }
 

@@ -31,7 +31,9 @@ fn scene() -> (Scene, Writers) {
 }
 
 impl Scene {
+    /// In a turn of its own.
     fn read(&mut self, hold: bool) -> Vec<Vec<u8>> {
+        self.group.turn = Turn::default();
         let lines = self.output.read(hold, &mut self.group, self.now);
         lines.into_iter().map(|line| line.text).collect()
     }
@@ -93,4 +95,26 @@ fn last_words_are_read_whatever_the_group_wrote() {
     let rest = scene.output.read_rest(false, &mut scene.group, scene.now);
     assert_eq!(rest, [Line { level: Level::Error, text: b"killed".into() }]);
     assert!(!scene.output.is_open());
+}
+
+#[test]
+fn a_turn_takes_a_bounded_part_and_the_next_one_goes_on() {
+    let (mut scene, mut writers) = scene();
+    writers.error.write_all(&b"x\n".repeat(2000)).unwrap();
+    let (mut turns, mut lines) = (0, 0);
+    while turns == 0 || scene.output.deadline().is_some_and(|deadline| deadline <= scene.now) {
+        assert!(turns == 0 || scene.output.fds().count() == 1, "what waits is not polled");
+        let read = scene.read(false).len();
+        assert!(read <= 512, "{read}");
+        (turns, lines) = (turns + 1, lines + read);
+    }
+    assert_eq!((turns, lines), (4, 2000));
+    writers.error.write_all(&b"x\n".repeat(600)).unwrap();
+    writers.error.write_all(b"reason").unwrap();
+    drop(writers);
+    scene.group.turn = Turn::default();
+    let rest = scene.output.read_rest(false, &mut scene.group, scene.now);
+    assert!(rest.len() == 512 && scene.output.is_open());
+    assert!(scene.output.last_lines().ends_with("x\nreason"));
+    assert!(scene.read(false).len() == 89 && !scene.output.is_open());
 }

@@ -123,10 +123,14 @@ impl Handle {
         self.is_born() || self.control.is_none()
     }
 
-    /// What to poll.
-    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let output = self.output.fds().filter(|_| self.is_known());
-        self.control.as_ref().map(AsFd::as_fd).into_iter().chain(output)
+    /// What to poll for reports.
+    pub fn control(&self) -> Option<BorrowedFd<'_>> {
+        self.control.as_ref().map(AsFd::as_fd)
+    }
+
+    /// What to poll for output.
+    pub fn output(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.output.fds().filter(|_| self.is_known())
     }
 
     /// Another process may have the slot from now on.

@@ -19,9 +19,12 @@ impl Learned {
         }
     }
 
-    /// Those that are still there.
-    pub fn existing(&mut self, exists: impl Fn(&Preload) -> bool) -> &[Preload] {
-        self.0.retain(exists);
+    /// One that is there no more makes room for others.
+    pub fn forget(&mut self, script: &str) {
+        self.0.retain(|known| known.script != script);
+    }
+
+    pub fn scripts(&self) -> &[Preload] {
         &self.0
     }
 }

@@ -21,22 +21,19 @@ mod remains;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::group::{Action, Event, Group, ProcessId};
-use super::output::{Allowance, Line, Output};
+use super::output::{Allowance, Line, Output, Turn};
 use super::plan::{GroupPlan, Start};
 use crate::control::group_page::{GroupPage, SlotState};
 use crate::control::launch::Launch;
 use crate::control::listener::Listener;
 use crate::control::message::Order;
 use crate::control::scoreboard_page::ScoreboardPage;
-use crate::log::{Level, Message};
+use crate::log::Message;
 use crate::os::{self, Exit};
-use crate::script::Preload;
-use crate::site::owner;
 use crate::spawn::{Common, Spawned};
 use demand::Demand;
 use handle::{ClaimedSlot, Handle};
@@ -117,8 +114,9 @@ impl<'a> SupervisedGroup<'a> {
     /// What to wait for; descriptors of one source stand together.
     pub fn descriptors(&self) -> impl Iterator<Item = (GroupSource, BorrowedFd<'_>)> {
         let of_processes = self.processes.iter().flat_map(|process| {
-            let source = GroupSource::Process(process.id);
-            process.descriptors().map(move |fd| (source, fd))
+            let id = process.id;
+            let control = process.control().map(move |fd| (GroupSource::Process(id), fd));
+            control.into_iter().chain(process.output().map(move |fd| (GroupSource::Output(id), fd)))
         });
         let of_templates = self.templates.iter().flat_map(|template| {
             let control = template.control.as_ref().map(AsFd::as_fd);
@@ -130,7 +128,7 @@ impl<'a> SupervisedGroup<'a> {
 
     fn outputs(&self) -> impl Iterator<Item = (GroupSource, &Output)> {
         let of_processes =
-            self.processes.iter().map(|process| (GroupSource::Process(process.id), &process.output));
+            self.processes.iter().map(|process| (GroupSource::Output(process.id), &process.output));
         let of_templates = self.templates.iter().map(|template| (GroupSource::Templates, &template.output));
         of_processes.chain(of_templates)
     }
@@ -141,6 +139,11 @@ impl<'a> SupervisedGroup<'a> {
         let outputs = self.outputs().filter(move |(_, output)| is_due(output.deadline()));
         let remains = is_due(self.remains.deadline()).then_some(GroupSource::Remains);
         outputs.map(|(source, _)| source).chain(remains)
+    }
+
+    /// It may write so much again.
+    pub fn begin_turn(&mut self) {
+        self.allowance.turn = Turn::default();
     }
 
     pub fn tick(&mut self, now: Instant) {
@@ -255,34 +258,13 @@ impl<'a> SupervisedGroup<'a> {
         }
     }
 
-    /// What the next process is told. Scripts that may not run there are left out; without its service script
-    /// a process is not needed.
-    fn launch(&mut self) -> Result<Launch, Message> {
+    /// What the next process is told. Which of the scripts are there, and may run, it sees itself: they are in the
+    /// site's hands.
+    fn launch(&self) -> Launch {
         let Shared { generation, start, .. } = self.shared;
-        let group = &self.plan.group;
-        let outside = |script: &Preload| group.seen_from_outside(Path::new(&script.script));
-        let learned = self.learned.existing(|script| outside(script).exists());
-        let mut launch = start.launch(&self.plan, learned, *generation);
+        let mut launch = start.launch(&self.plan, self.learned.scripts(), *generation);
         launch.group.server_metrics = self.scoreboard_page.is_some();
-        let mut refused = Vec::new();
-        let mut may_run = |script: &Preload| match owner::check(&outside(script), group) {
-            Ok(()) => true,
-            Err(message) => {
-                refused.push(message);
-                false
-            }
-        };
-        launch.preload.retain(&mut may_run);
-        launch.learned.retain(&mut may_run);
-        if group.threads == 0
-            && let Some(message) = refused.pop()
-        {
-            return Err(message);
-        }
-        for message in refused {
-            self.record(&message.at(Level::Warning));
-        }
-        Ok(launch)
+        launch
     }
 
     /// The slot of a process that is about to be started; the launch says which.
@@ -293,7 +275,7 @@ impl<'a> SupervisedGroup<'a> {
     }
 
     fn start(&mut self, id: ProcessId) -> Result<(), Message> {
-        let mut launch = self.launch()?;
+        let mut launch = self.launch();
         let slot = self.claim_slot(&mut launch)?;
         let spawned = self.spawn(&launch, &slot)?;
         self.group.started(id, spawned.pid);

@@ -27,9 +27,11 @@ impl SupervisedGroup<'_> {
     pub fn hear(&mut self, source: GroupSource) -> Option<Birth> {
         match source {
             GroupSource::Process(id) => {
+                // What it wrote before it said so.
                 self.read_output(id, Output::read);
                 return self.read_reports(id);
             }
+            GroupSource::Output(id) => self.read_output(id, Output::read),
             GroupSource::Templates => self.hear_templates(),
             GroupSource::Remains => {
                 for (pid, lines) in self.remains.read(&mut self.allowance, Instant::now()) {
@@ -91,6 +93,7 @@ impl SupervisedGroup<'_> {
             // Of a process that said it before.
             Report::Born(_) => return,
             Report::AskScoreboard => return self.show_scoreboard(),
+            Report::Vanished { script } => return self.learned.forget(&script),
             Report::Loaded { script, application_group, loaded } => {
                 process.set_loaded(loaded);
                 return self.learned.learn(&self.plan.preload, script, application_group);

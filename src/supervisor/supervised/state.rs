@@ -40,7 +40,10 @@ pub struct SupervisedGroup<'a> {
 /// Which of a group's descriptors can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupSource {
+    /// It has reported.
     Process(ProcessId),
+    /// It has written.
+    Output(ProcessId),
     Templates,
     Remains,
 }

@@ -33,7 +33,7 @@ impl SupervisedGroup<'_> {
     }
 
     fn start_template(&mut self, edition: u32, id: ProcessId) -> Result<(), Message> {
-        let mut launch = self.launch()?;
+        let mut launch = self.launch();
         let slot = self.claim_slot(&mut launch)?;
         launch.template = true;
         launch.group.display_name.push_str(" template");
@@ -43,7 +43,7 @@ impl SupervisedGroup<'_> {
     }
 
     fn fork_from(&mut self, index: usize, id: ProcessId) -> Result<(), Message> {
-        let mut launch = self.launch()?;
+        let mut launch = self.launch();
         let slot = self.claim_slot(&mut launch)?;
         let gone = || Err(io::ErrorKind::BrokenPipe.into());
         let control = self.templates[index].control.as_ref();
@@ -65,7 +65,7 @@ impl SupervisedGroup<'_> {
             let Heard::Report(report) = hear(&mut template.control) else { continue };
             match report {
                 Report::Ready { loads, .. } => {
-                    self.template_is_ready(index, loads.failed + loads.forgotten == 0)
+                    self.template_is_ready(index, loads.failed == 0 && loads.forgotten == 0)
                 }
                 Report::Failed(message) => template.failure = Some(message),
                 Report::Held { script, holding } => {
@@ -76,6 +76,7 @@ impl SupervisedGroup<'_> {
                     }
                 }
                 Report::AskScoreboard => self.show_scoreboard(),
+                Report::Vanished { script } => self.learned.forget(&script),
                 // What is for processes that serve.
                 Report::Loaded { .. }
                 | Report::Reload { .. }

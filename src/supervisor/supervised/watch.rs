@@ -115,7 +115,7 @@ impl Watch {
             findings.push(Finding::Renew(Reason::MaximumMemory));
         }
         if limits.maximum_memory.is_some() {
-            next.no_later_than(now.time + LOOK_AT_MEMORY);
+            next.no_later_than(now.time.saturating_add(LOOK_AT_MEMORY));
         }
         if findings.iter().any(|finding| matches!(finding, Finding::Expire(_) | Finding::ShowStacks)) {
             self.asked.get_or_insert(now.time);
@@ -128,7 +128,7 @@ impl Watch {
         for begins in
             [limits.request, limits.deadlock, limits.inactivity, limits.startup].into_iter().flatten()
         {
-            next.no_later_than(now.time + milliseconds(begins));
+            next.no_later_than(now.time.saturating_add(milliseconds(begins)));
         }
         (findings, next.at)
     }
@@ -141,10 +141,10 @@ impl Watch {
         next: &mut Next,
     ) {
         let Some(limit) = limits.request.map(milliseconds) else { return };
-        for running in now.running.iter().filter(|running| running.since + limit > now.time) {
-            next.no_later_than(running.since + limit);
+        for running in now.running.iter().filter(|running| running.since.saturating_add(limit) > now.time) {
+            next.no_later_than(running.since.saturating_add(limit));
         }
-        for running in now.running.iter().filter(|running| running.since + limit <= now.time) {
+        for running in now.running.iter().filter(|running| running.since.saturating_add(limit) <= now.time) {
             let Work { thread, number } = running.work;
             if self.is_expired(running) {
                 continue;
@@ -153,7 +153,7 @@ impl Watch {
                 if self.interrupted.insert(thread, number) != Some(number) {
                     findings.push(Finding::Interrupt(running.work));
                 }
-                if !next.is_past(running.since, limit + interrupt) {
+                if !next.is_past(running.since, limit.saturating_add(interrupt)) {
                     continue;
                 }
             }
@@ -181,9 +181,9 @@ impl Next {
 
     /// Whether something that began then has lasted so long; if not, when it will have. 0 is not begun.
     fn is_past(&mut self, since: u64, limit: u64) -> bool {
-        let past = since > 0 && since + limit <= self.time;
+        let past = since > 0 && since.saturating_add(limit) <= self.time;
         if since > 0 && !past {
-            self.no_later_than(since + limit);
+            self.no_later_than(since.saturating_add(limit));
         }
         past
     }
@@ -304,5 +304,36 @@ mod tests {
         let busy = [running(1, 5, 1500)];
         let busy = Now { last: 1500, ..now(100_000, &busy) };
         assert_eq!(watch.look(&limits, &busy), (vec![], Some(107_000)));
+    }
+
+    #[test]
+    fn whatever_words_a_site_writes_there_is_a_next_look() {
+        let limits = Limits {
+            request: Some(Duration::from_secs(2)),
+            interrupt: Some(Duration::MAX),
+            startup: Some(Duration::MAX),
+            deadlock: Some(Duration::from_secs(5)),
+            inactivity: Some(Duration::from_secs(7)),
+            maximum_memory: Some(1),
+            ..none()
+        };
+        let mut word = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            word ^= word << 13;
+            word ^= word >> 7;
+            word ^= word << 17;
+            [word, word % 10_000, u64::MAX - word % 3, 0][(word >> 61) as usize % 4]
+        };
+        let mut watch = Watch::new(&limits, i32::MIN, 1000);
+        for time in 1000..30_000 {
+            let work: Vec<Running> =
+                (1..5).map(|thread| running(thread, next() as u32, next())).filter(|r| r.since > 0).collect();
+            let (last, attaching_since, loading_since) = (next(), next(), next());
+            let now =
+                Now { time, running: &work, last, attaching_since, loading_since, memory: Some(next()) };
+            watch.asks_for_memory(&limits, time, last, false);
+            let (findings, next_look) = watch.look(&limits, &now);
+            assert!(findings.len() < 20 && next_look.is_some());
+        }
     }
 }

@@ -1,0 +1,79 @@
+"""A file system of a test's own (FUSE, standard library only) that notes who looks, and answers or does not.
+
+`StrangeFiles(folder)` is mounted over the folder: nothing is there, and `seen` has the user and the name of each look,
+as the kernel names them: the user whose rights count for files. With `answers=False` a look waits in the kernel, where
+no signal ends it, as with a network file system whose server has gone; `close` lets it fail. Needs root and /dev/fuse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import struct
+import threading
+from pathlib import Path
+
+LOOKUP, FORGET, GETATTR, INIT = 1, 2, 3, 26
+MNT_DETACH = 2
+IN_HEADER = struct.Struct("<IIQQIIII")
+ROOT_ATTRIBUTES = struct.pack("<QII", 0, 0, 0) + struct.pack("<6Q10I", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0o040755, 2, 0, 0, 0, 4096, 0)
+INIT_ANSWER = struct.pack("<IIIIHHIIHHI7I", 7, 31, 65536, 0, 16, 12, 65536, 1, 16, 0, 0, *[0] * 7)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def available() -> bool:
+    with contextlib.suppress(OSError):
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+        return os.geteuid() == 0
+    return False
+
+
+class StrangeFiles:
+    def __init__(self, folder: Path, answers: bool = True) -> None:
+        self.folder, self.answers = folder, answers
+        self.seen: list[tuple[int, str]] = []
+        self._device = os.open("/dev/fuse", os.O_RDWR)
+        options = f"fd={self._device},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+        if _libc.mount(b"strange", os.fsencode(folder), b"fuse", 0, options):
+            raise OSError(ctypes.get_errno(), "mount")
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> StrangeFiles:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        _libc.umount2(os.fsencode(self.folder), MNT_DETACH | 1)  # MNT_FORCE: what waits fails
+        self._thread.join(5)
+        os.close(self._device)
+
+    def users(self) -> set[int]:
+        return {user for user, _name in self.seen}
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                request = os.read(self._device, 1 << 17)
+            except OSError:
+                return  # it is not mounted any more
+            _, operation, unique, _, user, *_ = IN_HEADER.unpack_from(request)
+            if operation == INIT:
+                self._answer(unique, INIT_ANSWER)
+            elif operation == GETATTR:
+                self._answer(unique, ROOT_ATTRIBUTES)
+            elif operation == LOOKUP:
+                self.seen.append((user, request[IN_HEADER.size :].rstrip(b"\0").decode()))
+                if self.answers:
+                    self._answer(unique, error=errno.ENOENT)
+            elif operation != FORGET:
+                self._answer(unique, error=errno.ENOSYS)
+
+    def _answer(self, unique: int, body: bytes = b"", error: int = 0) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._device, struct.pack("<IiQ", 16 + len(body), -error, unique) + body)
