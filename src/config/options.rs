@@ -11,6 +11,7 @@ use crate::config::process_group::{Origin, Overlap, ProcessGroup};
 use crate::config::values::{
     Unit, absolute_directory, duration, float_seconds, integer, octal_mask, on_off, size, size_from,
 };
+use crate::config::walls::{private_tmp, protect_home};
 
 /// An entry of the user database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +153,8 @@ const OPTIONS: &[DaemonOption] = &[
     option("script-user", |d, v, r| set(&mut d.group.script_user, any_user(v, r).map(|u| Some(u.uid)))),
     option("script-group", |d, v, r| set(&mut d.group.script_group, group(v, r).map(Some))),
     option("no-new-privileges", |d, v, _| set(&mut d.group.no_new_privileges, on_off(v))),
+    option("private-tmp", |d, v, _| set(&mut d.group.walls.private_tmp, private_tmp(v))),
+    option("protect-home", |d, v, _| set(&mut d.group.walls.protect_home, protect_home(v))),
     option("server-metrics", |d, v, _| set(&mut d.group.server_metrics, on_off(v))),
 ];
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::limits::Limits;
+use crate::config::walls::Walls;
 
 /// The place of a directive, for messages: `/etc/apache2/sites-enabled/blog.conf:12`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -118,6 +119,9 @@ pub struct ProcessGroup {
     pub limits: Limits,
     /// Whether no program that its processes execute can raise their rights (sudo, sendmail).
     pub no_new_privileges: bool,
+    /// What of the file system its processes have for themselves, and what they do not see.
+    #[serde(skip)]
+    pub walls: Walls,
     /// Whether its processes may see httpd's scoreboard.
     pub server_metrics: bool,
 }
@@ -191,6 +195,7 @@ impl ProcessGroup {
             script_group: None,
             limits: Limits::default(),
             no_new_privileges: false,
+            walls: Walls::default(),
             server_metrics: false,
         }
     }

@@ -31,7 +31,7 @@ pub fn child_init(lifetime: Lifetime) {
         httpd::end_with_parent();
         httpd::leave_ends_of_children();
     }
-    let Parent { listeners, current, .. } = &mut *parent;
+    let Parent { listeners, walls, current, .. } = &mut *parent;
     let Some(current) = current.as_ref() else { return };
     let configuration = Arc::clone(&current.configuration);
     let timeout = main_server().timeout();
@@ -52,7 +52,7 @@ pub fn child_init(lifetime: Lifetime) {
     });
     let clients = clients.collect();
     if !is_parent {
-        drop(std::mem::take(listeners));
+        drop((std::mem::take(listeners), std::mem::take(walls)));
         if let Some(holder) = current.supervisor.as_ref().and_then(|supervisor| supervisor.holder.as_ref()) {
             holder.keep_from_copies();
         }
