@@ -139,6 +139,7 @@ const OPTIONS: &[DaemonOption] = &[
     option("cpu-priority", |d, v, _| set(&mut d.group.cpu_priority, integer(v, -20, 19).map(Some))),
     option("memory-limit", |d, v, _| set(&mut d.group.memory_limit, size(v).map(|n| (n > 0).then_some(n)))),
     option("virtual-memory-limit", |d, v, _| set(&mut d.group.virtual_memory_limit, size(v).map(|n| (n > 0).then_some(n)))),
+    option("process-limit", |d, v, _| set(&mut d.group.process_limit, integer(v, 0, i64::MAX as u64).map(|n| (n > 0).then_some(n)))),
     option("maximum-requests", |d, v, _| set(&mut d.group.limits.maximum_requests, integer(v, 0, i64::MAX as u64).map(|n| (n > 0).then_some(n)))),
     option("maximum-interpreters", |d, v, _| set(&mut d.group.maximum_interpreters, integer(v, 1, 10_000))),
     option("maximum-memory", |d, v, _| set(&mut d.group.limits.maximum_memory, size(v).map(|n| (n > 0).then_some(n)))),

@@ -308,6 +308,6 @@ fn documented_defaults_are_those_in_force() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 24);
+    assert_eq!(seen, 25);
     assert_ne!(parsed("threads=16"), parsed(""));
 }

@@ -112,6 +112,8 @@ pub struct ProcessGroup {
     pub cpu_priority: Option<i32>,
     pub memory_limit: Option<u64>,
     pub virtual_memory_limit: Option<u64>,
+    /// Of processes and threads that its user has.
+    pub process_limit: Option<u64>,
     pub response: ResponseOptions,
     /// Owner that a script must have, as a uid or a gid.
     pub script_user: Option<u32>,
@@ -190,6 +192,7 @@ impl ProcessGroup {
             cpu_priority: None,
             memory_limit: None,
             virtual_memory_limit: None,
+            process_limit: None,
             response: ResponseOptions::default(),
             script_user: None,
             script_group: None,

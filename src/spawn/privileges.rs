@@ -78,6 +78,9 @@ fn limits(group: &ProcessGroup) -> Result<(), Message> {
     if let Some(bytes) = group.virtual_memory_limit {
         step("virtual-memory-limit=", cure, limit(Resource::AddressSpace, bytes, bytes))?;
     }
+    if let Some(count) = group.process_limit {
+        step("process-limit=", cure, limit(Resource::Processes, count, count))?;
+    }
     if let Some(time) = group.limits.cpu_time {
         // After the signal of the first limit the process has the time of a shutdown until the second kills
         // it.

@@ -44,7 +44,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     **numbers("threads", 0, 65533),
     **numbers("listen-backlog", 1, 65535),
     **numbers("cpu-priority", -20, 19),
-    **numbers("maximum-requests", 0, (1 << 63) - 1),
+    **numbers("maximum-requests process-limit", 0, (1 << 63) - 1),
     **several(
         "connect-timeout socket-timeout queue-timeout response-socket-timeout shutdown-timeout graceful-timeout "
         "restart-interval inactivity-timeout startup-timeout request-timeout interrupt-timeout deadlock-timeout "
