@@ -113,6 +113,7 @@ impl Check<'_> {
         let label = format!("WSGIDaemonProcess {} at {}", group.name, group.origin);
         self.interpreter(group, &label, "its daemons cannot start");
         self.env_files(group, &label);
+        self.walls(group, &label);
         let imports = &self.global.imports;
         if group.threads == 0 && !imports.iter().any(|import| import.process_group == group.name) {
             self.warn(
@@ -163,6 +164,17 @@ impl Check<'_> {
                     ),
                 );
             }
+        }
+    }
+
+    fn walls(&mut self, group: &ProcessGroup, label: &str) {
+        if group.walls.any() && group.identity.is_none() {
+            let text = format!(
+                "{label}: only root can do what {0} asks for, and httpd was not started by root, so its daemons cannot \
+                 start: start httpd as root, or remove {0}",
+                group.walls.options()
+            );
+            self.warn(Code::WallsWithoutRoot, text);
         }
     }
 

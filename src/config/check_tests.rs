@@ -409,3 +409,25 @@ fn the_cure_names_the_environment_and_not_its_bin() {
         );
     }
 }
+
+#[test]
+fn walls_that_hide_a_site_or_need_root() {
+    let walled = [
+        "WSGIDaemonProcess blog user=bob python-home=/home/bob/venv private-tmp=On protect-home=On",
+        BOBS[1],
+    ];
+    let found = about_rights(&with(&[]), &walled, &[]);
+    let [(152, python), (152, _), (152, script)] = &found[..] else { panic!("{found:?}") };
+    assert!(
+        python.starts_with("WSGIDaemonProcess blog at site.conf:1: protect-home= hides the Python "),
+        "{python}"
+    );
+    assert!(
+        script.contains("hides the script /home/bob/a.py (WSGIScriptAlias at site.conf:2) from"),
+        "{script}"
+    );
+    let others = walled[0].replace("protect-home=On", "protect-home=others");
+    assert_eq!(about_rights(&with(&[]), &[&others, BOBS[1]], &[]), []);
+    let (code, text) = finding(&["WSGIDaemonProcess blog python-home=/venv home=/srv private-tmp=On", GOOD]);
+    assert_eq!((code, text.contains("only root can do what private-tmp= asks for")), (151, true), "{text}");
+}

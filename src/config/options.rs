@@ -11,6 +11,7 @@ use crate::config::process_group::{Origin, Overlap, ProcessGroup};
 use crate::config::values::{
     Unit, absolute_directory, duration, float_seconds, integer, octal_mask, on_off, size, size_from,
 };
+use crate::config::walls::{private_tmp, protect_home};
 
 /// An entry of the user database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +139,7 @@ const OPTIONS: &[DaemonOption] = &[
     option("cpu-priority", |d, v, _| set(&mut d.group.cpu_priority, integer(v, -20, 19).map(Some))),
     option("memory-limit", |d, v, _| set(&mut d.group.memory_limit, size(v).map(|n| (n > 0).then_some(n)))),
     option("virtual-memory-limit", |d, v, _| set(&mut d.group.virtual_memory_limit, size(v).map(|n| (n > 0).then_some(n)))),
+    option("process-limit", |d, v, _| set(&mut d.group.process_limit, integer(v, 0, i64::MAX as u64).map(|n| (n > 0).then_some(n)))),
     option("maximum-requests", |d, v, _| set(&mut d.group.limits.maximum_requests, integer(v, 0, i64::MAX as u64).map(|n| (n > 0).then_some(n)))),
     option("maximum-interpreters", |d, v, _| set(&mut d.group.maximum_interpreters, integer(v, 1, 10_000))),
     option("maximum-memory", |d, v, _| set(&mut d.group.limits.maximum_memory, size(v).map(|n| (n > 0).then_some(n)))),
@@ -152,6 +154,8 @@ const OPTIONS: &[DaemonOption] = &[
     option("script-user", |d, v, r| set(&mut d.group.script_user, any_user(v, r).map(|u| Some(u.uid)))),
     option("script-group", |d, v, r| set(&mut d.group.script_group, group(v, r).map(Some))),
     option("no-new-privileges", |d, v, _| set(&mut d.group.no_new_privileges, on_off(v))),
+    option("private-tmp", |d, v, _| set(&mut d.group.walls.private_tmp, private_tmp(v))),
+    option("protect-home", |d, v, _| set(&mut d.group.walls.protect_home, protect_home(v))),
     option("server-metrics", |d, v, _| set(&mut d.group.server_metrics, on_off(v))),
 ];
 

@@ -32,7 +32,7 @@ pub fn child_init(lifetime: Lifetime) {
         httpd::end_with_parent();
         httpd::leave_ends_of_children();
     }
-    let Parent { listeners, current, .. } = &mut *parent;
+    let Parent { listeners, walls, current, .. } = &mut *parent;
     let Some(current) = current.as_mut() else { return };
     let configuration = Arc::clone(&current.configuration);
     os::trust_overlay_of_root();
@@ -56,7 +56,7 @@ pub fn child_init(lifetime: Lifetime) {
     });
     let clients = clients.collect();
     if !is_parent {
-        drop(std::mem::take(listeners));
+        drop((std::mem::take(listeners), std::mem::take(walls)));
         if let Some(holder) = current.supervisor.as_mut().and_then(|supervisor| supervisor.holder.as_mut()) {
             holder.leave_to_parent();
         }

@@ -98,6 +98,7 @@ pub fn post_config(lifetime: Lifetime) -> Result<(), Message> {
     let wanted = listener_keys(&configuration);
     make_room(&mut parent, &configuration)?;
     parent.listeners.renew(&wanted)?;
+    parent.walls.renew(plan::supervised(&configuration).map(|(_, group)| group));
     httpd::wake_when_children_end();
     parent.pid = std::process::id() as i32;
     log::server_message(main_server(), &starting(&configuration));

@@ -72,6 +72,8 @@ messages! {
     PythonPathRelative = 144, Warning;
     AliasNeverMatches = 145, Warning;
     UserShared = 146, Info;
+    WallsWithoutRoot = 151, Warning;
+    BehindWalls = 152, Warning;
 
     // 2xx: requests, in httpd's children: those that were not sent to a process,
     RequestGroupRestricted = 201, Error;
@@ -126,7 +128,7 @@ messages! {
     DescriptorsScarce = 308, Warning;
     DescriptorsRaised = 309, Info;
 
-    // 310 to 362: the supervisor starts and watches processes.
+    // 310 to 367: the supervisor starts and watches processes.
     PythonMissing = 310, Error;
     PythonNotExecuted = 311, Error;
     StartStepFailed = 312, Error;
@@ -163,6 +165,7 @@ messages! {
     EnvFileUnusable = 360, Error;
     ServiceEnded = 361, Error;
     SignalNotTold = 362, Error;
+    WallsNotBuilt = 367, Error;
 
     // 381 to 396: inside daemons, and in the httpd parent.
     WaitFailed = 381, Error;

@@ -3,13 +3,16 @@
 //! Every process of the module uses it where it needs more of the kernel than std offers. Each file has one
 //! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory),
 //! `copies`, `link` and `fork` (what a fork copies and does), `process` (signals, children), `signal_event`
-//! and `mask`, `title`, `clock`, `usage`, `build`, and `identity` (the rights and limits of a process).
+//! and `mask`, `title`, `clock`, `usage`, `build`, `identity` (the rights and limits of a process), and `mount`
+//! (what it sees of the file system).
 //!
 //! The calls are those of rustix, which makes them itself: they change no errno and, as used here, allocate
 //! nothing, so they may stand between fork and exec and in a signal handler. nix has what needs the C
 //! library: users and groups, which are each thread's own to the kernel, signal sets and limits. A call by
 //! hand says why neither has it. Outside the three borders and `sys`, `unsafe` stands only in
 //! `spawn`, `control::group_page` and the crate's entry points (`module`).
+
+mod mount;
 
 mod shared;
 mod socket;
@@ -54,6 +57,10 @@ pub use identity::{
 pub use link::Link;
 pub use mask::SignalMask;
 pub use message::Passed;
+pub use mount::{
+    NoNamespace, attach_tree, detached_tree, enter_mount_namespace, is_in_mount_namespace, is_read_only,
+    make_read_only, mount_again, mount_memory, mount_namespace,
+};
 pub use process::{
     Exit, SignalFd, adopt_orphans, default_signal, die_with_parent, exit_now, forbid_new_privileges,
     forbids_new_privileges, fork_process, has_ended, ignore_signal, kill, new_session, parent_and_user,

@@ -142,6 +142,7 @@ impl Scene {
                 program: self.program.clone(),
             };
             let groups = vec![GroupPlan {
+                walls: None,
                 index: 3,
                 group,
                 listener,

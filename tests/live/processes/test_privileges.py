@@ -32,7 +32,7 @@ pytestmark = [
 NO_SUCH_UID = next(uid for uid in range(54321, 60000) if uid not in {entry.pw_uid for entry in pwd.getpwall()})
 ASKED = (
     "user=daemon group=games supplementary-groups=audio,video umask=0137 home=@ROOT@/htdocs memory-limit=1G "
-    "virtual-memory-limit=4G cpu-time-limit=90500ms shutdown-timeout=4 cpu-priority=-5 lang=C locale=C.UTF-8 "
+    "virtual-memory-limit=4G process-limit=500 cpu-time-limit=90500ms shutdown-timeout=4 cpu-priority=-5 lang=C locale=C.UTF-8 "
     "no-new-privileges=On "
     'python-eggs=@ROOT@/eggs env=COLOUR=blue env="GREETING=hello world"'
 )
@@ -101,7 +101,8 @@ def test_what_was_asked_for(server: Httpd):
         "folder": str(server.root / "htdocs"),
         "nice": -5,
     }
-    wanted = {"RLIMIT_DATA": [1 << 30] * 2, "RLIMIT_AS": [4 << 30] * 2, "RLIMIT_CPU": [91, 91 + 1 + 4]}
+    wanted = {"RLIMIT_DATA": [1 << 30] * 2, "RLIMIT_AS": [4 << 30] * 2, "RLIMIT_NPROC": [500] * 2}
+    wanted["RLIMIT_CPU"] = [91, 91 + 1 + 4]
     assert asked["limits"] == limits_of(server.parent.pid) | wanted
 
 
