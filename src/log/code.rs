@@ -207,6 +207,7 @@ messages! {
     SubscriberRaised = 440, Error, in "interpreter/events.py";
     NotWsgi = 441, Error;
     InterpretersTooMany = 442, Error;
+    ForkHangs = 443, Error;
     QuestionFunctionMissing = 451, Error;
     VerdictUnusable = 452, Error;
 }
