@@ -9,6 +9,7 @@ mod namesakes;
 mod packages;
 mod rights;
 mod shadowed;
+mod shared_group;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -63,6 +64,7 @@ pub fn check(
     check.notes.extend(packages::check(global, surroundings));
     check.notes.extend(shadowed::check(servers));
     check.notes.extend(namesakes::check(global, surroundings));
+    check.notes.extend(shared_group::check(global, surroundings));
     // Virtual hosts repeat what they inherit.
     let mut seen = HashSet::new();
     check.notes.retain(|message| seen.insert(message.text.clone()));

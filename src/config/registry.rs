@@ -53,6 +53,11 @@ impl Registry {
         self.requested.get(index).is_some_and(|requested| requested.user.is_some())
     }
 
+    /// Whether it says in which group they run.
+    pub fn has_group(&self, index: usize) -> bool {
+        self.requested.get(index).is_some_and(|requested| requested.gid.is_some())
+    }
+
     /// The script of a group that serves exactly one, which therefore runs in the main interpreter.
     pub fn sole_script(&self, index: usize) -> Option<&str> {
         self.sole_scripts.get(index)?.as_deref()

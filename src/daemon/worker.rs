@@ -11,7 +11,7 @@ use crate::control::group_page::GroupPage;
 use crate::control::launch::{Launch, bound};
 use crate::control::message::Report;
 use crate::control::reason::Reason;
-use crate::interpreter::interpreters::{Interpreters, ThreadStates};
+use crate::interpreter::interpreters::{Interpreters, ThreadStates, status_without};
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::script::Change;
 use crate::interpreter::transaction::Transaction;
@@ -415,7 +415,7 @@ impl Worker<'_> {
             Ok(interpreter) => interpreter,
             Err(message) => {
                 connection.outgoing.log(message.level, message.to_string().as_bytes());
-                connection.outgoing.end(Outcome::Failed(500));
+                connection.outgoing.end(Outcome::Failed(status_without(&message)));
                 return true;
             }
         };

@@ -90,8 +90,8 @@ impl Interpreters {
         if let Some(known) = self.named.lock().get(name) {
             return known.clone();
         }
-        let count = self.named.lock().values().filter(|made| made.is_ok()).count() + 1;
-        if count >= self.facts.maximum_interpreters as usize {
+        // With the main one; those that could not be made count, since they are kept too.
+        if self.named.lock().len() + 1 >= self.facts.maximum_interpreters as usize {
             return Err(self.too_many(name));
         }
         let mut own_gil = options_of(&self.facts.interpreters, name).own_gil;
@@ -125,14 +125,22 @@ impl Interpreters {
 impl Interpreters {
     /// Not kept: the name may be one of any number that clients have made up.
     fn too_many(&self, name: &str) -> Message {
+        let more = match self.facts.process_group.is_empty() {
+            true => "move scripts to process groups of their own (WSGIDaemonProcess)",
+            false => "raise maximum-interpreters of WSGIDaemonProcess",
+        };
         let text = format!(
             "the process has {} interpreters already and makes none for the application group '{name}': where clients \
-             choose the names (%{{HOST}}, %{{ENV:...}}), use a fixed one; else raise maximum-interpreters of \
-             WSGIDaemonProcess",
+             choose the names (%{{HOST}}, %{{ENV:...}}), use a fixed one; else {more}",
             self.facts.maximum_interpreters
         );
         Message::new(Code::InterpretersTooMany, text)
     }
+}
+
+/// What a request gets for which there is no interpreter.
+pub fn status_without(reason: &Message) -> u16 {
+    if reason.code == Code::InterpretersTooMany { 503 } else { 500 }
 }
 
 fn no_own_gil(name: &str) {

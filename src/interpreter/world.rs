@@ -5,6 +5,7 @@
 //! process.
 
 use super::events::Events;
+use super::fork_watch;
 use super::held;
 use super::hints::Hints;
 use super::log_stream::{self, LogStream};
@@ -103,6 +104,8 @@ pub struct World {
     /// The signal at which Python writes where all threads of this interpreter are, where it can.
     pub stacks_signal: Option<i32>,
     names: Mutex<HashMap<Box<[u8]>, Kept>>,
+    /// In one of its own processes.
+    in_httpd: bool,
     companions: Option<Companions>,
 }
 
@@ -176,6 +179,7 @@ impl World {
             show_stacks: kept(c"show_stacks"),
             stacks_signal: signal,
             names: Mutex::default(),
+            in_httpd,
             companions: facts.companions.clone(),
         };
         world.prepare(py, facts, application_group, &support)?;
@@ -313,7 +317,8 @@ impl World {
 
     /// The process has several interpreters from now on.
     pub fn warn_of_forks(&self, py: Attached<'_>) {
-        if self.warn_of_forks.call(py, []).is_err() {
+        let watch = fork_watch::watch(py, self.in_httpd);
+        if watch.and_then(|watch| self.warn_of_forks.call(py, [watch])).is_err() {
             self.log_exception(py);
         }
     }

@@ -72,6 +72,7 @@ messages! {
     PythonPathRelative = 144, Warning;
     AliasNeverMatches = 145, Warning;
     UserShared = 146, Info;
+    GroupOfHttpd = 147, Info;
     WallsWithoutRoot = 151, Warning;
     BehindWalls = 152, Warning;
 
@@ -213,6 +214,7 @@ messages! {
     SubscriberRaised = 440, Error, in "interpreter/events.py";
     NotWsgi = 441, Error;
     InterpretersTooMany = 442, Error;
+    ForkHangs = 443, Error;
     QuestionFunctionMissing = 451, Error;
     VerdictUnusable = 452, Error;
 }

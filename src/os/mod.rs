@@ -2,9 +2,9 @@
 //!
 //! Every process of the module uses it where it needs more of the kernel than std offers. Each file has one
 //! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory),
-//! `copies`, `link` and `fork` (what a fork copies and does), `process` (signals, children), `signal_event`
-//! and `mask`, `title`, `clock`, `usage`, `build`, `identity` (the rights and limits of a process), and `mount`
-//! (what it sees of the file system).
+//! `copies`, `link`, `fork` and `fork_watch` (what a fork copies and does), `process` (signals, children),
+//! `signal_event` and `mask`, `title`, `clock`, `usage`, `build`, `identity` (the rights and limits of a process),
+//! and `mount` (what it sees of the file system).
 //!
 //! The calls are those of rustix, which makes them itself: they change no errno and, as used here, allocate
 //! nothing, so they may stand between fork and exec and in a signal handler. nix has what needs the C
@@ -24,6 +24,7 @@ mod link;
 mod message;
 
 mod copies;
+mod fork_watch;
 
 mod fork;
 mod mask;
@@ -50,6 +51,7 @@ pub use descriptor::{
 };
 pub use epoll::Epoll;
 pub use fork::die_with_parent_after_next_fork;
+pub use fork_watch::{fork_begins, fork_has_returned, watch_forks};
 pub use identity::{
     FileRights, Ids, Resource, current_groups, groups_of_user, limit_resource, priority, resource_limit,
     set_gids, set_groups, set_priority, set_uids,
