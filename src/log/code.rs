@@ -124,7 +124,7 @@ messages! {
     DescriptorsScarce = 308, Warning;
     DescriptorsRaised = 309, Info;
 
-    // 310 to 362: the supervisor starts and watches processes.
+    // 310 to 364: the supervisor starts and watches processes.
     PythonMissing = 310, Error;
     PythonNotExecuted = 311, Error;
     StartStepFailed = 312, Error;
@@ -159,8 +159,9 @@ messages! {
     EnvFileUnusable = 360, Error;
     ServiceEnded = 361, Error;
     SignalNotTold = 362, Error;
+    StraysEnded = 364, Info;
 
-    // 381 to 396: inside daemons, and in the httpd parent.
+    // 381 to 399: inside daemons, and in the httpd parent.
     WaitFailed = 381, Error;
     AcceptFailed = 382, Error;
     StrangerRefused = 383, Error;
@@ -176,6 +177,9 @@ messages! {
     SupervisorNotStarted = 394, Critical;
     SupervisorLost = 395, Error;
     Starting = 396, Info;
+    SecretWrong = 397, Error;
+    SocketDirectoryOpen = 398, Critical;
+    ChildrenReadable = 399, Warning;
 
     // 4xx: Python and applications, where they run.
     ScriptFailed = 401, Error;

@@ -2,7 +2,7 @@
 //!
 //! Every process of the module uses it where it needs more of the kernel than std offers. Each file has one
 //! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory),
-//! `copies`, `link` and `fork` (what a fork copies and does), `process` (signals, children), `signal_event`
+//! `copies`, `link` and `fork` (what a fork copies and does), `process` (signals, children), `image`, `signal_event`
 //! and `mask`, `title`, `clock`, `usage`, `build`, and `identity` (the rights and limits of a process).
 //!
 //! The calls are those of rustix, which makes them itself: they change no errno and, as used here, allocate
@@ -27,6 +27,7 @@ mod mask;
 mod signal_event;
 
 mod descriptor;
+mod image;
 mod process;
 
 mod acl;
@@ -41,8 +42,8 @@ pub use clock::milliseconds_now;
 pub use copies::{Host, keep_from_copies, put_away_in_copies};
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,
-    event, eventfd, has_hung_up, memfd, message_pipe, open_place, pipe, place_descriptor, poll, readable,
-    set_close_on_exec, set_nonblocking, writable,
+    event, eventfd, fill_with_random, give_to, has_hung_up, memfd, message_pipe, open_place, pipe,
+    place_descriptor, poll, readable, set_close_on_exec, set_nonblocking, writable,
 };
 pub use epoll::Epoll;
 pub use fork::die_with_parent_after_next_fork;
@@ -50,6 +51,7 @@ pub use identity::{
     Ids, Resource, current_groups, groups_of_user, limit_resource, priority, resource_limit, set_gids,
     set_groups, set_priority, set_uids,
 };
+pub use image::{Image, forks_below, image};
 pub use link::Link;
 pub use mask::SignalMask;
 pub use process::{

@@ -19,6 +19,8 @@ mod plan;
 mod group;
 mod output;
 
+mod strays;
+
 mod backoff;
 
 #[cfg(test)]
@@ -26,6 +28,7 @@ mod scene;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -80,7 +83,7 @@ struct Supervisor<'a> {
 /// end of the generation pipe were closed: else ports stay in use, and the generation never ends.
 pub fn run(plan: Plan, journal: &dyn Journal) {
     let Plan { groups, generation, watch, start, parent } = plan;
-    let shared = Shared { generation, start, journal };
+    let shared = Shared { generation, start, journal, images: RefCell::default() };
     match Supervisor::new(groups, &shared, watch, parent) {
         Ok(mut supervisor) => supervisor.work(),
         Err(error) => {
@@ -109,9 +112,8 @@ impl<'a> Supervisor<'a> {
         // Neither is worth ending for: a leader of a session stays where it is, a title is a nicety.
         let _ = os::new_session();
         let _ = os::set_title("(wsgi:supervisor)");
-        if groups.iter().any(GroupPlan::has_template) {
-            os::adopt_orphans()?;
-        }
+        // Those of a template, and what applications leave behind (`strays`).
+        os::adopt_orphans()?;
         Ok(Supervisor {
             groups: Groups::new(groups, shared)?,
             shared,
@@ -142,6 +144,7 @@ impl<'a> Supervisor<'a> {
                 self.groups.reap();
             }
         }
+        self.end_strays();
         self.clean_up();
     }
 
@@ -239,7 +242,19 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Removes the files of sockets that no process will use again.
+    fn end_strays(&self) {
+        let count = self.shared.images.borrow().end_forks();
+        if count > 0 {
+            let text = format!(
+                "{count} processes that applications had forked, and that outlived the process that forked them, were \
+                 ended with their generation of the configuration; a program that an application starts (as with \
+                 subprocess) lives on"
+            );
+            self.shared.journal.record(None, &Message::new(Code::StraysEnded, text));
+        }
+    }
+
+    /// Removes the files of sockets that no process will use again, where httpd has no /proc and they have a name.
     fn clean_up(&self) {
         if self.ending == Some(GenerationEnd::AllGone)
             && let Some(parent) = &self.parent_watch
