@@ -62,6 +62,8 @@ pub struct Parent {
     pub listeners: Registry,
     pub walls: walls::Registry,
     pub generation: u64,
+    /// Supervisors of older generations; some may have ended.
+    pub older: Vec<i32>,
     /// Of descriptors, as it was before it was raised for the groups.
     pub soft_limit: Option<u64>,
     /// Its process id: what it owns must not be tidied up by a process that was forked from it.

@@ -28,6 +28,21 @@ pub fn exists() -> bool {
     unsafe { api().ap_exists_scoreboard_image() != 0 }
 }
 
+/// Whether the parent has children. At a graceful restart it does, and at any other it has waited for their end.
+pub fn has_children() -> bool {
+    if !exists() {
+        return false;
+    }
+    // SAFETY: it exists, and stays as long as the process.
+    let limit = unsafe { (*api().ap_get_scoreboard_global()).server_limit };
+    (0..limit).any(|number| {
+        // SAFETY: gives NULL for a number without a record.
+        let record = unsafe { api().ap_get_scoreboard_process(number) };
+        // SAFETY: the parent alone writes the pids of its children there.
+        !record.is_null() && unsafe { (*record).pid } != 0
+    })
+}
+
 pub fn read() -> Option<Scoreboard> {
     if !exists() {
         return None;

@@ -30,6 +30,23 @@ pub fn has_line(name: &str, word: &str) -> bool {
     found
 }
 
+/// Where the first line with this directive is.
+pub fn find_line(name: &str) -> Option<Origin> {
+    let mut found = None;
+    for_each_line(&mut |line| {
+        let is = |other: &[u8]| other.eq_ignore_ascii_case(name.as_bytes());
+        if found.is_none() && bytes(line, line.directive).is_some_and(is) {
+            found = origin(line);
+        }
+    });
+    found
+}
+
+fn origin(directive: &ap_directive_t) -> Option<Origin> {
+    let file = String::from_utf8_lossy(bytes(directive, directive.filename)?).into_owned();
+    Some(Origin { file, line: u32::try_from(directive.line_num).unwrap_or(0) })
+}
+
 fn for_each_line(work: &mut dyn FnMut(&ap_directive_t)) {
     // SAFETY: httpd sets the variable while it reads its configuration, in this thread, before any hook runs.
     walk(unsafe { *api().ap_conftree }, work);
@@ -52,7 +69,6 @@ fn of(directive: &ap_directive_t) -> Option<Served> {
         ("documentroot", [target]) => ("DocumentRoot".to_string(), target),
         _ => return None,
     };
-    let line = u32::try_from(directive.line_num).unwrap_or(0);
-    let origin = Origin { file: text(directive.filename)?, line };
-    Some(Served { directive: directive_text, path: below_server_root(target).into(), origin })
+    let (path, origin) = (below_server_root(target).into(), origin(directive)?);
+    Some(Served { directive: directive_text, path, origin })
 }

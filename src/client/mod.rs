@@ -171,7 +171,8 @@ impl Client {
         beside: &mut dyn Beside,
     ) -> Result<Channel, Failed> {
         let mut channel = Channel::new(stream, &self.closing);
-        self.send(&channel, parts, queue_end)?;
+        let [meta, environ, first] = parts;
+        self.send(&channel, [&self.secret, meta, environ, first], queue_end)?;
         let deadline = Instant::now() + self.socket_timeout;
         let tick = || queue_end.map_or(TICK, |at| left_until(at).min(TICK));
         while !beside::readable(channel.fd(), tick(), beside).map_err(|error| self.broken(&error))? {
@@ -233,7 +234,12 @@ impl Client {
         }
     }
 
-    fn send(&self, channel: &Channel, parts: [&[u8]; 3], queue_end: Option<Instant>) -> Result<(), Failed> {
+    fn send<const PARTS: usize>(
+        &self,
+        channel: &Channel,
+        parts: [&[u8]; PARTS],
+        queue_end: Option<Instant>,
+    ) -> Result<(), Failed> {
         // A request larger than the socket's buffer is sent only as a thread reads it.
         match self.send_all(channel, &mut parts.map(IoSlice::new), queue_end) {
             Ok(()) => Ok(()),

@@ -26,6 +26,8 @@ pub struct Client {
     pub path: PathBuf,
     /// The socket's file, even when its name is gone or another's.
     pub place: Option<OwnedFd>,
+    /// The first frame of each connection.
+    pub secret: Vec<u8>,
     pub page: Arc<GroupPage>,
     /// The group's own, or httpd's `Timeout`.
     pub socket_timeout: Duration,

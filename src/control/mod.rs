@@ -15,6 +15,8 @@ pub mod channel;
 pub mod activity_page;
 pub mod launch;
 
+pub mod secret;
+
 pub mod message;
 
 pub mod reason;

@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::config::global::PythonOptions;
 use crate::config::interpreter::without_gil;
 use crate::config::process_group::{Origin, ProcessGroup};
+use crate::control::secret::Secret;
 use crate::embedded::{self, Embedded};
 use crate::interpreter::server_metrics::ScoreboardSource;
 use crate::interpreter::world::ProcessFacts;
@@ -19,6 +20,7 @@ use crate::os;
 use crate::process::{CHILD, Child, Configuration, PARENT, Parent, module_file};
 use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Object};
+use crate::wire::frame::{self, Kind};
 use crate::wsgi;
 use std::sync::Arc;
 
@@ -46,6 +48,7 @@ pub fn child_init(lifetime: Lifetime) {
         Some(Client {
             path: listener.path.clone(),
             place: listener.place.try_clone().ok(),
+            secret: secret_frame(&listener.secret),
             page: Arc::clone(&listener.page),
             group,
             socket_timeout,
@@ -68,6 +71,12 @@ pub fn child_init(lifetime: Lifetime) {
         CHILD.get_or_init(|| Child { configuration, clients, embedded: Embedded::new(embedded), pid });
     child.embedded.preload();
     lifetime.at_end(|| child.embedded.end());
+}
+
+fn secret_frame(secret: &Secret) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::append(&mut out, Kind::Secret, |out| out.extend_from_slice(secret.bytes()));
+    out
 }
 
 /// What Python reads from its environment, should this child start one.

@@ -166,9 +166,10 @@ messages! {
     EnvFileUnusable = 360, Error;
     ServiceEnded = 361, Error;
     SignalNotTold = 362, Error;
+    StraysEnded = 364, Info;
     WallsNotBuilt = 367, Error;
 
-    // 381 to 396: inside daemons, and in the httpd parent.
+    // 381 to 399: inside daemons, and in the httpd parent.
     WaitFailed = 381, Error;
     AcceptFailed = 382, Error;
     StrangerRefused = 383, Error;
@@ -184,6 +185,9 @@ messages! {
     SupervisorNotStarted = 394, Critical;
     SupervisorLost = 395, Error;
     Starting = 396, Info;
+    SecretWrong = 397, Error;
+    SocketDirectoryOpen = 398, Critical;
+    ChildrenReadable = 399, Warning;
 
     // 4xx: Python and applications, where they run.
     ScriptFailed = 401, Error;

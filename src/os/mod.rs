@@ -2,7 +2,7 @@
 //!
 //! Every process of the module uses it where it needs more of the kernel than std offers. Each file has one
 //! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory),
-//! `copies`, `link`, `fork` and `fork_watch` (what a fork copies and does), `process` (signals, children),
+//! `copies`, `link`, `fork` and `fork_watch` (what a fork copies and does), `process` (signals, children), `image`,
 //! `signal_event` and `mask`, `title`, `clock`, `usage`, `build`, `identity` (the rights and limits of a process),
 //! and `mount` (what it sees of the file system).
 //!
@@ -32,6 +32,7 @@ mod served;
 mod signal_event;
 
 mod descriptor;
+mod image;
 mod process;
 
 mod acl;
@@ -46,8 +47,9 @@ pub use clock::milliseconds_now;
 pub use copies::{Host, keep_from_copies, put_away_in_copies};
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,
-    event, eventfd, has_hung_up, memfd, message_pipe, open_place, open_regular, pipe, place_descriptor, poll,
-    read_now, readable, set_close_on_exec, set_nonblocking, writable, write_now,
+    event, eventfd, fill_with_random, give_to, has_hung_up, memfd, message_pipe, open_place, open_regular,
+    pipe, place_descriptor, poll, read_now, readable, set_close_on_exec, set_nonblocking, writable,
+    write_now,
 };
 pub use epoll::Epoll;
 pub use fork::die_with_parent_after_next_fork;
@@ -56,6 +58,7 @@ pub use identity::{
     FileRights, Ids, Resource, current_groups, groups_of_user, limit_resource, priority, resource_limit,
     set_gids, set_groups, set_priority, set_uids,
 };
+pub use image::{Image, forks_below, image};
 pub use link::Link;
 pub use mask::SignalMask;
 pub use message::Passed;
@@ -72,9 +75,9 @@ pub use served::{is_servable, trust_overlay_of_root};
 pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;
 pub use socket::{
-    accept, bind_listener, connect, forget_linger, is_unread, peer_credentials, receive, receive_with_fd,
-    receive_with_fds, receive_with_fds_now, refuse_input, send_all, send_all_waiting, send_now,
-    send_with_fd, send_with_fd_now, seqpacket_pair, set_receive_buffer, set_send_buffer,
+    accept, bind_listener, connect, forget_linger, is_unread, peer_credentials, receive, receive_now,
+    receive_with_fd, receive_with_fds, receive_with_fds_now, refuse_input, send_all, send_all_waiting,
+    send_now, send_with_fd, send_with_fd_now, seqpacket_pair, set_receive_buffer, set_send_buffer,
 };
 
 pub use title::set_title;

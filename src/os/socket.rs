@@ -139,6 +139,12 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     retry(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::empty())).map(|(size, _)| size)
 }
 
+/// The same without waiting; None when nothing has arrived.
+pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    let received = retry(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT));
+    Ok(unless_it_would_block(received)?.map(|(size, _)| size))
+}
+
 /// Like `receive`, with the descriptor that came along.
 pub fn receive_with_fd(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
     receive_message(socket, buffer, RecvFlags::empty())

@@ -110,6 +110,7 @@ impl Start {
             slot: 0,
             generation,
             httpd_uid: group.socket_user.unwrap_or(self.launcher.httpd_uid),
+            secret: plan.listener.secret.clone(),
             server: self.server.clone(),
             socket_timeout: self.socket_timeout(group),
             interpreters: plan.interpreters.clone(),

@@ -1,11 +1,12 @@
 //! Frames: an eight-byte header (length and kind) and a payload.
 //!
-//! Written and read in httpd children (`client`) and daemons (`daemon::connection`). The child sends Request
-//! and then, when asked by Want, Body, BodyEnd or BodyFailed. The daemon sends Hello (which process it is)
-//! once on a new connection, and for each request Log and Want at any time, Head before the first Data or
-//! File (whose descriptor travels with it), and End as the last: without End an answer is not complete. A
-//! question is answered by one Verdict in place of Head, Data and File. In place of all these the daemon may
-//! give a request back that no application has seen.
+//! Written and read in httpd children (`client`) and daemons (`daemon::connection`). The child begins a new
+//! connection with Secret, which shows that it is httpd's. For each request it sends Request and then, when
+//! asked by Want, Body, BodyEnd or BodyFailed. The daemon answers Secret by Hello (which process it is), and
+//! sends for each request Log and Want at any time, Head before the first Data or File (whose descriptor
+//! travels with it), and End as the last: without End an answer is not complete. A question is answered by
+//! one Verdict in place of Head, Data and File. In place of all these the daemon may give a request back that
+//! no application has seen.
 
 use super::codec::Malformed;
 use crate::request::LARGEST_HEAD;
@@ -31,6 +32,7 @@ pub enum Kind {
     Body = 2,
     BodyEnd = 3,
     BodyFailed = 4,
+    Secret = 5,
     Hello = 16,
     Head = 17,
     Data = 18,
@@ -54,16 +56,18 @@ impl Kind {
             // The counts in front of its parts are counted with them, but for the first two.
             Kind::Head => LARGEST_HEAD + NUMBERS,
             Kind::Verdict => LARGEST_HEAD,
+            Kind::Secret => NUMBERS,
             Kind::Hello | Kind::Want | Kind::End | Kind::File | Kind::BodyEnd | Kind::GiveBack => NUMBERS,
         }
     }
 
     fn from_number(number: u32) -> Option<Kind> {
-        const KINDS: [Kind; 13] = [
+        const KINDS: [Kind; 14] = [
             Kind::Request,
             Kind::Body,
             Kind::BodyEnd,
             Kind::BodyFailed,
+            Kind::Secret,
             Kind::Hello,
             Kind::Head,
             Kind::Data,
@@ -131,6 +135,11 @@ impl Inbox {
 
     pub fn begins_with(&self, wanted: Kind) -> bool {
         matches!(peek(&self.bytes[self.start..self.end]), Ok(Some((kind, _))) if kind == wanted)
+    }
+
+    /// Whether what is here can be the beginning of this frame only, or nothing is here yet.
+    pub fn may_begin_with(&self, wanted: Kind) -> bool {
+        matches!(peek(&self.bytes[self.start..self.end]), Ok(found) if found.is_none_or(|(kind, _)| kind == wanted))
     }
 
     /// Whether `next` would give a frame, or an error.
