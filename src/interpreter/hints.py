@@ -60,7 +60,7 @@ def asynchronous(application, result, script):
     except (TypeError, ValueError):
         parameters = []
     if parameters[:3] == ["scope", "receive", "send"] or parameters == ["scope"]:
-        return "an ASGI application: it takes %s" % ", ".join(parameters)
+        return "written for ASGI (it takes %s)" % ", ".join(parameters)
     function = application if inspect.isroutine(application) else getattr(type(application), "__call__", None)
     if inspect.iscoroutine(result) or inspect.iscoroutinefunction(function):
         return "a coroutine function (async def)"

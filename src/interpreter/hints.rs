@@ -51,9 +51,9 @@ impl Hints {
             .and_then(|script| self.asynchronous.call(py, [application.clone_ref(py), result, script]));
         let what = text(py, found);
         let text = format!(
-            "the application of '{}' is {what}, and requests are served by WSGI here: name the framework's WSGI \
-             application (Django: get_wsgi_application()), wrap it for WSGI (a2wsgi.ASGIMiddleware), or run it in an \
-             ASGI server behind mod_proxy",
+            "the application of '{}' is {what}, and this server runs WSGI applications: use the WSGI application of \
+             its framework (Django: get_wsgi_application()), wrap it (application = \
+             a2wsgi.ASGIMiddleware(application), of the package a2wsgi), or run it by uvicorn behind mod_proxy",
             String::from_utf8_lossy(script)
         );
         (!what.is_empty()).then(|| Message::new(Code::NotWsgi, text))

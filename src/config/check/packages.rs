@@ -63,8 +63,7 @@ fn another_version(label: &str, path: &Path, own: &Version) -> Option<Message> {
 
 fn relative(label: &str, path: &Path, found: &Path) -> Message {
     let text = format!(
-        "{label} {} is relative, and Python looks for it below its working directory, where there is no {}: write \
-         the whole path",
+        "{label} {} does not begin with /, and {}, where Python looks for it then, is not there: write the whole path",
         path.display(),
         found.display()
     );

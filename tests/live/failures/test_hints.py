@@ -128,7 +128,7 @@ application = get_asgi_application()
 def test_an_asgi_application(site, kind: str):
     server = site(ASGI[kind]).start()
     said = failed(server, 441)
-    assert f"application of '{server.root}/project/site/app.wsgi' is an ASGI application: it takes scope" in said
+    assert f"application of '{server.root}/project/site/app.wsgi' is written for ASGI (it takes scope" in said
     assert "get_wsgi_application()" in said and "mod_proxy" in said
     for _ in range(3):
         assert server.get("/").status_code == 500
@@ -142,7 +142,7 @@ def test_an_asgi_application(site, kind: str):
 @pytest.mark.parametrize("text", ["async " + HELLO.strip(), HELLO.replace("def application", "async def inner") + "def application(*arguments):\n    return inner(*arguments)\n"])
 def test_a_coroutine_function(site, text: str):
     server = site(text).start()
-    assert "is a coroutine function (async def), and requests are served by WSGI" in failed(server, 441)
+    assert "is a coroutine function (async def), and this server runs WSGI applications: " in failed(server, 441)
     assert "never awaited" not in server.error_log()
 
 

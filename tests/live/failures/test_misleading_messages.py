@@ -84,9 +84,9 @@ def test_a_home_that_names_a_part_of_the_environment(serve_once, python, mode: s
     server = both(serve_once, mode, f"@ROOT@/home/{part}")
     make_environment(base(python), server.root / "home")
     said = warned(server, 123)
-    assert f"write python-home={server.root}/home " in said and "-m venv" not in said, said
+    assert f"by python-home={server.root}/home or WSGIPythonHome" in said and "-m venv" not in said, said
     said = refused(server, mode)
-    assert f"write python-home={server.root}/home " in said and "-m venv" not in said, said
+    assert f"by python-home={server.root}/home or WSGIPythonHome" in said and "-m venv" not in said, said
     server.configuration_file.write_text(server.configuration_file.read_text().replace(f"home/{part}", "home"))
     server.restart()
     wait_for(lambda: server.get("/").status_code == 200, "it is cured")
