@@ -11,7 +11,7 @@ use crate::apache::log;
 use crate::apache::process as httpd;
 use crate::apache::process::Lifetime;
 use crate::apache::server::{self, Server, main_server, servers};
-use crate::apache::tree::{has_line, served};
+use crate::apache::tree::{lines, served};
 use crate::config::check;
 use crate::config::global::ConfiguredServer;
 use crate::config::options::Accounts;
@@ -162,7 +162,7 @@ fn configuration(generation: u64) -> Configuration {
         regexes: building.regexes,
         preloads,
         group_servers,
-        remembers_users: has_line("AuthnCacheProvideFor", "wsgi"),
+        remembers_users: !lines("AuthnCacheProvideFor", "wsgi").is_empty(),
         generation,
     }
 }

@@ -271,7 +271,7 @@ fn load(
             let exception = Exception::fetch(py);
             let (reason, traceback) = described(py, world, &exception);
             world.held(py, &exception).map(held);
-            let hint = world.hints.missing_beside(py, &exception, path);
+            let hint = world.hints.missing_module(py, &exception, path);
             let text = format!(
                 "the script '{}' could not be loaded: {reason}. {hint}Requests for it are answered 500; it is \
                  tried again when the file changes, or in {} s",
