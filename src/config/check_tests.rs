@@ -345,6 +345,32 @@ fn packages_of_another_python() {
 }
 
 #[test]
+fn an_environment_that_an_upgrade_has_left_behind() {
+    let lines = ["WSGIDaemonProcess blog user=bob python-home=/home/bob/old", BOBS[1]];
+    let tree = |packages: &str, python: &str| {
+        let found = about_rights(
+            &with(&[
+                "drwxr-xr-x 0 0 /home/bob/old",
+                "drwxr-xr-x 0 0 /home/bob/old/bin",
+                &format!("l /home/bob/old/bin/python -> /usr/bin/{python}"),
+                &format!("-rwxr-xr-x 0 0 /usr/bin/{python}"),
+                "-rw-r--r-- 0 0 /home/bob/old/pyvenv.cfg version = 3.11.4",
+                "drwxr-xr-x 0 0 /home/bob/old/lib",
+                &format!("drwxr-xr-x 0 0 /home/bob/old/lib/{packages}"),
+                &format!("drwxr-xr-x 0 0 /home/bob/old/lib/{packages}/site-packages"),
+            ]),
+            &lines,
+            &[],
+        );
+        found.into_iter().find(|(code, _)| *code == 148).map(|(_, text)| text)
+    };
+    let text = tree("python3.11", "python3.13").unwrap();
+    assert!(text.contains("packages in lib/python3.11, and its bin/python is Python 3.13 now"), "{text}");
+    assert_eq!(tree("python3.11", "python3.11"), None);
+    assert_eq!(tree("python3.13t", "python3.13"), None);
+}
+
+#[test]
 fn an_alias_after_one_that_takes_all() {
     let (root, api) = ("WSGIScriptAlias / /srv/a.py", "WSGIScriptAlias /api /srv/a.py callable-object=api");
     let (code, text) = finding(&[root, api]);

@@ -268,6 +268,46 @@ fn proxies_add_up_within_a_section() {
 }
 
 #[test]
+fn relative_paths_are_below_server_root_with_few_exceptions() {
+    let (site, global) = read(&[
+        "WSGIScriptAlias / a.py",
+        "WSGIAccessScript a.py",
+        "WSGIAuthUserScript a.py",
+        "WSGIAuthGroupScript a.py",
+        "WSGIDispatchScript a.py",
+        "WSGIHandlerScript x a.py",
+        "WSGIImportScript a.py process-group=blog application-group=%{GLOBAL}",
+        "WSGISocketPrefix run/wsgi",
+        "WSGIPythonHome venv",
+        "WSGIPythonEggs eggs",
+        "WSGIPythonPath lib",
+        "WSGIDaemonProcess blog python-home=venv python=bin/python env-file=env python-eggs=eggs python-path=lib",
+    ]);
+    let group = &global.groups.groups()[0];
+    let scripts = site.server.scripts.iter().map(|script| script.script.as_str());
+    let scripts = scripts.chain([site.server.aliases[0].target.as_str(), &global.imports[0].script]);
+    assert!(scripts.map(|script| assert_eq!(script, "/etc/httpd/a.py")).count() == 7);
+    let found = [
+        &global.socket_prefix.unwrap().0,
+        &global.python.home.unwrap(),
+        &global.python.eggs.unwrap(),
+        group.python_home.as_ref().unwrap(),
+        group.python.as_ref().unwrap(),
+        &group.env_files[0],
+        group.python_eggs.as_ref().unwrap(),
+    ];
+    let below = ["run/wsgi", "venv", "eggs", "venv", "bin/python", "env", "eggs"];
+    assert_eq!(found.map(|path| path.strip_prefix("/etc/httpd").unwrap().to_str().unwrap()), below);
+    assert_eq!(
+        [&global.python.path[0], &group.python_path[0]].map(|path| path.to_str().unwrap()),
+        ["lib"; 2]
+    );
+    for option in ["home", "chroot"] {
+        assert!(error(&format!("WSGIDaemonProcess blog {option}=srv")).contains("begins with /"));
+    }
+}
+
+#[test]
 fn what_is_given_twice_is_told() {
     for (lines, cure) in [
         (

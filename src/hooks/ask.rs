@@ -200,7 +200,7 @@ fn ask(
     })?;
     let (runner, path) = runner::find(child, &target)?;
     let settings = request.settings();
-    let environ = exchange::environ_of_question(request, child, settings, &target, purpose);
+    let environ = exchange::environ_of_question(request, child, settings, purpose);
     let question = Request {
         purpose,
         script: path.as_os_str().as_bytes(),

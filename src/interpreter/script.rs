@@ -132,6 +132,7 @@ impl Scripts {
         self.tell(LoadStep::Begins);
         let held = |holding| self.tell(LoadStep::Held { script: path, holding });
         let loaded = load(py, world, path, modified, retry, &mut state, held);
+        self.tell(LoadStep::Ends);
         if loaded.is_ok() {
             self.tell(LoadStep::Done { script: path, application_group: &self.application_group });
         }

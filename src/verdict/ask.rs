@@ -80,10 +80,7 @@ fn ask(
     let (environ, ssl) = environ::build(py, world, request.environ)?;
     let errors = world.errors.instance(py, LogStream::of_request(Arc::clone(transaction)))?;
     environ.dict_set(py, &world.name(py, b"wsgi.errors")?, &errors)?;
-    if let Some(record) = request.record {
-        let capsule = Object::capsule(py, record, c"apache.request_rec")?;
-        environ.dict_set(py, &world.name(py, b"apache.request_rec")?, &capsule)?;
-    }
+    running::add_record(py, world, &environ, request)?;
     let function = request.purpose.function();
     let function = function.map_or_else(|| Ok(Object::none(py)), |name| Object::text(py, name))?;
     let arguments = request.purpose.arguments();
