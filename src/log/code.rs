@@ -72,6 +72,8 @@ messages! {
     PythonPathRelative = 144, Warning;
     AliasNeverMatches = 145, Warning;
     UserShared = 146, Info;
+    OptionRepeated = 147, Warning;
+    PackagesNotFound = 148, Warning;
 
     // 2xx: requests, in httpd's children: those that were not sent to a process,
     RequestGroupRestricted = 201, Error;
