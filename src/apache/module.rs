@@ -9,7 +9,7 @@ use super::auth::{self, AccessControl};
 use super::brigade::OutputFilters;
 use super::log;
 use super::magic;
-use super::process::Lifetime;
+use super::process::{Lifetime, reads_for_the_first_time};
 use super::request::RequestRec;
 use super::server::{main_server, servers};
 use super::table::{self, Record, api, bytes, copy};
@@ -252,8 +252,7 @@ unsafe extern "C" fn post_config<M: Module>(
     _temporary: *mut apr_pool_t,
     _server: *mut server_rec,
 ) -> c_int {
-    // SAFETY: only asks for httpd's state.
-    if unsafe { api().ap_state_query(AP_SQ_MAIN_STATE as c_int) } == AP_SQ_MS_CREATE_PRE_CONFIG as c_int {
+    if reads_for_the_first_time() {
         return OK;
     }
     start_hook("post_config", || M::post_config(Lifetime::new(configuration)))

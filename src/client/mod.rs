@@ -179,7 +179,7 @@ impl Client {
             self.give_up_if_failing().map_err(Failed::Trouble)?;
             self.give_up_if_over(queue_end).map_err(Failed::Trouble)?;
             if Instant::now() > deadline {
-                return Err(Failed::Trouble(self.timed_out("no process accepted the request")));
+                return Err(Failed::Trouble(self.not_accepted()));
             }
         }
         let mut hello = None;
@@ -252,7 +252,8 @@ impl Client {
 
     /// Waits for more from the process, as long as socket-timeout allows.
     fn receive(&self, channel: &mut Channel, beside: &mut dyn Beside) -> Result<(), Failed> {
-        match self.receive_patiently(channel, beside).map_err(|error| self.broken(&error))? {
+        let received = self.receive_patiently(channel, beside);
+        match received.map_err(|error| self.silent(channel.slot, &error))? {
             0 => Err(self.ended(channel)),
             _ => channel.check_files().map_err(Failed::Trouble),
         }

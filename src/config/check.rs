@@ -220,8 +220,15 @@ impl Check<'_> {
         if dispatched || uses().any(|group_use| group_use.name.fixed().is_none()) {
             return;
         }
-        for group in self.global.groups.groups().iter().filter(|group| group.threads > 0) {
-            if !uses().any(|group_use| group_use.name.fixed() == Some(&group.name)) {
+        let global = self.global;
+        let named = |name: &str| uses().any(|group_use| group_use.name.fixed() == Some(name));
+        // Those are named by the message about the wrong name.
+        let mistyped = |group: &ProcessGroup| {
+            let mut names = uses().filter_map(|group_use| group_use.name.fixed());
+            names.any(|name| global.groups.find(name).is_none() && global.groups.nearest(name) == Some(group))
+        };
+        for group in global.groups.groups().iter().filter(|group| group.threads > 0) {
+            if !named(&group.name) && !mistyped(group) {
                 self.warn(
                     Code::GroupUnused,
                     format!(
@@ -302,14 +309,19 @@ impl Check<'_> {
             return;
         }
         match self.global.groups.find(fixed) {
-            None => self.warn(
-                Code::GroupUndefined,
-                format!(
-                    "{directive} at {origin}: there is no process group '{fixed}'{}; requests for it get \
-                     500: add WSGIDaemonProcess {fixed}, or correct the name",
-                    self.global.groups.suggestion(fixed)
-                ),
-            ),
+            None => {
+                let cure = match self.global.groups.nearest(fixed) {
+                    Some(near) => format!(
+                        "did you mean '{}', which is defined at {}? Correct one of the two names",
+                        near.name, near.origin
+                    ),
+                    None => format!("add WSGIDaemonProcess {fixed}, or correct the name"),
+                };
+                let text = format!(
+                    "{directive} at {origin}: there is no process group '{fixed}'; requests for it get 500: {cure}"
+                );
+                self.warn(Code::GroupUndefined, text);
+            }
             Some((_, group)) if !group.open_to(server.name) => self.warn(
                 Code::GroupForeign,
                 format!(

@@ -59,6 +59,8 @@ pub struct Definition {
     maximum_processes: Option<u32>,
     /// Names of options on the line for which nothing needs to be done.
     pub unneeded: Vec<&'static str>,
+    /// Options that are on the line more than once, and whose last value counts: what is to be done about it.
+    pub repeated: Vec<String>,
 }
 
 impl Definition {
@@ -171,6 +173,7 @@ pub fn parse(words: &[String], origin: Origin, reader: &Reader<'_>) -> Result<De
         minimum_processes: None,
         maximum_processes: None,
         unneeded: Vec::new(),
+        repeated: repeated(options, &REPEATABLE),
     };
     let of_this_group = |error| format!("process group '{name}': {error}");
     for word in options {
@@ -183,6 +186,29 @@ pub fn parse(words: &[String], origin: Origin, reader: &Reader<'_>) -> Result<De
         ));
     }
     Ok(definition)
+}
+
+/// Each adds to the ones before it.
+const REPEATABLE: [&str; 2] = ["env", "env-file"];
+
+/// The options that replace an earlier one on their line, each once, and the cure.
+pub fn repeated(options: &[String], repeatable: &[&str]) -> Vec<String> {
+    let names: Vec<&str> =
+        options.iter().map(|word| word.split_once('=').map_or(&word[..], |(name, _)| name)).collect();
+    let again = names.iter().enumerate().filter(|(place, name)| {
+        let count = |names: &[&str]| names.iter().filter(|other| other == name).count();
+        count(&names[..*place]) == 1 && !repeatable.contains(name)
+    });
+    let cure = |name: &str| match name {
+        "python-path" => "join the directories with ':' in one of them".to_string(),
+        "supplementary-groups" => "join the names with ',' in one of them".to_string(),
+        _ => "remove the others".to_string(),
+    };
+    again
+        .map(|(_, name)| {
+            format!("{name}= is given more than once, and only the last one counts: {}", cure(name))
+        })
+        .collect()
 }
 
 /// Fills in what was not said of the number of processes.

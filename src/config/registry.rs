@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::nearest::suggestion;
+use crate::config::nearest::{nearest, suggestion};
 use crate::config::options::{Accounts, Definition, RequestedIdentity};
 use crate::config::process_group::{Identity, ProcessGroup};
 
@@ -41,6 +41,12 @@ impl Registry {
     pub fn find(&self, name: &str) -> Option<(usize, &ProcessGroup)> {
         let index = *self.by_name.get(name)?;
         Some((index, &self.groups[index]))
+    }
+
+    /// The group that was probably meant by a name that no group has.
+    pub fn nearest(&self, name: &str) -> Option<&ProcessGroup> {
+        let near = nearest(name, self.groups.iter().map(|group| group.name.as_str()))?;
+        self.find(near).map(|(_, group)| group)
     }
 
     /// ` (did you mean 'blog'?)`, or nothing.

@@ -13,7 +13,7 @@ use crate::apache::process as httpd;
 use crate::apache::process::Lifetime;
 use crate::apache::scoreboard;
 use crate::apache::server::{self, Server, main_server, servers};
-use crate::apache::tree::{find_line, has_line, served};
+use crate::apache::tree::{find_line, lines, served};
 use crate::config::check;
 use crate::config::global::{ConfiguredServer, GlobalConfig};
 use crate::config::options::Accounts;
@@ -36,9 +36,9 @@ use std::time::{Duration, Instant};
 /// How long a stop waits beyond the longest shutdown-timeout.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Completes the configuration and logs its mistakes.
+/// Completes the configuration and finds its mistakes. httpd has no error log yet: what configtest and the first
+/// of the two readings at a start find goes to its standard error, and `post_config` logs all others.
 pub fn check_config() -> Result<(), Message> {
-    warn_of_another_module(module_file());
     let mut building = BUILDING.lock();
     let all: Vec<(String, Server)> = servers().map(|server| (server.name(), server)).collect();
     let configured = configured(&all);
@@ -54,10 +54,19 @@ pub fn check_config() -> Result<(), Message> {
     notes.extend(readable_children(&building.global));
     let served = served();
     notes.extend(aside::notes(|| check::check(&building.global, &configured, &surroundings(&served))));
-    for message in notes {
-        log::server_message(main_server(), &message);
+    notes.extend(another_module(module_file()));
+    if httpd::reads_for_the_first_time() {
+        log_all(&notes);
+    } else {
+        building.notes = notes;
     }
     Ok(())
+}
+
+fn log_all(messages: &[Message]) {
+    for message in messages {
+        log::server_message(main_server(), message);
+    }
 }
 
 /// What the check may look at.
@@ -72,15 +81,15 @@ pub fn surroundings(served: &[Served]) -> Surroundings<'_> {
 
 /// httpd opens its modules anew at a restart. For a module that stays mapped, the loader gives httpd the
 /// mapped one.
-fn warn_of_another_module(module: &ModuleFile) {
-    if !module.is_still_there() {
+fn another_module(module: &ModuleFile) -> Option<Message> {
+    (!module.is_still_there()).then(|| {
         let text = format!(
             "the module's file {} was replaced or removed since httpd has loaded it; httpd and all processes of its \
              groups go on with what was loaded, also after this restart: to use another version, stop and start httpd",
             module.path.display()
         );
-        log::server_message(main_server(), &Message::new(Code::ModuleFileReplaced, text));
-    }
+        Message::new(Code::ModuleFileReplaced, text)
+    })
 }
 
 /// All servers as the configuration's own code sees them.
@@ -99,6 +108,7 @@ pub fn configured(servers: &[(String, Server)]) -> Vec<ConfiguredServer<'_>> {
 /// Makes the listening sockets and starts the supervisor of the new generation, at a first start in
 /// `pre_mpm`.
 pub fn post_config(lifetime: Lifetime) -> Result<(), Message> {
+    log_all(&std::mem::take(&mut BUILDING.lock().notes));
     let mut parent = PARENT.lock();
     restore(&mut parent, &httpd::take_retained());
     parent.generation += 1;
@@ -173,7 +183,7 @@ fn configuration(generation: u64) -> Configuration {
         regexes: building.regexes,
         preloads,
         group_servers,
-        remembers_users: has_line("AuthnCacheProvideFor", "wsgi"),
+        remembers_users: !lines("AuthnCacheProvideFor", "wsgi").is_empty(),
         generation,
     }
 }

@@ -9,6 +9,7 @@ use super::process_log::write_message;
 use super::script::Scripts;
 use super::world::{ProcessFacts, World};
 use crate::config::interpreter::options_of;
+use crate::config::script_use::HANDLER_FUNCTION;
 use crate::log::{Code, Message};
 use crate::python::attach::{InterpreterState, ThreadState};
 use crate::python::{Attached, Exception, Object, extension};
@@ -207,6 +208,11 @@ pub fn callable(
     let found = interned.and_then(|name| module.optional_attribute(py, &name));
     found.filter(|found| found.is_callable(py)).ok_or_else(|| {
         let cure = match world.hints.other_callable(py, module, name) {
+            _ if name == HANDLER_FUNCTION.as_bytes() => {
+                "Define handle_request(environ, start_response), which WSGIHandlerScript calls; for an application of \
+                 its own URL write WSGIScriptAlias"
+                    .to_string()
+            }
             Some(other) => format!(
                 "It has '{other}': write callable-object={other} at the end of the WSGIScriptAlias, or \
                  WSGICallableObject {other}"

@@ -17,8 +17,8 @@ def prepare(
     free_threading,
 ):
     """Standard streams, sys.path and the rest as the configuration asks for."""
-    global error_log
-    error_log = stderr
+    global error_log, configured_path
+    error_log, configured_path = stderr, python_path
     sys.stdout = sys.__stdout__ = Restricted("stdout") if restrict_stdout else text_stream(stdout, "<stdout>")
     sys.stderr = sys.__stderr__ = text_stream(stderr, "<stderr>", 2)
     if restrict_stdin:

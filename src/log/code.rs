@@ -72,7 +72,9 @@ messages! {
     PythonPathRelative = 144, Warning;
     AliasNeverMatches = 145, Warning;
     UserShared = 146, Info;
-    GroupOfHttpd = 147, Info;
+    OptionRepeated = 147, Warning;
+    PackagesNotFound = 148, Warning;
+    GroupOfHttpd = 149, Info;
     WallsWithoutRoot = 151, Warning;
     BehindWalls = 152, Warning;
 

@@ -152,7 +152,7 @@ def test_a_relative_path_to_nowhere(serve_once):
         "WSGIScriptAlias / @APPS@/hello.wsgi process-group=site\n"
     )
     (line,) = said(server, 144)
-    assert f"python-path no/lib is relative" in line and f"there is no {server.root}/no/lib" in line
+    assert f"python-path no/lib does not begin with /, and {server.root}/no/lib, where Python" in line
 
 
 def test_an_alias_that_never_matches(serve_once):
