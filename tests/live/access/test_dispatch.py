@@ -81,7 +81,7 @@ def test_what_no_function_may_say(server: Httpd, name: str, function: str, said:
 
 
 @pytest.mark.parametrize("said, message", [
-    ({"Process": "sit"}, "there is no process group 'sit'.*site"),
+    ({"Process": "sit"}, r"there is no process group 'sit' \(chosen by WSGIDispatchScript at .*httpd.conf:\d+\).*site"),
     ({"Process": "global"}, "WSGIRestrictEmbedded forbids"),
     ({"Callable": "no_such"}, "no_such"),
 ])  # fmt: skip
