@@ -10,10 +10,11 @@ mod patience;
 mod trouble;
 
 mod beside;
-mod closing;
-mod log_budget;
 
 mod state;
+
+mod closing;
+mod log_budget;
 
 use crate::control::group_page::SLOTS;
 use crate::os;

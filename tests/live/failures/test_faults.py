@@ -87,6 +87,21 @@ def test_a_child_without_descriptors_answers_503(serve_once):
 
 
 @pytest.mark.skipif(MPM == "prefork", reason="one child is to serve it all")
+def test_a_child_without_a_descriptor_for_a_file_does_not_blame_the_site(serve_once):
+    server = serve_once(CONFIGURATION.replace("@OPTIONS@", "").replace("faults.wsgi", "file_wrapper.wsgi"))
+    [child], path = server.children(), f"/raw?path={server.root}/apps/hello.wsgi"
+    with server.client() as client:
+        assert client.get(path).status_code == 200
+        taken = {int(entry.name) for entry in Path(f"/proc/{child.pid}/fd").iterdir()}
+        limit_descriptors(child, min(set(range(len(taken) + 1)) - taken))
+        assert client.get(path).status_code == 503
+        server.wait_for_log("WSGI231.*no descriptor left for the file that process group 'site' answers with")
+        limit_descriptors(child, 1024)
+        assert client.get(path).status_code == 200
+    assert "WSGI234" not in server.error_log()
+
+
+@pytest.mark.skipif(MPM == "prefork", reason="one child is to serve it all")
 def test_descriptors_that_nobody_asked_for_do_not_fill_a_child(serve_once):
     server = started(serve_once)
     [child] = server.children()
