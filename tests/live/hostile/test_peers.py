@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ import pytest
 import impostor
 from httpd import IS_ROOT, Httpd
 from machine import daemon_account
-from processes import Process
 from waiting import wait_for
 
 pytestmark = [pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.skipif(not IS_ROOT, reason="becomes httpd's user")]
@@ -136,87 +134,33 @@ def test_a_thousand_silent_connections_keep_no_thread(server: Httpd):
     assert server.daemons("site") == [daemon]
 
 
-# What was there before a restart
-
-STAYS = """
-WSGIDaemonProcess site python-home=@PYTHON@ threads=2
-WSGIScriptAlias / @APPS@/forks.wsgi process-group=site application-group=%{GLOBAL}
-"""
-
-
-@contextlib.contextmanager
-def holder(place: Path) -> Iterator[int]:
-    """A process that keeps the place open, as what was left of a break-in may."""
-    descriptor = os.open(place, os.O_PATH)
-    yield descriptor
-    os.close(descriptor)
+def taken_over(server: Httpd) -> socket.socket:
+    """A child's own connection to a process, as code that has got into the child would have it."""
+    (place,) = server.socket_places()
+    name = os.readlink(place).removesuffix(" (deleted)")
+    for child in server.children():
+        for connection in child.sockets():
+            with contextlib.suppress(OSError):
+                if connection.getpeername() == name:
+                    return connection
+            connection.close()
+    raise AssertionError("no child has a connection")
 
 
-def test_a_restart_makes_other_sockets_and_a_graceful_one_keeps_them(serve_once):
-    server = serve_once(STAYS)
-    first = server.socket_numbers()
-    server.graceful()
-    assert server.socket_numbers() == first
-    assert server.get("/process").status_code == 200
-    with holder(server.socket_places()[0]) as old:
-        server.restart()
-        assert not set(server.socket_numbers()) & set(first)
-        assert server.get("/process").status_code == 200
-        with socket.socket(socket.AF_UNIX) as connection, pytest.raises(ConnectionRefusedError):
-            connection.connect(f"/proc/self/fd/{old}")
-
-
-def copies(server: Httpd) -> dict[str, Process]:
-    made = {kind: Process.of(server.get(f"/{kind}").json()) for kind in ("forked", "bare", "executed")}
-    assert all(made.values())
-    return made
-
-
-@pytest.mark.parametrize("how", ["graceful", "restart", "stop"])
-def test_forks_end_with_their_generation_and_programs_live_on(serve_once, how: str):
-    server = serve_once(STAYS)
-    made = copies(server)
-    daemon = Process.of(server.get("/process").json())
-    daemon.kill(signal.SIGKILL)
-    assert wait_for(lambda: server.get("/process").json(), "another has taken its place") != daemon.pid
-    assert all(process.alive for process in made.values()), "the generation goes on"
-    try:
-        if how == "stop":
-            server.parent.send_signal(signal.SIGTERM)
-            server.parent.wait(timeout=15)
-        else:
-            getattr(server, how)()
-        wait_for(lambda: not made["forked"].alive and not made["bare"].alive, "the forks have ended", 15)
-        assert made["executed"].alive
-        server.wait_for_log("WSGI364: 2 processes that applications had forked")
-    finally:
-        for process in made.values():
-            process.kill()
-
-
-def test_daemonised_programs_of_the_same_python_live_on(serve_once):
-    """`celery --detach` and the like: a program is executed, and it forks."""
-    server = serve_once.prepare(STAYS.replace("forks.wsgi", "detached.wsgi"))
-    (server.root / "apps/detached.wsgi").write_text(DETACHED)
+def test_a_child_that_was_broken_into_chooses_no_script_of_another_owner(serve_once):
+    server = serve_once.prepare(SITE.replace("user=daemon", "script-user=daemon"))
+    shutil.chown(server.root / "apps", "daemon")
+    shutil.chown(server.root / "apps/hello.wsgi", "daemon")
+    mark, script = server.writable_folder("mark") / "executed", server.root / "foreign.wsgi"
+    script.write_text(FOREIGN.format(mark=str(mark)))
     server.start()
-    detached = Process.of(int(server.get("/").text))
-    server.graceful()
-    server.wait_for_log("generation 1 of the configuration has ended")
-    assert detached.alive
-    assert "WSGI364" not in server.error_log()
-    detached.kill()
-
-
-DETACHED = """
-import subprocess, sys
-PROGRAM = "import os, sys, time\\npid = os.fork()\\nif pid: print(pid, flush=True); os._exit(0)\\nos.setsid()\\ntime.sleep(60)"
-def application(environ, start_response):
-    start_response("200 OK", [])
-    started = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE)
-    line = started.stdout.readline()
-    started.wait()
-    return [line]
-"""
+    assert server.get("/").text == "Hello, world!"
+    with taken_over(server) as connection:
+        connection.settimeout(10)
+        connection.sendall(impostor.request(str(script), impostor.environ("admin")))
+        answer = connection.recv(65536)
+    assert b"WSGI220" in answer and not mark.exists()
+    assert server.get("/").text == "Hello, world!"
 
 
 # The directory of the sockets
