@@ -171,6 +171,7 @@ const HTTPD_TYPES: &[&str] = &[
 
 const HTTPD_VARIABLES: &[&str] = &[
     "ap_server_conf",
+    "core_module",
     "ap_unixd_config",
     "apr_bucket_type_eos",
     "MODULE_MAGIC_COOKIE",
@@ -262,7 +263,7 @@ const HTTPD_FUNCTIONS: &[&str] = &[
     "ap_find_path_info",
     "ap_close_listeners",
     "ap_exists_scoreboard_image",
-    "ap_copy_scoreboard_worker",
+    "ap_get_scoreboard_worker_from_indexes",
     "ap_get_scoreboard_process",
     "ap_get_scoreboard_global",
     "apr_brigade_create",
@@ -380,6 +381,7 @@ const PYTHON_FUNCTIONS: &[&str] = &[
     "PyType_IsSubtype",
     "PyUnicode_AsEncodedString",
     "PyUnicode_AsLatin1String",
+    "PyUnicode_AsUTF8AndSize",
     "PyUnicode_DecodeFSDefaultAndSize",
     "PyUnicode_DecodeLatin1",
     "PyUnicode_FromStringAndSize",

@@ -16,6 +16,7 @@ use crate::config::plan::GroupPreload;
 use crate::control::generation::{GenerationHolder, GenerationWatch};
 use crate::control::listener::Registry;
 use crate::control::module_file::ModuleFile;
+use crate::control::walls;
 use crate::embedded::Embedded;
 use crate::log::Message;
 use once_cell::sync::{Lazy, OnceCell};
@@ -59,7 +60,10 @@ pub struct Configuration {
 #[derive(Default)]
 pub struct Parent {
     pub listeners: Registry,
+    pub walls: walls::Registry,
     pub generation: u64,
+    /// Supervisors of older generations; some may have ended.
+    pub older: Vec<i32>,
     /// Of descriptors, as it was before it was raised for the groups.
     pub soft_limit: Option<u64>,
     /// Its process id: what it owns must not be tidied up by a process that was forked from it.

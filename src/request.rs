@@ -42,7 +42,7 @@ pub struct Request<'a> {
     pub record: Option<NonZero<usize>>,
 }
 
-/// CGI and server variables, flat: for each two lengths (u16, u32), the name and the value.
+/// CGI and server variables, or the headers of an answer, flat: for each two lengths (u16, u32), the name and the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Environ<'a>(pub &'a [u8]);
 
@@ -60,7 +60,7 @@ impl<'a> Iterator for Environ<'a> {
 }
 
 /// Collects an `Environ`. A later value for a name replaces an earlier one when it is read.
-#[derive(Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EnvironBuilder {
     bytes: Vec<u8>,
 }
@@ -118,16 +118,28 @@ pub trait Body: Send {
 /// The most that status and headers of an answer may have together.
 pub const LARGEST_HEAD: usize = 1024 * 1024;
 
+/// httpd needs far more memory for a header than for its bytes.
+pub const MOST_HEADERS: usize = 10_000;
+
 /// Status line and headers as the application gave them, in Latin-1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {
     pub status: Vec<u8>,
-    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub headers: EnvironBuilder,
 }
 
 impl Head {
-    pub fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
-        self.headers.iter().map(|(name, value)| (&name[..], &value[..]))
+    pub fn pairs(&self) -> Environ<'_> {
+        self.headers.environ()
+    }
+
+    /// Leaves out the headers of this name.
+    pub fn remove(&mut self, unwanted: &[u8]) {
+        let mut others = EnvironBuilder::default();
+        for (name, value) in self.pairs().filter(|(name, _)| !name.eq_ignore_ascii_case(unwanted)) {
+            others.push(name, value);
+        }
+        self.headers = others;
     }
 }
 
@@ -194,7 +206,7 @@ pub struct FilePart {
 /// The answer on its way to the client. All but `file`, `ask` and `flush` only queue and never block, so
 /// they may be called attached to Python.
 pub trait Reply: Send {
-    fn head(&mut self, head: &Head);
+    fn head(&mut self, head: Head);
     fn data(&mut self, bytes: &[u8]);
     /// Sends what is queued, and then a part of a file as data. Called detached.
     fn file(&mut self, file: &FilePart) -> io::Result<()>;

@@ -3,7 +3,7 @@
 //! Runs in httpd children. The handler hands in the merged settings of the request (the options of its
 //! `WSGIScriptAlias` as the last layer) and what is known about the request.
 
-use crate::config::global::GlobalConfig;
+use crate::config::global::{GlobalConfig, GroupKind, GroupUse};
 use crate::config::group_name::{GroupName, RequestFacts};
 use crate::config::script_use::ScriptUse;
 use crate::config::settings::Settings;
@@ -108,34 +108,46 @@ fn find_group(name: &str, global: &GlobalConfig, facts: &dyn RequestFacts) -> Re
     }
 }
 
+/// ` (WSGIProcessGroup at site.conf:3)`: the lines that have the name.
+pub fn named_at(name: &GroupName, uses: &[GroupUse]) -> String {
+    const MOST_NAMED: usize = 3;
+    let same = uses.iter().filter(|one| one.kind == GroupKind::Process && one.name == *name);
+    let places: Vec<String> =
+        same.map(|one| format!("{} at {}", one.directive, one.origin)).take(MOST_NAMED).collect();
+    if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) }
+}
+
 impl Refusal {
-    pub fn message(&self) -> Message {
+    /// `said` is which line has said so, in brackets.
+    pub fn message(&self, said: &str) -> Message {
         match self {
             Refusal::Restricted { process_group } => {
                 let name = if process_group.is_empty() { "%{GLOBAL}" } else { process_group };
                 let text = format!(
-                    "WSGIRestrictProcess does not allow the process group '{name}' here: add it there, or \
+                    "WSGIRestrictProcess does not allow the process group '{name}'{said} here: add it there, or \
                      choose another with WSGIProcessGroup"
                 );
                 Message::new(Code::RequestGroupRestricted, text)
             }
             Refusal::Undefined { process_group, suggestion } => {
                 let text = format!(
-                    "there is no process group '{process_group}'{suggestion}: add WSGIDaemonProcess \
+                    "there is no process group '{process_group}'{said}{suggestion}: add WSGIDaemonProcess \
                      {process_group}, or correct WSGIProcessGroup or process-group="
                 );
                 Message::new(Code::RequestGroupUndefined, text)
             }
             Refusal::Foreign { process_group, owner } => {
                 let text = format!(
-                    "the process group '{process_group}' belongs to the virtual host {owner}: move its \
+                    "the process group '{process_group}'{said} belongs to the virtual host {owner}: move its \
                      WSGIDaemonProcess out of <VirtualHost>, or give both hosts the same ServerName"
                 );
                 Message::new(Code::RequestGroupForeign, text)
             }
             Refusal::EmbeddedForbidden => {
-                let text = "no process group is configured for this script, and WSGIRestrictEmbedded forbids \
-                            to run it inside httpd: add WSGIProcessGroup or process-group=";
+                let text = format!(
+                    "no process group is configured for this script{said}, and WSGIRestrictEmbedded forbids to run \
+                     it inside httpd: add WSGIProcessGroup or process-group="
+                );
                 Message::new(Code::EmbeddedForbidden, text)
             }
         }
@@ -215,7 +227,7 @@ mod tests {
 
     #[test]
     fn refusals_have_numbers_and_cures() {
-        let refused = |lines: &[&str]| select_with(lines, &request()).unwrap_err().message();
+        let refused = |lines: &[&str]| select_with(lines, &request()).unwrap_err().message("");
         let restricted = refused(&[BLOG, "WSGIProcessGroup blog", "WSGIRestrictProcess shop"]);
         assert_eq!((restricted.code.number(), restricted.text.contains("'blog'")), (201, true));
         assert!(refused(&["WSGIRestrictProcess blog"]).text.contains("'%{GLOBAL}'"));
@@ -235,7 +247,7 @@ mod tests {
         assert!(select("/a.py", &site.settings, &global, &request()).is_ok());
         complete(&mut global, &site, "shop.example");
         let refusal = select("/a.py", &site.settings, &global, &request()).unwrap_err();
-        assert_eq!(refusal.message().code.number(), 203);
-        assert!(refusal.message().text.contains("virtual host shop.example"));
+        assert_eq!(refusal.message("").code.number(), 203);
+        assert!(refusal.message("").text.contains("virtual host shop.example"));
     }
 }

@@ -175,18 +175,26 @@ struct Sink {
     status: i32,
 }
 
+/// A structure for httpd to read: another httpd's may have more fields than that of the headers, and finds zeros.
+#[repr(C)]
+struct Roomy<T> {
+    structure: T,
+    more: [u64; 16],
+}
+
 impl Sink {
     /// Runs `read` with this in the place of the request's output filters.
     fn catching(&mut self, request: &RequestRec<'_>, read: impl FnOnce() -> i32) -> i32 {
         // SAFETY: a filter record and a filter of zeros are valid: nothing in them is used but what is
         // set below.
         let (mut record, mut filter) =
-            unsafe { (mem::zeroed::<ap_filter_rec_t>(), mem::zeroed::<ap_filter_t>()) };
-        record.filter_func.out_func = Some(sink);
-        filter.frec = &mut record;
-        filter.ctx = (&raw mut *self).cast();
+            unsafe { (mem::zeroed::<Roomy<ap_filter_rec_t>>(), mem::zeroed::<Roomy<ap_filter_t>>()) };
+        record.structure.filter_func.out_func = Some(sink);
+        filter.structure.frec = (&raw mut record).cast();
+        filter.structure.ctx = (&raw mut *self).cast();
+        let sink = (&raw mut filter).cast();
         // SAFETY: the record is alive; only `read` uses the filters meanwhile.
-        let filters = unsafe { mem::replace(&mut (*request.as_ptr()).output_filters, &mut filter) };
+        let filters = unsafe { mem::replace(&mut (*request.as_ptr()).output_filters, sink) };
         let status = read();
         // SAFETY: as above; they are put back before anything else is sent.
         unsafe { (*request.as_ptr()).output_filters = filters };

@@ -27,6 +27,7 @@ pub mod server;
 mod vector;
 
 mod index;
+mod magic;
 mod table;
 
 pub use request::RequestRec;

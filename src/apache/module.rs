@@ -8,9 +8,10 @@
 use super::auth::{self, AccessControl};
 use super::brigade::OutputFilters;
 use super::log;
-use super::process::Lifetime;
+use super::magic;
+use super::process::{Lifetime, reads_for_the_first_time};
 use super::request::RequestRec;
-use super::server::main_server;
+use super::server::{main_server, servers};
 use super::table::{self, Record, api, bytes, copy};
 use super::vector;
 use crate::config::global::ServerConfig;
@@ -122,9 +123,9 @@ pub const fn last_command() -> command_rec {
 }
 
 unsafe extern "C" fn register_hooks<M: Module>(pool: *mut apr_pool_t) {
-    if let Err(error) = table::load() {
-        // Nothing of httpd can be called, its log included.
-        let text = format!("this httpd lacks a function of 2.4 that the module needs: {error}");
+    let lacks = |error| format!("this httpd lacks a function of 2.4 that the module needs: {error}");
+    if let Err(text) = table::load().map_err(lacks).and_then(|()| magic::check()) {
+        // It may be that nothing of httpd can be called, its log included.
         eprintln!("{}", Message::new(Code::HttpdTooOld, text));
         std::process::exit(1);
     }
@@ -160,7 +161,7 @@ unsafe impl Sync for Name {}
 unsafe extern "C" fn create_server<M: Module>(pool: *mut apr_pool_t, server: *mut server_rec) -> *mut c_void {
     // SAFETY: httpd hands in a live server record.
     let virtual_host = unsafe { (*server).is_virtual } != 0;
-    vector::create_server(pool, M::create_server(virtual_host))
+    vector::create_server(pool, || M::create_server(virtual_host))
 }
 
 unsafe extern "C" fn directive<M: Module>(
@@ -239,6 +240,9 @@ unsafe extern "C" fn check_config<M: Module>(
     _temporary: *mut apr_pool_t,
     _server: *mut server_rec,
 ) -> c_int {
+    if servers().any(|server| server.config().broken || server.defaults().broken) {
+        return start_hook("check_config", || panic!("what was read of the configuration is not complete"));
+    }
     start_hook("check_config", M::check_config)
 }
 
@@ -248,8 +252,7 @@ unsafe extern "C" fn post_config<M: Module>(
     _temporary: *mut apr_pool_t,
     _server: *mut server_rec,
 ) -> c_int {
-    // SAFETY: only asks for httpd's state.
-    if unsafe { api().ap_state_query(AP_SQ_MAIN_STATE as c_int) } == AP_SQ_MS_CREATE_PRE_CONFIG as c_int {
+    if reads_for_the_first_time() {
         return OK;
     }
     start_hook("post_config", || M::post_config(Lifetime::new(configuration)))
@@ -307,6 +310,10 @@ unsafe extern "C" fn handler<M: Module>(request: *mut request_rec) -> c_int {
 /// A panic costs the request: 500, or a cut connection when the answer had begun.
 fn request_hook(request: *mut request_rec, hook: fn(&RequestRec<'_>) -> Flow) -> c_int {
     let request = RequestRec::new(&request);
+    if request.settings().broken {
+        log::request_panicked(&request);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     match catch_unwind(AssertUnwindSafe(|| hook(&request))) {
         Ok(Flow::Declined) => DECLINED,
         Ok(Flow::Done) => OK,

@@ -119,8 +119,17 @@ pub fn close_listeners() {
 
 /// Whether httpd is ending, and not only restarting.
 pub fn is_ending() -> bool {
+    state() == AP_SQ_MS_EXITING as c_int
+}
+
+/// Whether this is the first of the two readings of the configuration at a start, or the only one of configtest.
+pub fn reads_for_the_first_time() -> bool {
+    state() == AP_SQ_MS_CREATE_PRE_CONFIG as c_int
+}
+
+fn state() -> c_int {
     // SAFETY: only asks for httpd's state.
-    unsafe { api().ap_state_query(AP_SQ_MAIN_STATE as c_int) == AP_SQ_MS_EXITING as c_int }
+    unsafe { api().ap_state_query(AP_SQ_MAIN_STATE as c_int) }
 }
 
 /// Sets a variable of the environment of this child, which has one thread yet.

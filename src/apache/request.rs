@@ -333,10 +333,16 @@ impl<'r> RequestRec<'r> {
         unsafe { api().apr_table_setn(self.table(table), name, copy(pool, value)) }
     }
 
-    /// Leaves a note for httpd's logs, of a name that the request has no note of yet.
-    pub fn note(&self, name: &'static CStr, value: &[u8]) {
-        // SAFETY: the table belongs to the request; the name lives for ever, the value is a copy in its pool.
-        unsafe { api().apr_table_addn(self.record().notes, name.as_ptr(), copy(self.pool(), value)) }
+    /// Leaves notes for httpd's logs, of names that the request has no note of yet. There is a NUL between one
+    /// value and the next.
+    pub fn notes<const N: usize>(&self, names: [&'static CStr; N], values: &[u8]) {
+        let (copied, mut offset) = (copy(self.pool(), values), 0);
+        for (name, value) in names.into_iter().zip(values.split(|byte| *byte == 0)) {
+            // SAFETY: the table belongs to the request; the name lives for ever. The value begins within the copy
+            // or at the NUL that ends it, and the copy lives in the request's pool.
+            unsafe { api().apr_table_addn(self.record().notes, name.as_ptr(), copied.add(offset)) }
+            offset += value.len() + 1;
+        }
     }
 
     /// Maps the request to a file that this handler serves.

@@ -12,6 +12,7 @@ use crate::config::global::ServerConfig;
 use crate::config::settings::Settings;
 use crate::sys::httpd::*;
 use std::ffi::{c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a server has for itself.
 type OfServer = ServerConfig;
@@ -20,7 +21,7 @@ type OfServer = ServerConfig;
 type OfDirectory = Settings;
 
 pub(super) unsafe extern "C" fn create_directory(pool: *mut apr_pool_t, _: *mut c_char) -> *mut c_void {
-    keep::<OfDirectory>(pool, Settings::default()).cast()
+    kept::<OfDirectory>(pool, Settings::default)
 }
 
 pub(super) unsafe extern "C" fn merge_directory(
@@ -30,12 +31,12 @@ pub(super) unsafe extern "C" fn merge_directory(
 ) -> *mut c_void {
     // SAFETY: httpd hands back what `create_directory` or this function made.
     let (base, add) = unsafe { (&*base.cast::<OfDirectory>(), &*add.cast::<OfDirectory>()) };
-    keep::<OfDirectory>(pool, Settings::merge(base, add)).cast()
+    kept::<OfDirectory>(pool, || Settings::merge(base, add))
 }
 
 /// For `create_server_config` of the module record.
-pub(super) fn create_server(pool: *mut apr_pool_t, config: OfServer) -> *mut c_void {
-    keep(pool, config).cast()
+pub(super) fn create_server(pool: *mut apr_pool_t, make: impl FnOnce() -> OfServer) -> *mut c_void {
+    kept::<OfServer>(pool, make)
 }
 
 pub(super) unsafe extern "C" fn merge_server(
@@ -45,7 +46,31 @@ pub(super) unsafe extern "C" fn merge_server(
 ) -> *mut c_void {
     // SAFETY: httpd hands back what `create_server` made.
     let (base, add) = unsafe { (&*base.cast::<OfServer>(), &*add.cast::<OfServer>()) };
-    keep::<OfServer>(pool, ServerConfig::merge(base, add)).cast()
+    kept::<OfServer>(pool, || ServerConfig::merge(base, add))
+}
+
+/// An entry of ours.
+trait Entry: 'static {
+    /// In place of one whose making has panicked.
+    fn broken() -> Self;
+}
+
+impl Entry for OfDirectory {
+    fn broken() -> Self {
+        Settings { broken: true, ..Settings::default() }
+    }
+}
+
+impl Entry for OfServer {
+    fn broken() -> Self {
+        ServerConfig { broken: true, ..ServerConfig::default() }
+    }
+}
+
+/// A panic does not unwind into httpd. httpd cannot be told of it here: the configuration is refused when it is
+/// checked, and a request whose sections are merged gets 500.
+fn kept<T: Entry>(pool: *mut apr_pool_t, make: impl FnOnce() -> T) -> *mut c_void {
+    keep(pool, catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| T::broken())).cast()
 }
 
 /// The configuration that a directive changes outside of `.htaccess` files.

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::beside::{Beside, left_until};
+use super::log_budget::LogBudget;
 use super::state::{Channel, Client};
 use super::trouble::{Failed, Trouble};
 use crate::os;
@@ -24,7 +25,12 @@ pub struct Conversation<'a> {
     pub(super) connecting: Duration,
 }
 
-impl Conversation<'_> {
+impl<'a> Conversation<'a> {
+    /// Of the process group.
+    pub fn log_budget(&self) -> &'a LogBudget {
+        &self.client.log_budget
+    }
+
     /// `response-flush-delay` of the process group.
     pub fn flush_delay(&self) -> Duration {
         self.client.group.response.flush_delay
@@ -50,10 +56,9 @@ impl Conversation<'_> {
         if self.channel.inbox.has_frame() {
             return true;
         }
-        match os::receive_with_fd_now(self.channel.stream.as_fd(), self.channel.inbox.space()) {
+        match self.channel.receive_now() {
             Ok(None) => false,
-            Ok(Some((count, file))) => {
-                self.channel.take_in(count, file);
+            Ok(Some(count)) => {
                 count == 0 || self.channel.inbox.has_frame() || self.channel.has_too_many_files()
             }
             Err(_) => true,
@@ -65,7 +70,7 @@ impl Conversation<'_> {
         while !self.is_ready() {
             let left = left_until(end);
             // What fails here fails again when the frame is read.
-            if left.is_zero() || matches!(os::readable(self.channel.stream.as_fd(), Some(left)), Ok(false)) {
+            if left.is_zero() || matches!(os::readable(self.channel.fd(), Some(left)), Ok(false)) {
                 return false;
             }
         }
@@ -74,6 +79,7 @@ impl Conversation<'_> {
 
     /// The next frame, waiting for it as long as socket-timeout allows; meanwhile `beside` is seen to.
     pub fn frame(&mut self, beside: &mut dyn Beside) -> Result<(Kind, &[u8]), Trouble> {
+        self.channel.check_files()?;
         while !self.channel.inbox.has_frame() {
             let received = self.client.receive(&mut self.channel, beside);
             let received = received.map_err(Failed::of_a_read_request);
@@ -81,13 +87,36 @@ impl Conversation<'_> {
         }
         match self.channel.inbox.next() {
             Ok(Some(frame)) => Ok(frame),
-            Ok(None) | Err(_) => Err(Trouble::Died),
+            Ok(None) | Err(_) => Err(Trouble::Misbehaved("bytes that are no frame".to_string())),
         }
     }
 
-    /// The descriptor of the File frame that was just read.
+    /// The descriptor of the File frame that was just read. One that is not for httpd to read stays where it
+    /// is, and is closed with the connection.
     pub fn file(&mut self) -> Result<OwnedFd, Trouble> {
-        self.channel.files.pop_front().ok_or(Trouble::Died)
+        match self.channel.files.fds.pop() {
+            Some(file) if os::is_servable(file.as_fd()) => Ok(file),
+            Some(other) => {
+                self.channel.files.fds.push(other);
+                let what =
+                    "a descriptor of something else than a file that can be read, on a local file system";
+                Err(Trouble::Misbehaved(what.to_string()))
+            }
+            None if self.channel.files.lost => {
+                let text = format!(
+                    "this process of httpd has no descriptor left for the file that process group '{}' answers with: raise \
+                     the limit of open files (ulimit -n, LimitNOFILE=)",
+                    self.client.group.name
+                );
+                Err(Trouble::Unavailable(text))
+            }
+            None => Err(Trouble::Misbehaved("a file without its descriptor".to_string())),
+        }
+    }
+
+    /// After the End frame: whether a descriptor is left that no frame was about.
+    pub fn has_file(&self) -> bool {
+        !self.channel.files.fds.is_empty()
     }
 
     /// A piece of the body that Want asked for.

@@ -10,21 +10,23 @@ mod patience;
 mod trouble;
 
 mod beside;
+mod closing;
+mod log_budget;
 
 mod state;
 
 use crate::control::group_page::SLOTS;
-use crate::os::{self, Link};
+use crate::os;
 use crate::request::{Request, now};
-use crate::wire::frame::{self, HEADER, Inbox, Kind};
+use crate::wire::frame::{self, HEADER, Kind};
 use crate::wire::request as payload;
 pub use beside::Beside;
 use beside::{TICK, left_until};
 pub use conversation::Conversation;
+pub use log_budget::LogTally;
 use patience::Waited;
 use state::Channel;
 pub use state::Client;
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -49,6 +51,7 @@ impl Client {
         first: &[u8],
         beside: &mut dyn Beside,
     ) -> Result<Conversation<'_>, Trouble> {
+        self.give_up_if_full()?;
         let mut meta = vec![0; HEADER];
         payload::encode_request(&mut meta, request);
         let length = meta.len() - HEADER + request.environ.0.len() + first.len();
@@ -167,18 +170,16 @@ impl Client {
         queue_end: Option<Instant>,
         beside: &mut dyn Beside,
     ) -> Result<Channel, Failed> {
-        let (stream, inbox, files) = (Link::new(stream), Inbox::default(), VecDeque::new());
-        let mut channel = Channel { stream, inbox, files, slot: 0, pid: 0, times: None };
-        self.send(&channel, parts, queue_end)?;
+        let mut channel = Channel::new(stream, &self.closing);
+        let [meta, environ, first] = parts;
+        self.send(&channel, [&self.secret, meta, environ, first], queue_end)?;
         let deadline = Instant::now() + self.socket_timeout;
         let tick = || queue_end.map_or(TICK, |at| left_until(at).min(TICK));
-        while !beside::readable(channel.stream.as_fd(), tick(), beside)
-            .map_err(|error| self.broken(&error))?
-        {
+        while !beside::readable(channel.fd(), tick(), beside).map_err(|error| self.broken(&error))? {
             self.give_up_if_failing().map_err(Failed::Trouble)?;
             self.give_up_if_over(queue_end).map_err(Failed::Trouble)?;
             if Instant::now() > deadline {
-                return Err(Failed::Trouble(self.timed_out("no process accepted the request")));
+                return Err(Failed::Trouble(self.not_accepted()));
             }
         }
         let mut hello = None;
@@ -187,11 +188,11 @@ impl Client {
                 Failed::Unread => Failed::Refused,
                 other => other,
             })?;
-            let next = channel.inbox.next().map_err(|_| Failed::Trouble(Trouble::Died))?;
+            let next = channel.inbox.next().map_err(|_| Failed::Trouble(no_greeting()))?;
             hello = next.map(|(kind, bytes)| (kind, greeting(bytes)));
         }
         let Some((Kind::Hello, Some([slot, times, pid]))) = hello else {
-            return Err(Failed::Trouble(Trouble::Died));
+            return Err(Failed::Trouble(no_greeting()));
         };
         // The numbers come from a process that runs the site's code.
         channel.slot = (slot as usize).min(SLOTS - 1);
@@ -221,7 +222,7 @@ impl Client {
     /// Waits for the answer until the time in the queue is over, which is no matter once a thread has
     /// read the request.
     fn wait_in_queue(&self, channel: &Channel, end: Instant, beside: &mut dyn Beside) -> Result<(), Failed> {
-        let fd = channel.stream.as_fd();
+        let fd = channel.fd();
         let mut waits = || {
             let waited = self.await_until(channel, end, |left| beside::readable(fd, left, beside))?;
             Ok(waited == Waited::InVain && os::is_unread(fd)?)
@@ -233,7 +234,12 @@ impl Client {
         }
     }
 
-    fn send(&self, channel: &Channel, parts: [&[u8]; 3], queue_end: Option<Instant>) -> Result<(), Failed> {
+    fn send<const PARTS: usize>(
+        &self,
+        channel: &Channel,
+        parts: [&[u8]; PARTS],
+        queue_end: Option<Instant>,
+    ) -> Result<(), Failed> {
         // A request larger than the socket's buffer is sent only as a thread reads it.
         match self.send_all(channel, &mut parts.map(IoSlice::new), queue_end) {
             Ok(()) => Ok(()),
@@ -246,21 +252,29 @@ impl Client {
 
     /// Waits for more from the process, as long as socket-timeout allows.
     fn receive(&self, channel: &mut Channel, beside: &mut dyn Beside) -> Result<(), Failed> {
-        match self.receive_patiently(channel, beside).map_err(|error| self.broken(&error))? {
-            (0, _) => Err(self.ended(channel)),
-            (count, file) => {
-                channel.take_in(count, file);
-                if channel.has_too_many_files() { Err(Failed::Trouble(Trouble::Died)) } else { Ok(()) }
-            }
+        let received = self.receive_patiently(channel, beside);
+        match received.map_err(|error| self.silent(channel.slot, &error))? {
+            0 => Err(self.ended(channel)),
+            _ => channel.check_files().map_err(Failed::Trouble),
         }
     }
 
     /// Whether the process that is gone had read the whole request; it runs no request before that. Closing
     /// the last descriptor loses unread data, and then resets the connection.
     fn ended(&self, channel: &mut Channel) -> Failed {
-        let unread = os::is_unread(channel.stream.as_fd()).unwrap_or(false);
-        let mut reset = || os::receive_with_fd_now(channel.stream.as_fd(), channel.inbox.space()).is_err();
-        if unread || reset() { Failed::Unread } else { Failed::Trouble(Trouble::Died) }
+        let unread = os::is_unread(channel.fd()).unwrap_or(false);
+        if unread || channel.receive_now().is_err() { Failed::Unread } else { Failed::Trouble(Trouble::Died) }
+    }
+
+    fn give_up_if_full(&self) -> Result<(), Trouble> {
+        if !self.closing.is_full() {
+            return Ok(());
+        }
+        Err(Trouble::Unavailable(format!(
+            "processes of group '{}' have sent descriptors that no answer needs, and that this process of httpd has not \
+             been able to close; the group gets no requests of it until they are closed",
+            self.group.name
+        )))
     }
 
     fn give_up_if_failing(&self) -> Result<(), Trouble> {
@@ -282,6 +296,10 @@ impl Client {
             _ => Ok(()),
         }
     }
+}
+
+fn no_greeting() -> Trouble {
+    Trouble::Misbehaved("something else than the greeting of a new connection".to_string())
 }
 
 /// Slot, times and pid of a process.

@@ -6,7 +6,6 @@
 //! still has its slot on the group page. A request that is answered sooner costs no look and no system call.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::beside::{self, Beside, left_until};
@@ -36,20 +35,19 @@ impl Client {
         &self,
         channel: &mut Channel,
         beside: &mut dyn Beside,
-    ) -> io::Result<(usize, Option<OwnedFd>)> {
+    ) -> io::Result<usize> {
         let mut left = self.socket_timeout;
         if beside.descriptor().is_none() {
-            match os::receive_with_fd(channel.stream.as_fd(), channel.inbox.space()) {
+            match channel.receive() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => left -= self.first_look(),
                 received => return received,
             }
         }
-        let fd = channel.stream.as_fd();
-        let readable = |left| beside::readable(fd, left, beside);
+        let readable = |left| beside::readable(channel.fd(), left, beside);
         let waited = self.await_until(channel, Instant::now() + left, readable)?;
-        match os::receive_with_fd_now(channel.stream.as_fd(), channel.inbox.space())? {
+        match channel.receive_now()? {
             Some(received) => Ok(received),
-            None if waited == Waited::Gone => Ok((0, None)),
+            None if waited == Waited::Gone => Ok(0),
             None => Err(io::ErrorKind::TimedOut.into()),
         }
     }
@@ -61,9 +59,9 @@ impl Client {
         parts: &mut [IoSlice<'_>],
         end: Option<Instant>,
     ) -> io::Result<()> {
-        os::send_all_waiting(channel.stream.as_fd(), parts, || {
+        os::send_all_waiting(channel.fd(), parts, || {
             let end = end.unwrap_or_else(|| Instant::now() + self.socket_timeout);
-            let writable = |left| os::writable(channel.stream.as_fd(), Some(left));
+            let writable = |left| os::writable(channel.fd(), Some(left));
             match self.await_until(channel, end, writable)? {
                 Waited::Ready => Ok(()),
                 Waited::InVain => Err(io::ErrorKind::WouldBlock.into()),

@@ -7,9 +7,9 @@ use crate::log::wording;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::state::Client;
+use super::state::{Channel, Client};
 use crate::os;
 
 /// Why a request got no conversation, or lost it. The text says what to do about it.
@@ -46,12 +46,39 @@ impl Failed {
     }
 }
 
+impl Channel {
+    pub(super) fn check_files(&self) -> Result<(), Trouble> {
+        if self.has_too_many_files() {
+            return Err(Trouble::Misbehaved("more than one descriptor".to_string()));
+        }
+        Ok(())
+    }
+}
+
+/// What the request has waited for.
+fn still_loading(loading: Option<Duration>) -> String {
+    loading.map_or(String::new(), |time| {
+        format!(": the script is still being loaded, for {} s by now", time.as_secs())
+    })
+}
+
 impl Client {
+    /// While a frame of this process was waited for.
+    pub(super) fn silent(&self, slot: usize, error: &io::Error) -> Failed {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                let why = still_loading(self.page.loading_for(slot));
+                Failed::Trouble(self.timed_out("the application did not answer", &why))
+            }
+            _ => self.broken(error),
+        }
+    }
+
     pub(super) fn broken(&self, error: &io::Error) -> Failed {
         match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Failed::Unread,
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                Failed::Trouble(self.timed_out("the application did not answer"))
+                Failed::Trouble(self.timed_out("the application did not answer", ""))
             }
             _ => Failed::Trouble(Trouble::Unavailable(format!(
                 "the connection to process group '{}' failed: {}",
@@ -85,10 +112,19 @@ impl Client {
         ))
     }
 
-    pub(super) fn timed_out(&self, what: &str) -> Trouble {
+    /// On a new connection.
+    pub(super) fn not_accepted(&self) -> Trouble {
+        let why = match self.page.longest_loading() {
+            None if self.page.ready_processes() == 0 => ": its processes are still starting".to_string(),
+            loading => still_loading(loading),
+        };
+        self.timed_out("no process accepted the request", &why)
+    }
+
+    fn timed_out(&self, what: &str, why: &str) -> Trouble {
         let seconds = self.socket_timeout.as_secs_f64();
         Trouble::TimedOut(format!(
-            "{what} within {seconds} s (process group '{}'; socket-timeout of WSGIDaemonProcess, by default \
+            "{what} within {seconds} s{why} (process group '{}'; socket-timeout of WSGIDaemonProcess, by default \
              httpd's Timeout, is the limit)",
             self.group.name
         ))

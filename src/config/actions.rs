@@ -74,6 +74,9 @@ fn script_options(
     known: &[&'static str],
 ) -> Result<Settings, String> {
     let mut settings = Settings::default();
+    for what in options::repeated(words, &[]) {
+        c.repeated(directive, &what);
+    }
     for word in words {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         match name {
@@ -203,6 +206,9 @@ pub fn daemon_process(c: &mut Context<'_>, _: &'static str, words: &[String]) ->
     for option in &definition.unneeded {
         c.no_effect(&format!("process group '{name}': {option}"), "remove it");
     }
+    for what in &definition.repeated {
+        c.repeated(&format!("WSGIDaemonProcess {name}"), what);
+    }
     for option in definition.without_root(c.accounts) {
         let text = format!(
             "process group '{name}' at {}: {option}= has no effect, since httpd was not started as root; the \
@@ -271,11 +277,12 @@ pub fn pass_authorization(c: &mut Context<'_>, _: &'static str, words: &[String]
 /// The lines of one section add up, as those of `WSGITrustedProxies`.
 pub fn trusted_proxy_headers(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
     let mut listed = c.settings.proxy_headers.as_deref().unwrap_or_default().to_vec();
-    for word in words {
-        match proxy_headers::find(word) {
-            Ok(header) => listed.push(header),
-            Err(error) => c.note(Code::ProxyHeaderUnknown, format!("{directive} at {}: {error}", c.origin)),
-        }
+    let unknown: Vec<&str> =
+        words.iter().map(String::as_str).filter(|word| proxy_headers::find(word).is_none()).collect();
+    listed.extend(words.iter().filter_map(|word| proxy_headers::find(word)));
+    if !unknown.is_empty() {
+        let text = format!("{directive} at {}: {}", c.origin, proxy_headers::unknown(&unknown));
+        c.note(Code::ProxyHeaderUnknown, text);
     }
     c.settings.proxy_headers = Some(listed.into());
     Ok(())
@@ -362,14 +369,22 @@ pub fn python_home(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Ou
     Ok(())
 }
 
-pub fn python_path(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
+pub fn python_path(c: &mut Context<'_>, directive: &'static str, words: &[String]) -> Outcome {
     let paths = options::paths(&words[0]);
     match section(c)? {
         Some(section) => {
             let paths = paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
             c.global.interpreters.push(section, Setting::PythonPath(paths));
         }
-        None => c.global.python.path = paths,
+        None => {
+            if !c.global.python.path.is_empty() {
+                c.repeated(
+                    directive,
+                    "it takes the place of one before it: join the directories with ':' in one line",
+                );
+            }
+            c.global.python.path = paths;
+        }
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod namesakes;
 mod packages;
 mod rights;
 mod shadowed;
+mod shared_group;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -63,6 +64,7 @@ pub fn check(
     check.notes.extend(packages::check(global, surroundings));
     check.notes.extend(shadowed::check(servers));
     check.notes.extend(namesakes::check(global, surroundings));
+    check.notes.extend(shared_group::check(global, surroundings));
     // Virtual hosts repeat what they inherit.
     let mut seen = HashSet::new();
     check.notes.retain(|message| seen.insert(message.text.clone()));
@@ -113,6 +115,7 @@ impl Check<'_> {
         let label = format!("WSGIDaemonProcess {} at {}", group.name, group.origin);
         self.interpreter(group, &label, "its daemons cannot start");
         self.env_files(group, &label);
+        self.walls(group, &label);
         let imports = &self.global.imports;
         if group.threads == 0 && !imports.iter().any(|import| import.process_group == group.name) {
             self.warn(
@@ -166,6 +169,17 @@ impl Check<'_> {
         }
     }
 
+    fn walls(&mut self, group: &ProcessGroup, label: &str) {
+        if group.walls.any() && group.identity.is_none() {
+            let text = format!(
+                "{label}: only root can do what {0} asks for, and httpd was not started by root, so its daemons cannot \
+                 start: start httpd as root, or remove {0}",
+                group.walls.options()
+            );
+            self.warn(Code::WallsWithoutRoot, text);
+        }
+    }
+
     fn interpreter(&mut self, group: &ProcessGroup, label: &str, what_follows: &str) {
         let paths: Vec<PathBuf> =
             group.interpreters().iter().map(|path| group.seen_from_outside(path)).collect();
@@ -206,8 +220,15 @@ impl Check<'_> {
         if dispatched || uses().any(|group_use| group_use.name.fixed().is_none()) {
             return;
         }
-        for group in self.global.groups.groups().iter().filter(|group| group.threads > 0) {
-            if !uses().any(|group_use| group_use.name.fixed() == Some(&group.name)) {
+        let global = self.global;
+        let named = |name: &str| uses().any(|group_use| group_use.name.fixed() == Some(name));
+        // Those are named by the message about the wrong name.
+        let mistyped = |group: &ProcessGroup| {
+            let mut names = uses().filter_map(|group_use| group_use.name.fixed());
+            names.any(|name| global.groups.find(name).is_none() && global.groups.nearest(name) == Some(group))
+        };
+        for group in global.groups.groups().iter().filter(|group| group.threads > 0) {
+            if !named(&group.name) && !mistyped(group) {
                 self.warn(
                     Code::GroupUnused,
                     format!(
@@ -288,14 +309,19 @@ impl Check<'_> {
             return;
         }
         match self.global.groups.find(fixed) {
-            None => self.warn(
-                Code::GroupUndefined,
-                format!(
-                    "{directive} at {origin}: there is no process group '{fixed}'{}; requests for it get \
-                     500: add WSGIDaemonProcess {fixed}, or correct the name",
-                    self.global.groups.suggestion(fixed)
-                ),
-            ),
+            None => {
+                let cure = match self.global.groups.nearest(fixed) {
+                    Some(near) => format!(
+                        "did you mean '{}', which is defined at {}? Correct one of the two names",
+                        near.name, near.origin
+                    ),
+                    None => format!("add WSGIDaemonProcess {fixed}, or correct the name"),
+                };
+                let text = format!(
+                    "{directive} at {origin}: there is no process group '{fixed}'; requests for it get 500: {cure}"
+                );
+                self.warn(Code::GroupUndefined, text);
+            }
             Some((_, group)) if !group.open_to(server.name) => self.warn(
                 Code::GroupForeign,
                 format!(

@@ -120,7 +120,11 @@ fn pythons_and_directories_of_groups() {
     assert_eq!(of("python=/srv/a.py").0, 110);
     for part in ["bin", "bin/python3.11", "lib", "lib64/python3.11/site-packages", "pyvenv.cfg"] {
         let (code, text) = of(&format!("python-home=/venv/{part}"));
-        assert_eq!((code, text.contains("write python-home=/venv ")), (123, true), "{text}");
+        assert_eq!(
+            (code, text.contains("name the environment, by python-home=/venv or")),
+            (123, true),
+            "{text}"
+        );
     }
     assert_eq!(of("python-home=/venv/other").0, 109);
     let (code, text) = of("python=/venv");
@@ -149,7 +153,7 @@ fn pythons_and_directories_of_groups() {
     assert_eq!(finding(&["WSGIPythonPath /nowhere"]).0, 112);
     let (code, text) = finding(&["WSGIPythonHome /venv/bin", "WSGIScriptAlias / /srv/a.py"]);
     assert_eq!(
-        (code, text.contains("so no script runs in httpd's own processes: write")),
+        (code, text.contains("so no script runs in httpd's own processes: name the environment")),
         (123, true),
         "{text}"
     );
@@ -177,10 +181,15 @@ fn service_groups() {
 fn names_of_groups() {
     let (code, text) = finding(&[GOOD]);
     assert_eq!((code, text.contains("WSGIScriptAlias at site.conf:1")), (106, true), "{text}");
-    let two = findings(&["WSGIDaemonProcess blogs", GOOD]);
+    let (code, text) = finding(&["WSGIDaemonProcess blogs", GOOD]);
+    assert_eq!(
+        (code, text.contains("did you mean 'blogs', which is defined at site.conf:1?")),
+        (106, true),
+        "{text}"
+    );
+    let two = findings(&["WSGIDaemonProcess shop", GOOD]);
     let codes: Vec<u16> = two.iter().map(|message| message.code.number()).collect();
-    assert_eq!(codes, [108, 106]);
-    assert!(two[1].text.contains("did you mean 'blogs'?"));
+    assert_eq!(codes, [108, 106], "two names that have nothing in common");
     let (code, text) = finding(&["WSGIApplicationGroup %{Global}"]);
     assert_eq!((code, text.contains("did you mean '%{GLOBAL}'?")), (102, true), "{text}");
 }
@@ -331,8 +340,34 @@ fn packages_of_another_python() {
     );
     assert_eq!(found("/lib/python3.9"), []);
     let (code, text) = found("site/lib").remove(0);
-    assert_eq!((code, text.contains("where there is no /home/bob/site/lib: write")), (144, true), "{text}");
+    assert_eq!((code, text.contains("and /home/bob/site/lib, where Python looks")), (144, true), "{text}");
     assert_eq!(found("static"), []);
+}
+
+#[test]
+fn an_environment_that_an_upgrade_has_left_behind() {
+    let lines = ["WSGIDaemonProcess blog user=bob python-home=/home/bob/old", BOBS[1]];
+    let tree = |packages: &str, python: &str| {
+        let found = about_rights(
+            &with(&[
+                "drwxr-xr-x 0 0 /home/bob/old",
+                "drwxr-xr-x 0 0 /home/bob/old/bin",
+                &format!("l /home/bob/old/bin/python -> /usr/bin/{python}"),
+                &format!("-rwxr-xr-x 0 0 /usr/bin/{python}"),
+                "-rw-r--r-- 0 0 /home/bob/old/pyvenv.cfg version = 3.11.4",
+                "drwxr-xr-x 0 0 /home/bob/old/lib",
+                &format!("drwxr-xr-x 0 0 /home/bob/old/lib/{packages}"),
+                &format!("drwxr-xr-x 0 0 /home/bob/old/lib/{packages}/site-packages"),
+            ]),
+            &lines,
+            &[],
+        );
+        found.into_iter().find(|(code, _)| *code == 148).map(|(_, text)| text)
+    };
+    let text = tree("python3.11", "python3.13").unwrap();
+    assert!(text.contains("packages in lib/python3.11, and its bin/python is Python 3.13 now"), "{text}");
+    assert_eq!(tree("python3.11", "python3.11"), None);
+    assert_eq!(tree("python3.13t", "python3.13"), None);
 }
 
 #[test]
@@ -408,4 +443,26 @@ fn the_cure_names_the_environment_and_not_its_bin() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn walls_that_hide_a_site_or_need_root() {
+    let walled = [
+        "WSGIDaemonProcess blog user=bob python-home=/home/bob/venv private-tmp=On protect-home=On",
+        BOBS[1],
+    ];
+    let found = about_rights(&with(&[]), &walled, &[]);
+    let [(152, python), (152, _), (152, script)] = &found[..] else { panic!("{found:?}") };
+    assert!(
+        python.starts_with("WSGIDaemonProcess blog at site.conf:1: protect-home= hides the Python "),
+        "{python}"
+    );
+    assert!(
+        script.contains("hides the script /home/bob/a.py (WSGIScriptAlias at site.conf:2) from"),
+        "{script}"
+    );
+    let others = walled[0].replace("protect-home=On", "protect-home=others");
+    assert_eq!(about_rights(&with(&[]), &[&others, BOBS[1]], &[]), []);
+    let (code, text) = finding(&["WSGIDaemonProcess blog python-home=/venv home=/srv private-tmp=On", GOOD]);
+    assert_eq!((code, text.contains("only root can do what private-tmp= asks for")), (151, true), "{text}");
 }

@@ -34,6 +34,11 @@ impl Context<'_> {
         self.notes.push(Message::new(code, text));
     }
 
+    /// About what was said twice, in one line or in two.
+    pub fn repeated(&mut self, line: &str, what: &str) {
+        self.note(Code::OptionRepeated, format!("{line} at {}: {what}", self.origin));
+    }
+
     /// About what existing configurations say, and what there is nothing to do for here.
     pub fn no_effect(&mut self, what: &str, cure: &str) {
         self.note(

@@ -258,12 +258,89 @@ fn proxies_add_up_within_a_section() {
         site.settings.proxy_headers.iter().flat_map(|all| all.iter()).map(|one| one.name).collect();
     assert_eq!(names, ["X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"]);
     assert_eq!(site.settings.proxies.map(|all| all.len()), Some(3));
-    let (site, _) = read(&["WSGITrustedProxyHeaders X-Forwarded-Fro"]);
+    let (site, _) = read(&["WSGITrustedProxyHeaders X-Forwarded-Fro X-Mine"]);
     assert_eq!(site.settings.proxy_headers.map(|all| all.len()), Some(0), "it is not as if nothing was said");
     let [message] = site.notes.as_slice() else { panic!("one note") };
     assert_eq!((message.level, message.code.number()), (crate::log::Level::Warning, 127));
-    assert!(message.to_string().contains("did you mean 'X-Forwarded-For'?"), "{message}");
+    let names = "'X-Forwarded-Fro' (did you mean 'X-Forwarded-For'?), 'X-Mine' are no headers";
+    assert!(message.text.contains(names) && message.text.matches("X-Real-IP").count() == 1, "{message}");
     assert!(error("WSGITrustedProxies 10.1.2.3 proxy.example").contains("'proxy.example' is no network"));
+}
+
+#[test]
+fn relative_paths_are_below_server_root_with_few_exceptions() {
+    let (site, global) = read(&[
+        "WSGIScriptAlias / a.py",
+        "WSGIAccessScript a.py",
+        "WSGIAuthUserScript a.py",
+        "WSGIAuthGroupScript a.py",
+        "WSGIDispatchScript a.py",
+        "WSGIHandlerScript x a.py",
+        "WSGIImportScript a.py process-group=blog application-group=%{GLOBAL}",
+        "WSGISocketPrefix run/wsgi",
+        "WSGIPythonHome venv",
+        "WSGIPythonEggs eggs",
+        "WSGIPythonPath lib",
+        "WSGIDaemonProcess blog python-home=venv python=bin/python env-file=env python-eggs=eggs python-path=lib",
+    ]);
+    let group = &global.groups.groups()[0];
+    let scripts = site.server.scripts.iter().map(|script| script.script.as_str());
+    let scripts = scripts.chain([site.server.aliases[0].target.as_str(), &global.imports[0].script]);
+    assert!(scripts.map(|script| assert_eq!(script, "/etc/httpd/a.py")).count() == 7);
+    let found = [
+        &global.socket_prefix.unwrap().0,
+        &global.python.home.unwrap(),
+        &global.python.eggs.unwrap(),
+        group.python_home.as_ref().unwrap(),
+        group.python.as_ref().unwrap(),
+        &group.env_files[0],
+        group.python_eggs.as_ref().unwrap(),
+    ];
+    let below = ["run/wsgi", "venv", "eggs", "venv", "bin/python", "env", "eggs"];
+    assert_eq!(found.map(|path| path.strip_prefix("/etc/httpd").unwrap().to_str().unwrap()), below);
+    assert_eq!(
+        [&global.python.path[0], &group.python_path[0]].map(|path| path.to_str().unwrap()),
+        ["lib"; 2]
+    );
+    for option in ["home", "chroot"] {
+        assert!(error(&format!("WSGIDaemonProcess blog {option}=srv")).contains("begins with /"));
+    }
+}
+
+#[test]
+fn what_is_given_twice_is_told() {
+    for (lines, cure) in [
+        (
+            &["WSGIDaemonProcess blog threads=1 python-path=/a python-path=/b python-path=/c"][..],
+            "join the directories with ':'",
+        ),
+        (
+            &["WSGIDaemonProcess blog supplementary-groups=staff supplementary-groups=staff"],
+            "join the names with ','",
+        ),
+        (
+            &["WSGIDaemonProcess blog threads=1 env=A=1 threads=2 env=A=2"],
+            "threads= is given more than once, and only the last one counts",
+        ),
+        (
+            &["WSGIScriptAlias / /a.py process-group=x process-group=y"],
+            "process-group= is given more than once",
+        ),
+        (
+            &["WSGIPythonPath /a", "WSGIPythonPath /b"],
+            "WSGIPythonPath at site.conf:2: it takes the place of one before it",
+        ),
+    ] {
+        let (site, _) = read(lines);
+        let told: Vec<_> = site.notes.iter().filter(|message| message.code.number() == 147).collect();
+        let [message] = told[..] else { panic!("one note: {:?}", site.notes) };
+        assert!(message.text.contains(cure) && message.text.contains("at site.conf:"), "{message}");
+    }
+    let (site, global) = read(&[
+        "WSGIDaemonProcess blog python-path=/a env=A=1 env=B=2 env-file=/x env-file=/y",
+        "WSGIDaemonProcess shop python-path=/b",
+    ]);
+    assert_eq!((site.notes, global.groups.groups().len()), (vec![], 2));
 }
 
 #[test]

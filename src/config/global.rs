@@ -121,6 +121,8 @@ pub struct ServerConfig {
     pub scripts: Vec<Arc<ScriptUse>>,
     /// Process groups that were defined in this very server.
     pub defined: Vec<String>,
+    /// A panic has come between, and not all of it is here.
+    pub broken: bool,
 }
 
 impl ServerConfig {
@@ -131,6 +133,7 @@ impl ServerConfig {
             uses: add.uses.iter().chain(&base.uses).cloned().collect(),
             scripts: add.scripts.iter().chain(&base.scripts).cloned().collect(),
             defined: add.defined.clone(),
+            broken: base.broken || add.broken,
         }
     }
 }

@@ -92,8 +92,8 @@ fn part_of_a_home(home: &Path, group: &ProcessGroup, files: &dyn Files) -> Optio
     };
     let whole = home.ancestors().skip(1).find(is_meant)?.display();
     Some(another_place(
-        format!("python-home {} is only a part of the environment {whole}", home.display()),
-        format!("write python-home={whole} (in WSGIPythonHome: {whole})"),
+        format!("the home {} is a part of the Python environment {whole}", home.display()),
+        format!("name the environment, by python-home={whole} or WSGIPythonHome {whole}"),
     ))
 }
 

@@ -47,4 +47,6 @@ pub mod process_group;
 
 pub mod limits;
 pub mod server_facts;
+pub mod walls;
+
 pub mod values;

@@ -11,6 +11,7 @@ use crate::config::process_group::{Origin, Overlap, ProcessGroup};
 use crate::config::values::{
     Unit, absolute_directory, duration, float_seconds, integer, octal_mask, on_off, size, size_from,
 };
+use crate::config::walls::{private_tmp, protect_home};
 
 /// An entry of the user database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub struct Definition {
     maximum_processes: Option<u32>,
     /// Names of options on the line for which nothing needs to be done.
     pub unneeded: Vec<&'static str>,
+    /// Options that are on the line more than once, and whose last value counts: what is to be done about it.
+    pub repeated: Vec<String>,
 }
 
 impl Definition {
@@ -138,6 +141,7 @@ const OPTIONS: &[DaemonOption] = &[
     option("cpu-priority", |d, v, _| set(&mut d.group.cpu_priority, integer(v, -20, 19).map(Some))),
     option("memory-limit", |d, v, _| set(&mut d.group.memory_limit, size(v).map(|n| (n > 0).then_some(n)))),
     option("virtual-memory-limit", |d, v, _| set(&mut d.group.virtual_memory_limit, size(v).map(|n| (n > 0).then_some(n)))),
+    option("process-limit", |d, v, _| set(&mut d.group.process_limit, integer(v, 0, i64::MAX as u64).map(|n| (n > 0).then_some(n)))),
     option("maximum-requests", |d, v, _| set(&mut d.group.limits.maximum_requests, integer(v, 0, i64::MAX as u64).map(|n| (n > 0).then_some(n)))),
     option("maximum-interpreters", |d, v, _| set(&mut d.group.maximum_interpreters, integer(v, 1, 10_000))),
     option("maximum-memory", |d, v, _| set(&mut d.group.limits.maximum_memory, size(v).map(|n| (n > 0).then_some(n)))),
@@ -152,6 +156,8 @@ const OPTIONS: &[DaemonOption] = &[
     option("script-user", |d, v, r| set(&mut d.group.script_user, any_user(v, r).map(|u| Some(u.uid)))),
     option("script-group", |d, v, r| set(&mut d.group.script_group, group(v, r).map(Some))),
     option("no-new-privileges", |d, v, _| set(&mut d.group.no_new_privileges, on_off(v))),
+    option("private-tmp", |d, v, _| set(&mut d.group.walls.private_tmp, private_tmp(v))),
+    option("protect-home", |d, v, _| set(&mut d.group.walls.protect_home, protect_home(v))),
     option("server-metrics", |d, v, _| set(&mut d.group.server_metrics, on_off(v))),
 ];
 
@@ -167,6 +173,7 @@ pub fn parse(words: &[String], origin: Origin, reader: &Reader<'_>) -> Result<De
         minimum_processes: None,
         maximum_processes: None,
         unneeded: Vec::new(),
+        repeated: repeated(options, &REPEATABLE),
     };
     let of_this_group = |error| format!("process group '{name}': {error}");
     for word in options {
@@ -179,6 +186,29 @@ pub fn parse(words: &[String], origin: Origin, reader: &Reader<'_>) -> Result<De
         ));
     }
     Ok(definition)
+}
+
+/// Each adds to the ones before it.
+const REPEATABLE: [&str; 2] = ["env", "env-file"];
+
+/// The options that replace an earlier one on their line, each once, and the cure.
+pub fn repeated(options: &[String], repeatable: &[&str]) -> Vec<String> {
+    let names: Vec<&str> =
+        options.iter().map(|word| word.split_once('=').map_or(&word[..], |(name, _)| name)).collect();
+    let again = names.iter().enumerate().filter(|(place, name)| {
+        let count = |names: &[&str]| names.iter().filter(|other| other == name).count();
+        count(&names[..*place]) == 1 && !repeatable.contains(name)
+    });
+    let cure = |name: &str| match name {
+        "python-path" => "join the directories with ':' in one of them".to_string(),
+        "supplementary-groups" => "join the names with ',' in one of them".to_string(),
+        _ => "remove the others".to_string(),
+    };
+    again
+        .map(|(_, name)| {
+            format!("{name}= is given more than once, and only the last one counts: {}", cure(name))
+        })
+        .collect()
 }
 
 /// Fills in what was not said of the number of processes.

@@ -210,6 +210,19 @@ fn who_the_daemons_run_as() {
 }
 
 #[test]
+fn walls() {
+    use crate::config::walls::{ProtectHome, TmpSize, Walls};
+    assert_eq!(parsed("private-tmp=Off protect-home=off").walls, Walls::default());
+    let asked = parsed("private-tmp=64M protect-home=others").walls;
+    assert_eq!(
+        asked,
+        Walls { private_tmp: Some(TmpSize::Bytes(64 << 20)), protect_home: ProtectHome::Others }
+    );
+    assert!(error("private-tmp=1").contains("option 'private-tmp': expected On, Off, or a size"));
+    assert!(error("protect-home=1").contains("option 'protect-home': expected Off, read-only"));
+}
+
+#[test]
 fn mistakes_name_option_value_and_cure() {
     assert_eq!(
         error("threads=5x"),
@@ -295,6 +308,6 @@ fn documented_defaults_are_those_in_force() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 23);
+    assert_eq!(seen, 26);
     assert_ne!(parsed("threads=16"), parsed(""));
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::limits::Limits;
+use crate::config::walls::Walls;
 
 /// The place of a directive, for messages: `/etc/apache2/sites-enabled/blog.conf:12`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -111,6 +112,8 @@ pub struct ProcessGroup {
     pub cpu_priority: Option<i32>,
     pub memory_limit: Option<u64>,
     pub virtual_memory_limit: Option<u64>,
+    /// Of processes and threads that its user has.
+    pub process_limit: Option<u64>,
     pub response: ResponseOptions,
     /// Owner that a script must have, as a uid or a gid.
     pub script_user: Option<u32>,
@@ -118,6 +121,9 @@ pub struct ProcessGroup {
     pub limits: Limits,
     /// Whether no program that its processes execute can raise their rights (sudo, sendmail).
     pub no_new_privileges: bool,
+    /// What of the file system its processes have for themselves, and what they do not see.
+    #[serde(skip)]
+    pub walls: Walls,
     /// Whether its processes may see httpd's scoreboard.
     pub server_metrics: bool,
 }
@@ -186,11 +192,13 @@ impl ProcessGroup {
             cpu_priority: None,
             memory_limit: None,
             virtual_memory_limit: None,
+            process_limit: None,
             response: ResponseOptions::default(),
             script_user: None,
             script_group: None,
             limits: Limits::default(),
             no_new_privileges: false,
+            walls: Walls::default(),
             server_metrics: false,
         }
     }

@@ -58,14 +58,23 @@ pub const KNOWN: [ProxyHeader; 17] = [
     flag("X-HTTPS"),
 ];
 
-/// The header of this name; an error says what it could have been.
-pub fn find(name: &str) -> Result<ProxyHeader, String> {
-    KNOWN.into_iter().find(|known| known.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
-        let names = KNOWN.map(|known| known.name);
-        let near = suggestion(name, names);
-        format!(
-            "'{name}' is not known as a header of proxies{near} and has no effect: those known are {}",
-            names.join(", ")
-        )
-    })
+pub fn find(name: &str) -> Option<ProxyHeader> {
+    KNOWN.into_iter().find(|known| known.name.eq_ignore_ascii_case(name))
+}
+
+/// What is to be said of the names on one line that are not known.
+pub fn unknown(names: &[&str]) -> String {
+    let known = KNOWN.map(|known| known.name);
+    let names: Vec<String> =
+        names.iter().map(|name| format!("'{name}'{}", suggestion(name, known))).collect();
+    let are = if names.len() == 1 {
+        "is no header of proxies that is known, and has"
+    } else {
+        "are no headers of proxies that are known, and have"
+    };
+    format!(
+        "{} {are} no effect: correct or remove what is wrong; known are {}",
+        names.join(", "),
+        known.join(", ")
+    )
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::nearest::suggestion;
+use crate::config::nearest::{nearest, suggestion};
 use crate::config::options::{Accounts, Definition, RequestedIdentity};
 use crate::config::process_group::{Identity, ProcessGroup};
 
@@ -43,6 +43,12 @@ impl Registry {
         Some((index, &self.groups[index]))
     }
 
+    /// The group that was probably meant by a name that no group has.
+    pub fn nearest(&self, name: &str) -> Option<&ProcessGroup> {
+        let near = nearest(name, self.groups.iter().map(|group| group.name.as_str()))?;
+        self.find(near).map(|(_, group)| group)
+    }
+
     /// ` (did you mean 'blog'?)`, or nothing.
     pub fn suggestion(&self, name: &str) -> String {
         suggestion(name, self.groups.iter().map(|group| group.name.as_str()))
@@ -51,6 +57,11 @@ impl Registry {
     /// Whether the group's own line says who its processes run as.
     pub fn has_user(&self, index: usize) -> bool {
         self.requested.get(index).is_some_and(|requested| requested.user.is_some())
+    }
+
+    /// Whether it says in which group they run.
+    pub fn has_group(&self, index: usize) -> bool {
+        self.requested.get(index).is_some_and(|requested| requested.gid.is_some())
     }
 
     /// The script of a group that serves exactly one, which therefore runs in the main interpreter.

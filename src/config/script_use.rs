@@ -9,6 +9,9 @@ use std::sync::Arc;
 use crate::config::group_name::GroupName;
 use crate::config::process_group::Origin;
 
+/// The function that answers the requests of `WSGIHandlerScript`.
+pub const HANDLER_FUNCTION: &str = "handle_request";
+
 /// A script, and where it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptUse {

@@ -56,11 +56,17 @@ pub struct Settings {
     pub dispatch_script: Option<Arc<ScriptUse>>,
     /// The innermost first.
     pub handler_scripts: Option<Arc<[HandlerScript]>>,
+    /// What they should be is not known: a panic has come between. No request may be served by them.
+    pub broken: bool,
 }
 
 impl Settings {
     /// `add` is the inner section and wins.
     pub fn merge(base: &Settings, add: &Settings) -> Settings {
+        #[cfg(feature = "fault-injection")]
+        if add.callable_object == Some(GroupName::parse("fault_injection_merge")) {
+            panic!("asked for by WSGICallableObject");
+        }
         fn inner<T: Clone>(base: &Option<T>, add: &Option<T>) -> Option<T> {
             add.as_ref().or(base.as_ref()).cloned()
         }
@@ -88,6 +94,7 @@ impl Settings {
                 (Some(outer), Some(inner)) => Some(script_use::merge(outer, inner)),
                 (outer, inner) => inner.as_ref().or(outer.as_ref()).cloned(),
             },
+            broken: base.broken || add.broken,
         }
     }
 

@@ -128,7 +128,7 @@ fn number_and_unit(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-fn expected(what: &str, found: &str) -> String {
+pub fn expected(what: &str, found: &str) -> String {
     format!("expected {what}, found '{found}'")
 }
 

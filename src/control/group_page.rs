@@ -12,6 +12,7 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, fence};
+use std::time::Duration;
 
 use crate::os::{self, SharedMemory};
 
@@ -40,6 +41,8 @@ struct Slot {
     loaded: AtomicU32,
     /// How many processes have had the slot before.
     times: AtomicU32,
+    /// Since when a script is being loaded, in milliseconds; 0 when none is.
+    loading_since: AtomicU64,
 }
 
 #[repr(C, align(64))]
@@ -61,6 +64,11 @@ struct Page {
 pub struct GroupPage {
     fd: OwnedFd,
     memory: SharedMemory,
+}
+
+fn for_how_long(slot: &Slot) -> Option<Duration> {
+    let since = slot.loading_since.load(Relaxed);
+    (since > 0).then(|| Duration::from_millis(os::milliseconds_now().saturating_sub(since)))
 }
 
 impl GroupPage {
@@ -97,6 +105,7 @@ impl GroupPage {
         slot.generation.store(generation, Relaxed);
         slot.waiting.store(0, Relaxed);
         slot.loaded.store(0, Relaxed);
+        slot.loading_since.store(0, Relaxed);
         slot.state.store(SlotState::Starting as u32, Release);
         self.page().used.fetch_max(index as u32 + 1, AcqRel);
         Some(index)
@@ -112,6 +121,22 @@ impl GroupPage {
 
     pub fn set_loaded(&self, slot: usize, scripts: u32) {
         self.page().slots[slot].loaded.store(scripts, Relaxed);
+    }
+
+    /// Whether the process is loading a script, as it says itself.
+    pub fn set_loading(&self, slot: usize, loading: bool) {
+        let since = if loading { os::milliseconds_now() } else { 0 };
+        self.page().slots[slot].loading_since.store(since, Relaxed);
+    }
+
+    /// For how long a process has been loading a script by now.
+    pub fn loading_for(&self, slot: usize) -> Option<Duration> {
+        for_how_long(&self.page().slots[slot])
+    }
+
+    /// The same for the process of the group that has been at it longest.
+    pub fn longest_loading(&self) -> Option<Duration> {
+        self.used().iter().filter(|slot| slot.pid.load(Acquire) > 0).filter_map(for_how_long).max()
     }
 
     /// The most scripts that a process has loaded which accepts requests, of whatever generation. None where

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::interpreter::ByApplicationGroup;
 use crate::config::process_group::ProcessGroup;
 use crate::config::server_facts::ServerFacts;
+use crate::control::secret::Secret;
 use crate::os;
 use crate::script::Preload;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
@@ -32,8 +33,9 @@ pub struct Launch {
     /// Slot of this process in the group page.
     pub slot: u32,
     pub generation: u64,
-    /// Only peers with this uid (or root) may send requests.
+    /// Only peers with this uid (or root) may send requests, and only those that know the secret.
     pub httpd_uid: u32,
+    pub secret: Secret,
     pub server: ServerFacts,
     /// The group's own, or what follows from httpd's `Timeout`; zero is no bound.
     pub socket_timeout: Duration,
@@ -109,6 +111,7 @@ pub mod tests {
             slot: 1,
             generation: 3,
             httpd_uid: 33,
+            secret: Secret::from_bytes(&[7; 32]).unwrap(),
             server: ServerFacts {
                 version: [2, 4, 57],
                 description: "Apache/2.4.57 (Debian)".into(),

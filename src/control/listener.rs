@@ -2,13 +2,14 @@
 //!
 //! Made in the httpd parent when it has read its configuration, and kept by it across restarts: the first
 //! daemon that is ready serves the requests that wait in a socket's queue during a reload. The supervisor
-//! hands the sockets to the daemons. The children connect to the file itself (`place`), and to its path only
-//! without /proc; they drop their copy of the registry, or a socket would seem to listen after its last
+//! hands the sockets to the daemons. The children connect to the file itself (`place`), whose name is
+//! gone; only without /proc it has one. They drop their copy of the registry, or a socket would seem to listen after its last
 //! daemon has gone.
 //!
-//! The parent removes the files when httpd stops (`remove_all`); before that, the last supervisor that uses a
-//! retired socket removes its file (`supervisor`).
+//! What has a name there is removed by the parent when httpd stops (`remove_all`); before that, by the last
+//! supervisor that uses a retired socket (`supervisor`).
 
+pub mod directory;
 mod retained;
 mod socket;
 
@@ -115,19 +116,22 @@ mod tests {
         let mut registry = Registry::default();
         registry.renew(&wanted(&directory, &["blog", "shop"])).unwrap();
         let (blog, shop) = (registry.get("blog").unwrap(), registry.get("shop").unwrap());
-        let (path, old_path, old) = (blog.path.clone(), shop.path.clone(), shop.page.clone());
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o700);
+        let (path, old) = (blog.path.clone(), shop.page.clone());
+        let mode = fs::metadata(os::descriptor_path(blog.place.as_fd())).unwrap().permissions().mode();
+        assert_eq!((mode & 0o777, path.exists()), (0o700, false));
+        let secret = blog.secret.clone();
+
         let mut registry = Registry::restore(&registry.retain());
         registry.renew(&wanted(&directory, &["blog", "wiki"])).unwrap();
         assert_eq!(registry.get("blog").unwrap().path, path);
-        assert!(os::connect(&path, Duration::from_secs(1)).is_ok());
-        assert!(os::accept(registry.get("blog").unwrap().socket.as_fd()).unwrap().is_some());
+        let blog = registry.get("blog").unwrap();
+        assert!(os::connect(&os::descriptor_path(blog.place.as_fd()), Duration::from_secs(1)).is_ok());
+        assert!(os::accept(blog.socket.as_fd()).unwrap().is_some());
+        assert!(blog.secret == secret && registry.get("wiki").unwrap().secret != secret);
         assert!(old.is_retired() && registry.get("shop").is_none());
-        assert!(old_path.exists(), "older children may still connect");
         assert!(registry.get("wiki").is_some());
         registry.remove_all();
-        assert!(!path.exists() && registry.listeners.is_empty());
+        assert!(registry.listeners.is_empty());
         fs::remove_dir_all(directory).unwrap();
     }
 

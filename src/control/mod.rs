@@ -2,6 +2,8 @@
 //! reports, the pages of shared memory, the listening sockets and the generations of the configuration.
 
 pub mod generation;
+pub mod walls;
+
 pub mod listener;
 pub mod module_file;
 pub mod scoreboard_page;
@@ -12,6 +14,8 @@ pub mod channel;
 
 pub mod activity_page;
 pub mod launch;
+
+pub mod secret;
 
 pub mod message;
 

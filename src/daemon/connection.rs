@@ -7,8 +7,10 @@ mod incoming;
 mod outgoing;
 
 use incoming::Incoming;
+pub use incoming::Meeting;
 use outgoing::Outgoing;
 
+use crate::control::secret::Secret;
 use crate::os::{self, Link};
 use crate::request::Reply;
 use crate::wire::frame::{self, Kind};
@@ -21,6 +23,8 @@ pub struct Connection {
     stream: Arc<Link>,
     pub incoming: Incoming,
     pub outgoing: Outgoing,
+    /// The other end has shown that it is a child of httpd.
+    met: bool,
 }
 
 impl Connection {
@@ -28,7 +32,18 @@ impl Connection {
         let stream = Arc::new(Link::new(stream));
         let incoming = Incoming::new(Arc::clone(&stream));
         let outgoing = Outgoing::new(Arc::clone(&stream));
-        Connection { stream, incoming, outgoing }
+        Connection { stream, incoming, outgoing, met: false }
+    }
+
+    /// Looks whether a child of httpd is at the other end.
+    pub fn meet(&mut self, secret: &Secret) -> io::Result<Meeting> {
+        let meeting = self.incoming.meet(secret)?;
+        self.met = meeting == Meeting::Httpd;
+        Ok(meeting)
+    }
+
+    pub fn is_met(&self) -> bool {
+        self.met
     }
 
     /// Tells the child that its connection was accepted, and by which process: its pid, and its slot, which it

@@ -56,11 +56,11 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
 
     attach::count_forks();
     let (control, activity) = (Arc::new(control), Arc::new(activity));
-    let ties = Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity }));
+    let ties =
+        Arc::new(Mutex::new(Ties { control: Arc::clone(&control), activity, slot: launch.slot as usize }));
     let scoreboard_page = if launch.group.server_metrics { inherited_scoreboard().ok() } else { None };
     let page = Arc::new(page);
-    let interpreters =
-        Interpreters::new(py, facts(&launch, &ties, &scripts, scoreboard_page, companions(&page)));
+    let interpreters = Interpreters::new(py, facts(&launch, &ties, &scripts, scoreboard_page, &page));
     let interpreters = interpreters.inspect_err(|message| failed(&control, message))?;
     if launch.group.threads == 0 {
         let signals = SignalEvent::new().map_err(system)?;
@@ -69,7 +69,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
     }
     let (launch, signals) = if launch.template {
         let forked = template::main(py, &interpreters, &launch, control, &scripts).map_err(system)?;
-        *ties.lock() = Ties { control: Arc::new(forked.control), activity: Arc::new(forked.activity) };
+        *ties.lock() = Ties::new(Arc::new(forked.control), Arc::new(forked.activity), &forked.launch);
         attach::forget_forks();
         interpreters.main().world.publish_fork(py);
         (admitted(forked.launch, &scripts, &ties.lock().control)?, forked.signals)
@@ -77,7 +77,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         let signals = SignalEvent::new().map_err(system);
         (launch, signals.inspect_err(|message| failed(&control, message))?)
     };
-    let Ties { control, activity } = ties.lock().clone();
+    let Ties { control, activity, .. } = ties.lock().clone();
     put_away_in_copies(&listener, &page, &activity, &control, &signals);
     let roster = Roster::new(launch.group.threads, activity, launch.group.limits.request.is_some());
     let equipment = Equipment { listener, control: Arc::clone(&control), page, roster, launch };
@@ -176,6 +176,14 @@ fn failed(control: &ControlDaemon, message: &Message) {
 struct Ties {
     control: Arc<ControlDaemon>,
     activity: Arc<ActivityPage>,
+    /// Its slot on the group page.
+    slot: usize,
+}
+
+impl Ties {
+    fn new(control: Arc<ControlDaemon>, activity: Arc<ActivityPage>, launch: &Launch) -> Ties {
+        Ties { control, activity, slot: launch.slot as usize }
+    }
 }
 
 /// How long an application waits for the supervisor to show it the scoreboard.
@@ -192,9 +200,10 @@ fn facts(
     ties: &Arc<Mutex<Ties>>,
     scripts: &Arc<LoadedScripts>,
     scoreboard_page: Option<ScoreboardPage>,
-    companions: Companions,
+    page: &Arc<GroupPage>,
 ) -> ProcessFacts {
     let (of_loading, of_scoreboard, scripts) = (Arc::clone(ties), Arc::clone(ties), Arc::clone(scripts));
+    let page_of_loading = Arc::clone(page);
     let scoreboard = move |page: &ScoreboardPage| {
         let control = Arc::clone(&of_scoreboard.lock().control);
         // An application that is told nothing asks again, or does without.
@@ -211,9 +220,13 @@ fn facts(
         interpreters: launch.interpreters.clone(),
         reload_in_place: false,
         watcher: Some(Arc::new(move |step| {
-            let Ties { control, activity } = of_loading.lock().clone();
+            let Ties { control, activity, slot } = of_loading.lock().clone();
             match step {
-                LoadStep::Begins => activity.loading(),
+                LoadStep::Begins => {
+                    activity.loading();
+                    page_of_loading.set_loading(slot, true);
+                }
+                LoadStep::Ends => page_of_loading.set_loading(slot, false),
                 LoadStep::Done { script, application_group } => {
                     activity.loaded();
                     // A successor that does not hear of it loads it when it is asked for.
@@ -226,7 +239,7 @@ fn facts(
                 }
             }
         })),
-        companions: Some(companions),
+        companions: Some(companions(page)),
         protocol: wsgi::protocol::prepare,
         scoreboard: scoreboard_page.map(|page| Arc::new(move || scoreboard(&page)) as ScoreboardSource),
     }
@@ -234,6 +247,9 @@ fn facts(
 
 fn start(workers: &Arc<Workers>) -> io::Result<Vec<thread::JoinHandle<()>>> {
     let launch = &workers.launch;
+    if launch.group.chroot.is_none() {
+        os::trust_overlay_of_root();
+    }
     if let Some(timeout) = launch.group.limits.deadlock {
         let workers = Arc::clone(workers);
         let builder = thread::Builder::new().name("wsgi-heartbeat".into()).stack_size(SMALL_STACK);

@@ -4,14 +4,14 @@
 //! connection (one-shot), so there is no dispatcher and no hand-over. A thread receives a request detached,
 //! runs it attached in one piece, and sends its answer detached.
 
-use super::connection::Connection;
+use super::connection::{Connection, Meeting};
 use super::roster::Roster;
 use crate::control::channel::ControlDaemon;
 use crate::control::group_page::GroupPage;
 use crate::control::launch::{Launch, bound};
 use crate::control::message::Report;
 use crate::control::reason::Reason;
-use crate::interpreter::interpreters::{Interpreters, ThreadStates};
+use crate::interpreter::interpreters::{Interpreters, ThreadStates, status_without};
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::script::Change;
 use crate::interpreter::transaction::Transaction;
@@ -19,21 +19,28 @@ use crate::log::{Code, Message, wording};
 use crate::os::{self, Epoll};
 use crate::question::Purpose;
 use crate::request::{EnvironBuilder, Outcome, Reply, Request, now};
+use crate::site::owner;
 use crate::verdict::ask;
 use crate::wire::request::decode_request;
 use crate::wsgi::run;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 const LISTENER: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
+
+/// Connections whose other end has not shown yet that it is httpd's.
+const MOST_UNMET: usize = 64;
 
 /// Milliseconds between two messages about the same trouble.
 const COMPLAINTS: u64 = 5000;
@@ -163,6 +170,7 @@ impl Workers {
             thread_id,
             abandoned: false,
             payload: Vec::new(),
+            allowed: Vec::new(),
         };
         // Before the states are cleared, which needs the GIL.
         let _end = ThreadEnd(self);
@@ -181,7 +189,8 @@ impl Workers {
                     let connection = self.idle.lock().remove(&token);
                     // A child that has closed its end has given the request up, or is gone.
                     let connection = connection.filter(|_| events & HUNG_UP == 0);
-                    if self.launch.group.maximum_processes == 1 || connection.is_none() {
+                    let chosen = connection.as_ref().is_some_and(|connection| connection.is_met());
+                    if self.launch.group.maximum_processes == 1 || !chosen {
                         self.claim();
                     }
                     thread.guarded(|thread| connection.map(|connection| thread.serve(connection, true)));
@@ -259,8 +268,22 @@ impl Workers {
         };
         // Inserted under the lock, so the thread that the event wakes finds it.
         if armed.is_ok() {
+            if !connection.is_met() {
+                let_go_of_unmet(&mut idle);
+            }
             idle.insert(token, connection);
         }
+    }
+}
+
+/// A child sends the secret as soon as it has connected, and tries again where that was not soon enough. So of
+/// many that wait the one that has waited longest is closed.
+fn let_go_of_unmet(idle: &mut HashMap<u64, Box<Connection>>) {
+    let unmet = || idle.iter().filter(|(_, connection)| !connection.is_met()).map(|(token, _)| *token);
+    if unmet().count() >= MOST_UNMET
+        && let Some(oldest) = unmet().min()
+    {
+        idle.remove(&oldest);
     }
 }
 
@@ -284,6 +307,8 @@ struct Worker<'a> {
     abandoned: bool,
     /// The request frame being served; kept for its memory.
     payload: Vec<u8>,
+    /// The last script that was found to belong to `script-user=` or `script-group=`.
+    allowed: Vec<u8>,
 }
 
 impl Worker<'_> {
@@ -321,10 +346,14 @@ impl Worker<'_> {
         }
     }
 
-    /// Only this httpd's children may talk to a daemon.
+    /// Only this httpd's children may talk to a daemon. Which user a process runs as is looked at first, and
+    /// is not enough (`meet`).
     fn admit(&self, stream: UnixStream) -> Option<Box<Connection>> {
         let peer = os::peer_credentials(stream.as_fd()).ok()?;
         if peer.uid != self.workers.launch.httpd_uid && peer.uid != 0 {
+            if !self.workers.may_complain() {
+                return None;
+            }
             let text = format!(
                 "refused a connection from uid {} (process {}): only uid {} and root may send requests; where an MPM \
                  of httpd changes the user for each request (AssignUserID of mpm_itk), name that user with \
@@ -336,15 +365,42 @@ impl Worker<'_> {
         }
         // Reading needs no limit: the child has one for its client, and when it ends the kernel tells.
         stream.set_write_timeout(bound(self.workers.launch.socket_timeout)).ok()?;
-        let mut connection = Box::new(Connection::new(stream));
-        let (page, slot) = (&self.workers.page, self.workers.slot());
-        connection.hello(slot as u32, page.times(slot)).ok()?;
+        Some(Box::new(Connection::new(stream)))
+    }
+
+    /// The connection comes back unless a stranger is at its other end. No thread waits for one that says
+    /// nothing.
+    fn meet(&self, mut connection: Box<Connection>) -> Option<Box<Connection>> {
+        let workers = self.workers;
+        match connection.meet(&workers.launch.secret).ok()? {
+            Meeting::Httpd => {
+                let (page, slot) = (&workers.page, workers.slot());
+                connection.hello(slot as u32, page.times(slot)).ok()?;
+            }
+            Meeting::Later => {}
+            Meeting::Stranger => {
+                if workers.may_complain() {
+                    let peer = os::peer_credentials(connection.as_fd()).ok()?;
+                    let text = format!(
+                        "refused a connection of process {} (uid {}): it runs as httpd does and does not know the                          secret of the group's socket, so it is none of httpd's children",
+                        peer.pid, peer.uid
+                    );
+                    write_message(&Message::new(Code::SecretWrong, text));
+                }
+                return None;
+            }
+        }
         Some(connection)
     }
 
     /// `known` says that the connection is in the epoll set already.
     fn serve(&mut self, connection: Box<Connection>, known: bool) {
-        if let Some(mut connection) = self.serve_request(connection) {
+        let met = if connection.is_met() { Some(connection) } else { self.meet(connection) };
+        let served = met.and_then(|connection| match connection.is_met() {
+            true => self.serve_request(connection),
+            false => Some(connection),
+        });
+        if let Some(mut connection) = served {
             connection.settle();
             self.workers.rest(connection, known);
         }
@@ -407,15 +463,30 @@ impl Worker<'_> {
         connection.is_clean().then_some(connection)
     }
 
+    /// The child has looked too, for each request; what has got into a child is not to choose a script.
+    fn may_run(&mut self, script: &[u8]) -> Result<(), Message> {
+        let group = &self.workers.launch.group;
+        if group.script_user.or(group.script_group).is_some() && self.allowed != script {
+            owner::check(Path::new(OsStr::from_bytes(script)), group)?;
+            self.allowed = script.to_vec();
+        }
+        Ok(())
+    }
+
     /// False if the request was given back.
     fn run_in_interpreter(&mut self, connection: &mut Connection, request: &Request<'_>) -> bool {
+        if let Err(message) = self.may_run(request.script) {
+            connection.outgoing.log(message.level, message.to_string().as_bytes());
+            connection.outgoing.end(Outcome::Failed(403));
+            return true;
+        }
         let main = self.workers.interpreters.main().state;
         let group = String::from_utf8_lossy(request.application_group);
         let interpreter = match self.workers.interpreters.get(&self.states.main(), &group) {
             Ok(interpreter) => interpreter,
             Err(message) => {
                 connection.outgoing.log(message.level, message.to_string().as_bytes());
-                connection.outgoing.end(Outcome::Failed(500));
+                connection.outgoing.end(Outcome::Failed(status_without(&message)));
                 return true;
             }
         };

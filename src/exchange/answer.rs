@@ -50,6 +50,9 @@ pub struct Answer<'a, 'r> {
     waiting_since: Option<Instant>,
     /// The end was passed on: all data had come.
     ended: bool,
+    /// An answer that has no body, whatever data comes: not every httpd keeps it back, and the client would
+    /// take it for the next answer.
+    bodyless: bool,
 }
 
 /// Where an application has httpd answer from (`Location` with status 200).
@@ -105,6 +108,7 @@ impl<'a, 'r> Answer<'a, 'r> {
             waiting: false,
             waiting_since: None,
             ended: false,
+            bodyless: false,
         }
     }
 
@@ -242,6 +246,7 @@ impl<'a, 'r> Answer<'a, 'r> {
             self.headers_for_error(headers);
             return;
         }
+        self.bodyless = matches!(number, 204 | 304);
         self.request.set_status(number, status);
         self.request.forget_content_headers();
         for (name, value) in headers {
@@ -303,7 +308,8 @@ impl<'a, 'r> Answer<'a, 'r> {
 
     /// Data for HEAD: httpd would take the length of what it sees for the one that GET has.
     fn is_of_no_use(&self) -> bool {
-        self.missing.is_some() && self.request.is_head() && !self.request.has_content_filter()
+        self.bodyless
+            || self.missing.is_some() && self.request.is_head() && !self.request.has_content_filter()
     }
 
     fn account(&mut self, length: u64) {

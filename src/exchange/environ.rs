@@ -4,10 +4,9 @@
 //! (`mod_wsgi.daemon_start`), `wsgi::environ` (the dict and its constant part) and `wsgi::run` (`wsgi.input`,
 //! `wsgi.errors`).
 
-use super::proxy::{Told, Way};
+use super::proxy::{ProxyView, Way};
 use super::ssl_variables::SSL_VARIABLES;
 use crate::apache::request::{RequestRec, Table};
-use crate::apache::server;
 use crate::config::group_name;
 use crate::config::settings::{MapHead, Settings};
 use crate::process::Child;
@@ -103,9 +102,9 @@ pub fn environ(
     gathered: Option<u64>,
 ) -> EnvironBuilder {
     let mut environ = EnvironBuilder::with_capacity(2048);
-    let told = told(request, settings);
+    let view = proxy_view(request, settings);
     push_subprocess(&mut environ, request);
-    push_headers(&mut environ, request, credentials_pass(request, settings), gathered, &told);
+    push_headers(&mut environ, request, credentials_pass(request, settings), gathered, &view);
     push_connection(&mut environ, request);
     push_request(&mut environ, request, settings);
     environ.push(b"wsgi.url_scheme", if is_https(request) { b"https" } else { b"http" });
@@ -113,16 +112,16 @@ pub fn environ(
     environ.push(b"mod_wsgi.callable_object", target.callable.as_bytes());
     environ.push(b"mod_wsgi.handler_script", handler_script.as_bytes());
     push_times(&mut environ, request, target);
-    told.push(&mut environ);
+    view.push(&mut environ);
     environ
 }
 
 /// What proxies tell of the client.
-fn told(request: &RequestRec<'_>, settings: &Settings) -> Told {
-    let Some(listed) = &settings.proxy_headers else { return Told::default() };
+fn proxy_view(request: &RequestRec<'_>, settings: &Settings) -> ProxyView {
+    let Some(listed) = &settings.proxy_headers else { return ProxyView::default() };
     let way = Way { listed, proxies: settings.proxies.as_deref(), peer: request.client().0 };
     let headers: Vec<(&[u8], &[u8])> = request.entries(Table::HeadersIn).collect();
-    Told::read(&way, headers.iter().copied())
+    ProxyView::read(&way, headers.iter().copied())
 }
 
 /// What a script sees that is asked something. For dispatch it is what the application will see, as far as that
@@ -132,32 +131,27 @@ pub fn environ_of_question(
     request: &RequestRec<'_>,
     child: &Child,
     settings: &Settings,
-    target: &Target,
     purpose: Purpose<'_>,
 ) -> EnvironBuilder {
     let mut environ = EnvironBuilder::with_capacity(2048);
     if purpose == Purpose::Dispatch {
-        let told = told(request, settings);
+        let view = proxy_view(request, settings);
         push_subprocess(&mut environ, request);
-        push_headers(&mut environ, request, credentials_pass(request, settings), None, &told);
+        push_headers(&mut environ, request, credentials_pass(request, settings), None, &view);
         push_connection(&mut environ, request);
         push_request(&mut environ, request, settings);
         push_own(&mut environ, request, child);
         environ.push(b"mod_wsgi.handler_script", b"");
-        told.push(&mut environ);
+        view.push(&mut environ);
     } else {
         push_access(&mut environ, request);
         push_ssl(&mut environ, request);
     }
-    environ.push(b"mod_wsgi.process_group", target.process_group.as_bytes());
-    environ.push(b"mod_wsgi.application_group", target.application_group.as_bytes());
-    let [major, minor, patch] = server::version();
-    environ.push(b"apache.version", format!("{major}.{minor}.{patch}").as_bytes());
     environ
 }
 
 fn push_access(environ: &mut EnvironBuilder, request: &RequestRec<'_>) {
-    push_headers(environ, request, false, None, &Told::default());
+    push_headers(environ, request, false, None, &ProxyView::default());
     push_server(environ, request);
     environ.push(b"SERVER_SIGNATURE", request.server_signature());
     let script_name = script_name(request);
@@ -196,7 +190,7 @@ fn push_headers(
     request: &RequestRec<'_>,
     credentials: bool,
     gathered: Option<u64>,
-    told: &Told,
+    view: &ProxyView,
 ) {
     if let Some(length) = gathered {
         environ.push(b"CONTENT_LENGTH", length.to_string().as_bytes());
@@ -207,7 +201,7 @@ fn push_headers(
         if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
             continue;
         }
-        let Some(value) = told.shown(name, value) else { continue };
+        let Some(value) = view.shown(name, value) else { continue };
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         if own_framing && (is("Content-Length") || is("Transfer-Encoding")) {
             continue;

@@ -13,6 +13,7 @@ use crate::apache::turns::Turns;
 use crate::config::process_group::ResponseOptions;
 use crate::config::settings::Settings;
 use crate::embedded::Embedded;
+use crate::interpreter::interpreters::status_without;
 use crate::log::{Level, Message};
 use crate::os;
 use crate::question::Verdict;
@@ -46,7 +47,7 @@ pub fn run(
         }
         Err(message) => {
             answer.log_message(&message);
-            Flow::Status(500)
+            Flow::Status(status_without(&message))
         }
     }
 }
@@ -171,8 +172,8 @@ impl<'a, 'r> LocalReply<'_, 'a, 'r> {
 }
 
 impl Reply for LocalReply<'_, '_, '_> {
-    fn head(&mut self, head: &Head) {
-        self.said.head = Some(head.clone());
+    fn head(&mut self, head: Head) {
+        self.said.head = Some(head);
     }
 
     fn data(&mut self, bytes: &[u8]) {

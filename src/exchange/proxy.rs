@@ -20,9 +20,9 @@ pub struct Way<'a> {
     pub peer: &'a [u8],
 }
 
-/// What the proxies have told.
+/// A request as its proxies have seen it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct ProxyView {
     client: Option<Vec<u8>>,
     host: Option<Vec<u8>>,
     server_name: Option<Vec<u8>>,
@@ -34,10 +34,10 @@ pub struct Told {
     cut: Vec<(&'static str, Vec<u8>)>,
 }
 
-impl Told {
+impl ProxyView {
     /// Reads the headers that act. A header that comes twice is one list.
-    pub fn read<'h>(way: &Way<'_>, headers: impl Iterator<Item = (&'h [u8], &'h [u8])> + Clone) -> Told {
-        let mut told = Told::default();
+    pub fn read<'h>(way: &Way<'_>, headers: impl Iterator<Item = (&'h [u8], &'h [u8])> + Clone) -> ProxyView {
+        let mut view = ProxyView::default();
         let trusted = way.proxies.is_none() || way.is_proxy(way.peer);
         let value = |header: &ProxyHeader| {
             let same = headers.clone().filter(|(name, _)| name.eq_ignore_ascii_case(header.name.as_bytes()));
@@ -47,14 +47,14 @@ impl Told {
         for fact in [Fact::Client, Fact::Host, Fact::ServerName, Fact::ServerPort, Fact::Mount, Fact::Scheme]
         {
             let listed = way.listed.iter().filter(|header| trusted && header.facts.contains(&fact));
-            acting.extend(listed.rev().find_map(|header| told.take(way, fact, *header, &value(header)?)));
+            acting.extend(listed.rev().find_map(|header| view.take(way, fact, *header, &value(header)?)));
         }
         let told_of = |known: &ProxyHeader| {
             known.facts.iter().any(|fact| way.listed.iter().any(|header| header.facts.contains(fact)))
         };
         let hidden = KNOWN.iter().filter(|known| told_of(known) && !acting.contains(&known.name));
-        told.hidden = hidden.map(|known| known.name).collect();
-        told
+        view.hidden = hidden.map(|known| known.name).collect();
+        view
     }
 
     /// What the application sees of a header; None where it does not see it.
@@ -167,17 +167,17 @@ mod tests {
     use super::*;
     use crate::config::proxy_headers::find;
 
-    fn told(listed: &[&str], proxies: Option<&[&str]>, peer: &str, headers: &[(&str, &str)]) -> Told {
+    fn view(listed: &[&str], proxies: Option<&[&str]>, peer: &str, headers: &[(&str, &str)]) -> ProxyView {
         let listed: Vec<ProxyHeader> = listed.iter().map(|name| find(name).unwrap()).collect();
         let proxies: Option<Vec<Network>> =
             proxies.map(|all| all.iter().map(|text| Network::parse(text).unwrap()).collect());
         let way = Way { listed: &listed, proxies: proxies.as_deref(), peer: peer.as_bytes() };
-        Told::read(&way, headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+        ProxyView::read(&way, headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
     }
 
     fn client(proxies: Option<&[&str]>, value: &str) -> Option<String> {
-        let told = told(&["X-Forwarded-For"], proxies, "10.0.0.1", &[("X-Forwarded-For", value)]);
-        told.client.map(|client| String::from_utf8(client).unwrap())
+        let view = view(&["X-Forwarded-For"], proxies, "10.0.0.1", &[("X-Forwarded-For", value)]);
+        view.client.map(|client| String::from_utf8(client).unwrap())
     }
 
     #[test]
@@ -191,19 +191,19 @@ mod tests {
         assert_eq!(client(Some(&["10.9.9.9"]), "192.0.2.7"), None, "from a stranger");
     }
 
-    fn hides(told: &Told, name: &str) -> bool {
-        told.shown(name.as_bytes(), b"value").is_none()
+    fn hides(view: &ProxyView, name: &str) -> bool {
+        view.shown(name.as_bytes(), b"value").is_none()
     }
 
     #[test]
     fn what_tells_the_same_is_hidden() {
         let headers =
             [("X-Real-IP", "192.0.2.7"), ("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-Host", "a.example")];
-        let told = told(&["X-Real-IP"], None, "10.0.0.1", &headers);
-        assert_eq!((told.client.as_deref(), &told.host), (Some(&b"192.0.2.7"[..]), &None));
-        assert!(["x-forwarded-for", "Forwarded", "X-Client-IP"].iter().all(|name| hides(&told, name)));
+        let view = view(&["X-Real-IP"], None, "10.0.0.1", &headers);
+        assert_eq!((view.client.as_deref(), &view.host), (Some(&b"192.0.2.7"[..]), &None));
+        assert!(["x-forwarded-for", "Forwarded", "X-Client-IP"].iter().all(|name| hides(&view, name)));
         assert!(
-            !hides(&told, "X-Real-IP") && !hides(&told, "X-Forwarded-Host"),
+            !hides(&view, "X-Real-IP") && !hides(&view, "X-Forwarded-Host"),
             "nothing of its kind is listed"
         );
     }
@@ -211,9 +211,9 @@ mod tests {
     #[test]
     fn a_stranger_says_nothing() {
         let headers = [("X-Real-IP", "192.0.2.7"), ("X-Forwarded-Proto", "https")];
-        let told = told(&["X-Real-IP", "X-Forwarded-Proto"], Some(&["10.0.0.1"]), "6.6.6.6", &headers);
-        assert!(["X-Real-IP", "X-Forwarded-Proto", "X-HTTPS"].iter().all(|name| hides(&told, name)));
-        assert_eq!((told.client, told.https), (None, None));
+        let view = view(&["X-Real-IP", "X-Forwarded-Proto"], Some(&["10.0.0.1"]), "6.6.6.6", &headers);
+        assert!(["X-Real-IP", "X-Forwarded-Proto", "X-HTTPS"].iter().all(|name| hides(&view, name)));
+        assert_eq!((view.client, view.https), (None, None));
     }
 
     #[test]
@@ -223,12 +223,12 @@ mod tests {
             ("X-Forwarded-For", "6.6.6.6,192.0.2.7,,10.0.0.9", "192.0.2.7, 10.0.0.9"),
             ("Forwarded", "for=6.6.6.6;x=\", for=192.0.2.7,for=10.0.0.9", "for=192.0.2.7, for=10.0.0.9"),
         ] {
-            let told = told(&[name], proxies, "10.0.0.1", &[(name, value)]);
-            assert_eq!(told.client.as_deref(), Some(&b"192.0.2.7"[..]), "{value}");
-            assert_eq!(told.shown(name.as_bytes(), value.as_bytes()), Some(rest.as_bytes()));
+            let view = view(&[name], proxies, "10.0.0.1", &[(name, value)]);
+            assert_eq!(view.client.as_deref(), Some(&b"192.0.2.7"[..]), "{value}");
+            assert_eq!(view.shown(name.as_bytes(), value.as_bytes()), Some(rest.as_bytes()));
         }
-        let told = told(&["X-Forwarded-For"], None, "10.0.0.1", &[("X-Forwarded-For", "a,b")]);
-        assert_eq!(told.shown(b"X-Forwarded-For", b"a,b"), Some(&b"a,b"[..]), "every hop is believed");
+        let view = view(&["X-Forwarded-For"], None, "10.0.0.1", &[("X-Forwarded-For", "a,b")]);
+        assert_eq!(view.shown(b"X-Forwarded-For", b"a,b"), Some(&b"a,b"[..]), "every hop is believed");
     }
 
     #[test]
@@ -237,22 +237,23 @@ mod tests {
             ["X-Forwarded-Host", "X-Forwarded-Server", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-HTTPS"];
         let read = |values: [&str; 5]| {
             let headers: Vec<(&str, &str)> = names.into_iter().zip(values).collect();
-            told(&names, None, "10.0.0.1", &headers)
+            view(&names, None, "10.0.0.1", &headers)
         };
-        let told = read(["shop.example:8443", "shop.example", "8443", "//shop//a/", "TRUE"]);
-        let expected = Told {
+        let view = read(["shop.example:8443", "shop.example", "8443", "//shop//a/", "TRUE"]);
+        let expected = ProxyView {
             host: Some(b"shop.example:8443".to_vec()),
             server_name: Some(b"shop.example".to_vec()),
             server_port: Some(b"8443".to_vec()),
             mount: Some(b"/shop/a".to_vec()),
             https: Some(true),
-            hidden: told.hidden.clone(),
-            ..Told::default()
+            hidden: view.hidden.clone(),
+            ..ProxyView::default()
         };
-        assert_eq!(told, expected);
+        assert_eq!(view, expected);
         assert_eq!(read(["[::1]:80", "a", "1", "/", "off"]).mount.as_deref(), Some(&b""[..]));
         let useless = read(["a.example/x", "a b", "99999", "shop", "maybe"]);
-        let expected = Told { https: Some(false), hidden: useless.hidden.clone(), ..Told::default() };
+        let expected =
+            ProxyView { https: Some(false), hidden: useless.hidden.clone(), ..ProxyView::default() };
         assert_eq!(useless, expected);
     }
 
@@ -260,19 +261,19 @@ mod tests {
     fn forwarded_names_the_hop_of_the_client() {
         let value = "for=6.6.6.6;proto=http, For=\"[2001:db8::7]:80\";Proto=https;host=\"a.example:81\" ,for=10.0.0.9";
         let proxies = Some(&["10.0.0.1", "10.0.0.9"][..]);
-        let told = told(&["Forwarded"], proxies, "10.0.0.1", &[("Forwarded", value)]);
-        assert_eq!(told.client.as_deref(), Some(&b"2001:db8::7"[..]));
-        assert_eq!(told.host.as_deref(), Some(&b"a.example:81"[..]));
-        assert_eq!(told.https, Some(true));
-        assert!(hides(&told, "X-Forwarded-For") && !hides(&told, "Forwarded"));
+        let view = view(&["Forwarded"], proxies, "10.0.0.1", &[("Forwarded", value)]);
+        assert_eq!(view.client.as_deref(), Some(&b"2001:db8::7"[..]));
+        assert_eq!(view.host.as_deref(), Some(&b"a.example:81"[..]));
+        assert_eq!(view.https, Some(true));
+        assert!(hides(&view, "X-Forwarded-For") && !hides(&view, "Forwarded"));
     }
 
     #[test]
     fn the_last_that_says_something_acts() {
         let names = ["X-HTTPS", "X-Forwarded-Proto", "Forwarded"];
         let headers = [("X-Forwarded-Proto", "https"), ("Forwarded", "for=192.0.2.7"), ("X-HTTPS", "off")];
-        let told = told(&names, None, "10.0.0.1", &headers);
-        assert_eq!((told.client.as_deref(), told.https), (Some(&b"192.0.2.7"[..]), Some(true)));
-        assert!(hides(&told, "X-HTTPS") && !hides(&told, "X-Forwarded-Proto"));
+        let view = view(&names, None, "10.0.0.1", &headers);
+        assert_eq!((view.client.as_deref(), view.https), (Some(&b"192.0.2.7"[..]), Some(true)));
+        assert!(hides(&view, "X-HTTPS") && !hides(&view, "X-Forwarded-Proto"));
     }
 }

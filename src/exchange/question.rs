@@ -3,11 +3,11 @@
 //! Runs in httpd children. What a daemon says is checked: one verdict that answers the question, and log lines.
 
 use super::body::ClientBody;
-use super::relay::describe;
+use super::relay::{describe, left_out, malformed, misplaced};
 use super::stock::Stock;
 use crate::apache::RequestRec;
 use crate::apache::log;
-use crate::client::{Client, Trouble};
+use crate::client::{Client, LogTally, Trouble};
 use crate::log::{Code, Message};
 use crate::question::Verdict;
 use crate::request::{Outcome, Request};
@@ -35,28 +35,35 @@ pub fn ask_daemon(
     client: &Client,
     question: &Request<'_>,
 ) -> Result<Option<Verdict>, Message> {
-    let frames = || -> Result<Option<Verdict>, Trouble> {
+    let mut tally = LogTally::default();
+    let mut frames = || -> Result<Option<Verdict>, Trouble> {
         let mut nothing = ClientBody::new(request, question.body, Stock::default());
         let mut conversation = client.open(question, &[], &mut nothing)?;
         let mut verdict = None;
-        let died = |_: Malformed| Trouble::Died;
+        let wrong = |_: Malformed| malformed();
         loop {
             match conversation.frame(&mut nothing)? {
                 (Kind::Log, bytes) => {
-                    let (level, line) = decode_log(bytes).map_err(died)?;
-                    log::request(request, level, line);
+                    let (level, line) = decode_log(bytes).map_err(wrong)?;
+                    if client.log_budget.allows(&mut tally, line.len()) {
+                        log::request(request, level, line);
+                    }
                 }
                 (Kind::Verdict, bytes) if verdict.is_none() => {
-                    verdict = Some(decode_verdict(bytes).map_err(died)?);
+                    verdict = Some(decode_verdict(bytes).map_err(wrong)?);
                 }
                 (Kind::End, bytes) => {
-                    let (outcome, _) = decode_end(bytes).map_err(died)?;
+                    let (outcome, _) = decode_end(bytes).map_err(wrong)?;
                     conversation.finish();
                     return Ok(verdict.filter(|_| outcome == Outcome::Complete));
                 }
-                _ => return Err(Trouble::Died),
+                (other, _) => return Err(misplaced(other)),
             }
         }
     };
-    frames().map_err(|trouble| describe(&trouble, &client.group.name).1)
+    let said = frames();
+    if let Some(message) = left_out(&tally, &client.group.name) {
+        log::request_message(request, &message);
+    }
+    said.map_err(|trouble| describe(&trouble, &client.group.name).1)
 }

@@ -5,7 +5,7 @@
 use super::answer::{Answer, Cut};
 use super::told::tell;
 use crate::apache::module::Flow;
-use crate::client::{Conversation, Trouble};
+use crate::client::{Conversation, LogTally, Trouble};
 use crate::log::{Code, Message};
 use crate::request::{Outcome, Request, Span};
 use crate::wire::codec::Malformed;
@@ -33,7 +33,7 @@ impl From<Trouble> for AnswerEnd {
 
 impl From<Malformed> for AnswerEnd {
     fn from(_: Malformed) -> AnswerEnd {
-        AnswerEnd::Daemon(Trouble::Died)
+        AnswerEnd::Daemon(malformed())
     }
 }
 
@@ -46,7 +46,12 @@ impl From<Violation> for AnswerEnd {
 /// Passes the whole answer on; the connection to the daemon is kept if it can be used again.
 pub fn relay(mut answer: Answer<'_, '_>, mut conversation: Conversation<'_>, wsgi: &Request<'_>) -> Flow {
     let group = conversation.group().to_string();
-    match frames(&mut answer, &mut conversation) {
+    let (mut check, mut tally) = (AnswerCheck::new(wsgi.head), LogTally::default());
+    let ended = frames(&mut answer, &mut conversation, &mut check, &mut tally);
+    if let Some(message) = left_out(&tally, &group) {
+        answer.log_message(&message);
+    }
+    match ended {
         Ok((outcome, span)) => {
             tell(answer.request(), &group, wsgi, conversation.run(span));
             conversation.finish();
@@ -65,9 +70,10 @@ pub fn relay(mut answer: Answer<'_, '_>, mut conversation: Conversation<'_>, wsg
 fn frames(
     answer: &mut Answer<'_, '_>,
     conversation: &mut Conversation<'_>,
+    check: &mut AnswerCheck,
+    tally: &mut LogTally,
 ) -> Result<(Outcome, Span), AnswerEnd> {
-    let delay = conversation.flush_delay();
-    let mut check = AnswerCheck::default();
+    let (delay, budget) = (conversation.flush_delay(), conversation.log_budget());
     loop {
         if answer.is_waiting()
             && !conversation.is_ready()
@@ -79,7 +85,9 @@ fn frames(
         match kind {
             Kind::Log => {
                 let (level, line) = payload::decode_log(bytes)?;
-                answer.log(level, line);
+                if budget.allows(tally, line.len()) {
+                    answer.log(level, line);
+                }
             }
             Kind::Head => {
                 let (status, headers) = payload::decode_head(bytes)?;
@@ -98,6 +106,7 @@ fn frames(
             }
             Kind::Want => {
                 let most = bytes.try_into().map(u32::from_le_bytes).map_err(|_| Malformed)?;
+                check.want(most)?;
                 match answer.body(most as usize)? {
                     Ok(piece) if piece.is_empty() => conversation.send_body_end()?,
                     Ok(piece) => conversation.send_body(&piece)?,
@@ -107,12 +116,32 @@ fn frames(
             }
             Kind::End => {
                 let (outcome, span) = payload::decode_end(bytes)?;
-                check.end(outcome)?;
+                check.end(outcome, conversation.has_file())?;
                 return Ok((outcome, span));
             }
-            _ => return Err(Malformed.into()),
+            other => return Err(misplaced(other).into()),
         }
     }
+}
+
+pub fn malformed() -> Trouble {
+    Trouble::Misbehaved("a frame whose payload is malformed".to_string())
+}
+
+pub fn misplaced(kind: Kind) -> Trouble {
+    Trouble::Misbehaved(format!("a frame of the kind {kind:?} where none may stand"))
+}
+
+/// What the log does not say of a request.
+pub fn left_out(tally: &LogTally, group: &str) -> Option<Message> {
+    (tally.left_out > 0).then(|| {
+        let text = format!(
+            "{} lines of this request were left out: processes of group '{group}' log more than 4 MiB a second, or 16 \
+             MiB for a request",
+            tally.left_out
+        );
+        Message::new(Code::LinesLeftOut, text)
+    })
 }
 
 /// Status and message for a request that got no answer.

@@ -6,19 +6,18 @@ use crate::apache::RequestRec;
 use crate::apache::log;
 use crate::log::Level;
 use crate::request::{Request, Run};
+use std::fmt::Write;
 
 /// `%{wsgi-queue-us}n` and the like in a `LogFormat`, and the line of `LogLevel wsgi:debug`. `group` is empty for
 /// embedded mode.
 pub fn tell(request: &RequestRec<'_>, group: &str, wsgi: &Request<'_>, run: Run) {
-    request.note(c"wsgi-process-group", group.as_bytes());
-    let numbers = [
-        (c"wsgi-pid", u64::from(run.pid)),
-        (c"wsgi-queue-us", run.queue),
-        (c"wsgi-connect-us", run.connect),
-        (c"wsgi-application-us", run.application),
-    ];
-    for (name, number) in numbers {
-        request.note(name, number.to_string().as_bytes());
+    let names =
+        [c"wsgi-process-group", c"wsgi-pid", c"wsgi-queue-us", c"wsgi-connect-us", c"wsgi-application-us"];
+    let mut values = String::with_capacity(group.len() + 48);
+    let Run { pid, queue, connect, application } = run;
+    let written = write!(values, "{group}\0{pid}\0{queue}\0{connect}\0{application}");
+    if written.is_ok() {
+        request.notes(names, values.as_bytes());
     }
     if log::shows(request, Level::Debug) {
         let place = |name: &[u8], none: &str| match name {

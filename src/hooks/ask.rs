@@ -8,6 +8,7 @@ use crate::apache::RequestRec;
 use crate::apache::auth::{self, Authentication, Authorization};
 use crate::apache::log;
 use crate::apache::module::Flow;
+use crate::apache::tree::lines_without;
 use crate::config::group_name::GroupName;
 use crate::config::script_use::ScriptUse;
 use crate::config::settings::Settings;
@@ -89,8 +90,11 @@ pub fn realm_hash(request: &RequestRec<'_>, user: &[u8], realm: &[u8]) -> Authen
 pub fn require_group(request: &RequestRec<'_>, line: &[u8]) -> Authorization {
     let Some(user) = request.user() else { return Authorization::NoUser };
     let Some(script) = &request.settings().auth_group_script else {
-        let text = "'Require wsgi-group' needs a script that knows the groups of users: add WSGIAuthGroupScript to \
-                    the section";
+        let text = format!(
+            "'Require wsgi-group' needs a script that knows the groups of users: add WSGIAuthGroupScript to its \
+             section{}",
+            places("WSGIAuthGroupScript", &["Require"], "wsgi-group", line.trim_ascii())
+        );
         log::request_message(request, &Message::new(Code::GroupScriptMissing, text));
         return Authorization::Failed;
     };
@@ -146,11 +150,26 @@ fn remembers_users() -> bool {
 fn user_script<'r>(request: &'r RequestRec<'_>) -> Option<&'r ScriptUse> {
     let script = request.settings().auth_user_script.as_deref();
     if script.is_none() {
-        let text = "the provider 'wsgi' of AuthBasicProvider or AuthDigestProvider needs a script that knows users: \
-                    add WSGIAuthUserScript to the section";
+        let text = format!(
+            "the provider 'wsgi' of AuthBasicProvider or AuthDigestProvider needs a script that knows users: add \
+             WSGIAuthUserScript to its section{}",
+            places("WSGIAuthUserScript", &["AuthBasicProvider", "AuthDigestProvider"], "wsgi", b"")
+        );
         log::request_message(request, &Message::new(Code::UserScriptMissing, text));
     }
     script
+}
+
+/// ` (Require at /etc/apache2/site.conf:7)`: lines that a message may be about, which lack another one beside
+/// them. Lines of `.htaccess` files are not known.
+fn places(missing: &str, directives: &[&str], word: &str, end: &[u8]) -> String {
+    const MOST_NAMED: usize = 3;
+    let places = directives.iter().flat_map(|directive| {
+        let lines = lines_without(missing, directive, word, end).into_iter();
+        lines.map(move |origin| format!("{directive} at {origin}"))
+    });
+    let places: Vec<String> = places.take(MOST_NAMED).collect();
+    if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) }
 }
 
 /// The verdict; None where there is none: the reason is in the log.
@@ -175,10 +194,13 @@ fn ask(
     let global = &child.configuration.global;
     let facts = RecordFacts::new(request, global.case_sensitive);
     let target = target::of_question(script, global, &facts);
-    let target = target.map_err(|refusal| HttpError::new(500, refusal.message()))?;
+    let target = target.map_err(|refusal| {
+        let said = format!(" ({} at {})", script.directive, script.origin);
+        HttpError::new(500, refusal.message(&said))
+    })?;
     let (runner, path) = runner::find(child, &target)?;
     let settings = request.settings();
-    let environ = exchange::environ_of_question(request, child, settings, &target, purpose);
+    let environ = exchange::environ_of_question(request, child, settings, purpose);
     let question = Request {
         purpose,
         script: path.as_os_str().as_bytes(),

@@ -12,12 +12,15 @@ use crate::client::Client;
 use crate::config::global::PythonOptions;
 use crate::config::interpreter::without_gil;
 use crate::config::process_group::{Origin, ProcessGroup};
+use crate::control::secret::Secret;
 use crate::embedded::{self, Embedded};
 use crate::interpreter::server_metrics::ScoreboardSource;
 use crate::interpreter::world::ProcessFacts;
+use crate::os;
 use crate::process::{CHILD, Child, Configuration, PARENT, Parent, module_file};
 use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Object};
+use crate::wire::frame::{self, Kind};
 use crate::wsgi;
 use std::sync::Arc;
 
@@ -31,9 +34,10 @@ pub fn child_init(lifetime: Lifetime) {
         httpd::end_with_parent();
         httpd::leave_ends_of_children();
     }
-    let Parent { listeners, current, .. } = &mut *parent;
+    let Parent { listeners, walls, current, .. } = &mut *parent;
     let Some(current) = current.as_mut() else { return };
     let configuration = Arc::clone(&current.configuration);
+    os::trust_overlay_of_root();
     let timeout = main_server().timeout();
     let clients = configuration.global.groups.groups().iter().map(|group| {
         let listener = listeners.get(&group.name).filter(|_| group.threads > 0)?;
@@ -44,15 +48,18 @@ pub fn child_init(lifetime: Lifetime) {
         Some(Client {
             path: listener.path.clone(),
             place: listener.place.try_clone().ok(),
+            secret: secret_frame(&listener.secret),
             page: Arc::clone(&listener.page),
             group,
             socket_timeout,
             pool: Default::default(),
+            closing: Default::default(),
+            log_budget: Default::default(),
         })
     });
     let clients = clients.collect();
     if !is_parent {
-        drop(std::mem::take(listeners));
+        drop((std::mem::take(listeners), std::mem::take(walls)));
         if let Some(holder) = current.supervisor.as_mut().and_then(|supervisor| supervisor.holder.as_mut()) {
             holder.leave_to_parent();
         }
@@ -64,6 +71,12 @@ pub fn child_init(lifetime: Lifetime) {
         CHILD.get_or_init(|| Child { configuration, clients, embedded: Embedded::new(embedded), pid });
     child.embedded.preload();
     lifetime.at_end(|| child.embedded.end());
+}
+
+fn secret_frame(secret: &Secret) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::append(&mut out, Kind::Secret, |out| out.extend_from_slice(secret.bytes()));
+    out
 }
 
 /// What Python reads from its environment, should this child start one.

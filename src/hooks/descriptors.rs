@@ -13,6 +13,9 @@ use crate::os::{self, Resource};
 /// Of each group in the parent: its socket, the place of that, its page.
 const OF_GROUP: u64 = 3;
 
+/// Of a group that has walls (`control::walls`).
+const OF_WALLS: u64 = 1;
+
 /// Of each process in the supervisor: its control socket, reports and output. A roll-out doubles the
 /// processes.
 const OF_PROCESS: u64 = 2 * 3;
@@ -37,11 +40,11 @@ struct Need {
 
 impl Need {
     /// `open` are the parent's descriptors now, those of `kept` groups among them.
-    fn of(open: u64, kept: u64, processes: impl Iterator<Item = u32>) -> Need {
+    fn of(open: u64, kept: u64, wanted: impl Iterator<Item = (u32, bool)>) -> Need {
         let (mut groups, mut ours) = (0u64, 0);
-        for processes in processes {
+        for (processes, walled) in wanted {
             groups += 1;
-            ours += OF_GROUP + OF_PROCESS * u64::from(processes);
+            ours += OF_GROUP + OF_PROCESS * u64::from(processes) + OF_WALLS * u64::from(walled);
         }
         let least = open + OF_GROUP * groups.saturating_sub(kept) + OF_PARENT;
         let all = open.saturating_sub(OF_GROUP * kept) + ours + OF_HTTPD;
@@ -58,7 +61,7 @@ pub fn make_room<'a>(
 ) -> Result<Option<u64>, Message> {
     // Without /proc the rest is still the most of it.
     let open = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
-    let need = Need::of(open, kept as u64, groups.map(|group| group.maximum_processes));
+    let need = Need::of(open, kept as u64, groups.map(|group| (group.maximum_processes, group.walls.any())));
     let Ok((soft, hard)) = os::resource_limit(Resource::Descriptors) else { return Ok(None) };
     if need.all <= soft {
         return Ok(None);
@@ -107,9 +110,10 @@ mod tests {
 
     #[test]
     fn groups_and_their_processes_are_counted() {
-        let need = Need::of(40, 0, [1, 4].into_iter());
+        let need = Need::of(40, 0, [(1, false), (4, false)].into_iter());
         assert_eq!(need, Need { groups: 2, least: 40 + 6 + 16, all: 40 + 6 + 30 + 256, ours: 36 });
-        let after_a_restart = Need::of(46, 2, [1, 4].into_iter());
+        let after_a_restart = Need::of(46, 2, [(1, false), (4, false)].into_iter());
+        assert_eq!(Need::of(40, 0, [(1, true), (4, false)].into_iter()).ours, 37);
         assert_eq!(after_a_restart, Need { least: 46 + 16, ..need });
         assert_eq!(Need::of(40, 0, std::iter::empty()).ours, 0);
     }

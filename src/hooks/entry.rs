@@ -6,7 +6,7 @@
 use crate::apache::RequestRec;
 use crate::config::alias::Pattern;
 use crate::config::group_name::GroupName;
-use crate::config::script_use::ScriptUse;
+use crate::config::script_use::{HANDLER_FUNCTION, ScriptUse};
 use crate::config::settings::Settings;
 use crate::hooks::ask::modified;
 use crate::hooks::runner::HttpError;
@@ -62,7 +62,7 @@ fn of_handler<'r>(
         process_group: script.process_group.clone(),
         application_group: script.application_group.clone(),
         pass_authorization: script.pass_authorization,
-        callable_object: Some(GroupName::Literal("handle_request".into())),
+        callable_object: Some(GroupName::Literal(HANDLER_FUNCTION.into())),
         ..Settings::default()
     };
     Ok(Entry {

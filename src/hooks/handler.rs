@@ -52,7 +52,14 @@ fn serve(request: &RequestRec<'_>, child: &'static Child) -> Result<Flow, HttpEr
     let facts = RecordFacts::new(request, child.configuration.global.case_sensitive);
     let facts = if entry.any_url { facts.of_script(&entry.script) } else { facts };
     let target = target::select(&entry.script, settings, &child.configuration.global, &facts);
-    let target = target.map_err(|refusal| HttpError::new(500, refusal.message()))?;
+    let target = target.map_err(|refusal| {
+        let dispatched = settings.process_group() != base.process_group();
+        let said = match base.dispatch_script.as_ref().filter(|_| dispatched) {
+            Some(script) => format!(" (chosen by {} at {})", script.directive, script.origin),
+            None => target::named_at(settings.process_group(), &request.server_config().uses),
+        };
+        HttpError::new(500, refusal.message(&said))
+    })?;
     let (runner, script) = runner::find(child, &target)?;
     let length = body_length(request, settings)?;
     let gathered = exchange::gather(request, settings, length);

@@ -35,7 +35,8 @@ pub fn supervision(
     let groups = supervised(configuration).filter_map(|(index, group)| {
         let listener = parent.listeners.take(&group.name)?;
         let (preload, interpreters) = (preload(configuration, group), interpreters(configuration, group));
-        Some(GroupPlan { index, group: group.clone(), listener, preload, interpreters })
+        let walls = parent.walls.take(&group.name);
+        Some(GroupPlan { index, group: group.clone(), listener, walls, preload, interpreters })
     });
     Plan {
         groups: groups.collect(),

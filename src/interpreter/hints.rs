@@ -10,7 +10,7 @@ use std::ffi::CStr;
 
 pub struct Hints {
     about_import: Kept,
-    missing_beside: Kept,
+    missing_module: Kept,
     asynchronous: Kept,
     other_callable: Kept,
 }
@@ -20,7 +20,7 @@ impl Hints {
     pub fn new(function: &dyn Fn(&CStr) -> Object) -> Hints {
         Hints {
             about_import: function(c"about_import").keep(),
-            missing_beside: function(c"missing_beside").keep(),
+            missing_module: function(c"missing_module").keep(),
             asynchronous: function(c"asynchronous").keep(),
             other_callable: function(c"other_callable").keep(),
         }
@@ -31,10 +31,10 @@ impl Hints {
         text(py, self.about_import.call(py, [exception.value.clone_ref(py)]))
     }
 
-    /// A sentence with the path to add, for a module that was not found and is beside the script.
-    pub fn missing_beside(&self, py: Attached<'_>, exception: &Exception, script: &[u8]) -> String {
+    /// A sentence with the cure, for a module that was not found: the path to add, or where to install it.
+    pub fn missing_module(&self, py: Attached<'_>, exception: &Exception, script: &[u8]) -> String {
         let found = Object::filesystem(py, script)
-            .and_then(|script| self.missing_beside.call(py, [exception.value.clone_ref(py), script]));
+            .and_then(|script| self.missing_module.call(py, [exception.value.clone_ref(py), script]));
         text(py, found)
     }
 
@@ -51,9 +51,9 @@ impl Hints {
             .and_then(|script| self.asynchronous.call(py, [application.clone_ref(py), result, script]));
         let what = text(py, found);
         let text = format!(
-            "the application of '{}' is {what}, and requests are served by WSGI here: name the framework's WSGI \
-             application (Django: get_wsgi_application()), wrap it for WSGI (a2wsgi.ASGIMiddleware), or run it in an \
-             ASGI server behind mod_proxy",
+            "the application of '{}' is {what}, and this server runs WSGI applications: use the WSGI application of \
+             its framework (Django: get_wsgi_application()), wrap it (application = \
+             a2wsgi.ASGIMiddleware(application), of the package a2wsgi), or run it by uvicorn behind mod_proxy",
             String::from_utf8_lossy(script)
         );
         (!what.is_empty()).then(|| Message::new(Code::NotWsgi, text))

@@ -9,6 +9,7 @@ use super::process_log::write_message;
 use super::script::Scripts;
 use super::world::{ProcessFacts, World};
 use crate::config::interpreter::options_of;
+use crate::config::script_use::HANDLER_FUNCTION;
 use crate::log::{Code, Message};
 use crate::python::attach::{InterpreterState, ThreadState};
 use crate::python::{Attached, Exception, Object, extension};
@@ -90,8 +91,8 @@ impl Interpreters {
         if let Some(known) = self.named.lock().get(name) {
             return known.clone();
         }
-        let count = self.named.lock().values().filter(|made| made.is_ok()).count() + 1;
-        if count >= self.facts.maximum_interpreters as usize {
+        // With the main one; those that could not be made count, since they are kept too.
+        if self.named.lock().len() + 1 >= self.facts.maximum_interpreters as usize {
             return Err(self.too_many(name));
         }
         let mut own_gil = options_of(&self.facts.interpreters, name).own_gil;
@@ -125,14 +126,22 @@ impl Interpreters {
 impl Interpreters {
     /// Not kept: the name may be one of any number that clients have made up.
     fn too_many(&self, name: &str) -> Message {
+        let more = match self.facts.process_group.is_empty() {
+            true => "move scripts to process groups of their own (WSGIDaemonProcess)",
+            false => "raise maximum-interpreters of WSGIDaemonProcess",
+        };
         let text = format!(
             "the process has {} interpreters already and makes none for the application group '{name}': where clients \
-             choose the names (%{{HOST}}, %{{ENV:...}}), use a fixed one; else raise maximum-interpreters of \
-             WSGIDaemonProcess",
+             choose the names (%{{HOST}}, %{{ENV:...}}), use a fixed one; else {more}",
             self.facts.maximum_interpreters
         );
         Message::new(Code::InterpretersTooMany, text)
     }
+}
+
+/// What a request gets for which there is no interpreter.
+pub fn status_without(reason: &Message) -> u16 {
+    if reason.code == Code::InterpretersTooMany { 503 } else { 500 }
 }
 
 fn no_own_gil(name: &str) {
@@ -199,6 +208,11 @@ pub fn callable(
     let found = interned.and_then(|name| module.optional_attribute(py, &name));
     found.filter(|found| found.is_callable(py)).ok_or_else(|| {
         let cure = match world.hints.other_callable(py, module, name) {
+            _ if name == HANDLER_FUNCTION.as_bytes() => {
+                "Define handle_request(environ, start_response), which WSGIHandlerScript calls; for an application of \
+                 its own URL write WSGIScriptAlias"
+                    .to_string()
+            }
             Some(other) => format!(
                 "It has '{other}': write callable-object={other} at the end of the WSGIScriptAlias, or \
                  WSGICallableObject {other}"

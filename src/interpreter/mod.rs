@@ -16,6 +16,7 @@ pub mod world;
 
 pub mod hints;
 
+mod fork_watch;
 pub mod log_stream;
 mod recorder;
 mod refused_signals;

@@ -9,6 +9,7 @@ use super::transaction::{self, Transaction};
 use super::world::World;
 use crate::log::{Code, Level, Message};
 use crate::python::error::Exc;
+use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Exception, Object};
 use crate::question::Purpose;
 use crate::request::Request;
@@ -47,6 +48,18 @@ pub fn module(
     loaded.failure.as_ref().inspect(|failure| log(failure));
     *script_changed = loaded.change;
     Some(loaded.module)
+}
+
+/// `apache.request_rec`, for extensions in C, where `WSGIPassApacheRequest` has httpd's record handed over.
+pub fn add_record(
+    py: Attached<'_>,
+    world: &World,
+    environ: &Object,
+    request: &Request<'_>,
+) -> PythonResult<()> {
+    let Some(record) = request.record else { return Ok(()) };
+    let capsule = Object::capsule(py, record, c"apache.request_rec")?;
+    environ.dict_set(py, &world.name(py, b"apache.request_rec")?, &capsule)
 }
 
 /// Logs the exception that is set, with its traceback, and clears it.

@@ -132,6 +132,7 @@ impl Scripts {
         self.tell(LoadStep::Begins);
         let held = |holding| self.tell(LoadStep::Held { script: path, holding });
         let loaded = load(py, world, path, modified, retry, &mut state, held);
+        self.tell(LoadStep::Ends);
         if loaded.is_ok() {
             self.tell(LoadStep::Done { script: path, application_group: &self.application_group });
         }
@@ -271,7 +272,7 @@ fn load(
             let exception = Exception::fetch(py);
             let (reason, traceback) = described(py, world, &exception);
             world.held(py, &exception).map(held);
-            let hint = world.hints.missing_beside(py, &exception, path);
+            let hint = world.hints.missing_module(py, &exception, path);
             let text = format!(
                 "the script '{}' could not be loaded: {reason}. {hint}Requests for it are answered 500; it is \
                  tried again when the file changes, or in {} s",

@@ -34,7 +34,7 @@ pub fn execute(py: Attached<'_>, world: &World, script: &str) -> ScriptEnd {
     py.detached(|| write_process_output(Level::Error, traceback.as_bytes()));
     let reason = traceback.trim_end().lines().last().unwrap_or_default();
     let python = world.hints.about_import(py, &exception);
-    let hint = world.hints.missing_beside(py, &exception, script.as_bytes());
+    let hint = world.hints.missing_module(py, &exception, script.as_bytes());
     let hint = hint.trim_end().trim_end_matches('.');
     let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
     let how = format!("has raised an exception ({reason}{python}{hint})");

@@ -17,8 +17,8 @@ def prepare(
     free_threading,
 ):
     """Standard streams, sys.path and the rest as the configuration asks for."""
-    global error_log
-    error_log = stderr
+    global error_log, configured_path
+    error_log, configured_path = stderr, python_path
     sys.stdout = sys.__stdout__ = Restricted("stdout") if restrict_stdout else text_stream(stdout, "<stdout>")
     sys.stderr = sys.__stderr__ = text_stream(stderr, "<stderr>", 2)
     if restrict_stdin:
@@ -207,13 +207,16 @@ def fork():
     return 0
 
 
-def warn_of_forks():
-    """From now on this process has several interpreters, which Python's fork cannot deal with in the copy."""
+def warn_of_forks(watch):
+    """From now on this process has several interpreters, which Python's fork cannot deal with in the copy.
+
+    `watch` is told before a fork, and in the copy when that goes on."""
     import os
 
     told = []
 
     def warn():
+        watch(True)
         if not told:
             told.append(True)
             error_log.log(
@@ -223,7 +226,7 @@ def warn_of_forks():
                 "a process group of its own, or start processes by subprocess or multiprocessing's 'spawn'",
             )
 
-    os.register_at_fork(before=warn)
+    os.register_at_fork(before=warn, after_in_child=lambda: watch(False))
 
 
 def publish_fork():

@@ -5,6 +5,7 @@
 //! process.
 
 use super::events::Events;
+use super::fork_watch;
 use super::held;
 use super::hints::Hints;
 use super::log_stream::{self, LogStream};
@@ -56,6 +57,8 @@ pub struct ProcessFacts {
 /// A script is executed as a module.
 pub enum LoadStep<'a> {
     Begins,
+    /// The attempt is over, whatever came of it.
+    Ends,
     Done {
         script: &'a [u8],
         application_group: &'a str,
@@ -90,6 +93,8 @@ pub struct World {
     pub events: Arc<Events>,
     pub hints: Hints,
     protocol: Box<dyn Protocol>,
+    /// What each environ says of where its script runs.
+    pub own_variables: Vec<(Kept, Kept)>,
     /// `questions.py`: calls the function of a script that a question is for.
     pub ask: Kept,
     load: Kept,
@@ -103,6 +108,8 @@ pub struct World {
     /// The signal at which Python writes where all threads of this interpreter are, where it can.
     pub stacks_signal: Option<i32>,
     names: Mutex<HashMap<Box<[u8]>, Kept>>,
+    /// In one of its own processes.
+    in_httpd: bool,
     companions: Option<Companions>,
 }
 
@@ -165,6 +172,7 @@ impl World {
             events: Events::new(metrics, function),
             hints: Hints::new(&function),
             protocol: (facts.protocol)(py, facts, application_group, &support)?,
+            own_variables: kept_variables(py, facts, application_group)?,
             ask: kept(c"ask"),
             load: kept(c"load"),
             describe: kept(c"describe"),
@@ -176,6 +184,7 @@ impl World {
             show_stacks: kept(c"show_stacks"),
             stacks_signal: signal,
             names: Mutex::default(),
+            in_httpd,
             companions: facts.companions.clone(),
         };
         world.prepare(py, facts, application_group, &support)?;
@@ -313,7 +322,8 @@ impl World {
 
     /// The process has several interpreters from now on.
     pub fn warn_of_forks(&self, py: Attached<'_>) {
-        if self.warn_of_forks.call(py, []).is_err() {
+        let watch = fork_watch::watch(py, self.in_httpd);
+        if watch.and_then(|watch| self.warn_of_forks.call(py, [watch])).is_err() {
             self.log_exception(py);
         }
     }
@@ -380,6 +390,31 @@ fn mod_wsgi_names(py: Attached<'_>, facts: &ProcessFacts, application_group: &st
     )
 }
 
+/// What an environ says about the server and where its script runs.
+pub fn own_variables(
+    py: Attached<'_>,
+    facts: &ProcessFacts,
+    application_group: &str,
+) -> Result<[(&'static str, Object); 4]> {
+    Ok([
+        ("mod_wsgi.version", version_tuple(py)?),
+        ("apache.version", httpd_version_tuple(py, facts)?),
+        ("mod_wsgi.process_group", Object::text(py, &facts.process_group)?),
+        ("mod_wsgi.application_group", Object::text(py, application_group)?),
+    ])
+}
+
+fn kept_variables(
+    py: Attached<'_>,
+    facts: &ProcessFacts,
+    application_group: &str,
+) -> Result<Vec<(Kept, Kept)>> {
+    let variables = own_variables(py, facts, application_group)?;
+    let kept =
+        |(name, value): (&str, Object)| Ok((Object::interned(py, name.as_bytes())?.keep(), value.keep()));
+    variables.into_iter().map(kept).collect()
+}
+
 /// What the module `apache` says about httpd.
 fn apache_names(py: Attached<'_>, facts: &ProcessFacts) -> Result {
     let server = &facts.server;
@@ -407,11 +442,11 @@ fn dict<const N: usize>(py: Attached<'_>, items: [(&str, Result); N]) -> Result 
 /// The version of mod_wsgi whose interface this is: code that looks at it takes the branch that works here.
 const COMPATIBLE: [u32; 3] = [6, 1, 1];
 
-pub fn version_tuple(py: Attached<'_>) -> Result {
+fn version_tuple(py: Attached<'_>) -> Result {
     numbers(py, COMPATIBLE)
 }
 
-pub fn httpd_version_tuple(py: Attached<'_>, facts: &ProcessFacts) -> Result {
+fn httpd_version_tuple(py: Attached<'_>, facts: &ProcessFacts) -> Result {
     numbers(py, facts.server.version)
 }
 

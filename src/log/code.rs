@@ -72,6 +72,11 @@ messages! {
     PythonPathRelative = 144, Warning;
     AliasNeverMatches = 145, Warning;
     UserShared = 146, Info;
+    OptionRepeated = 147, Warning;
+    PackagesNotFound = 148, Warning;
+    GroupOfHttpd = 149, Info;
+    WallsWithoutRoot = 151, Warning;
+    BehindWalls = 152, Warning;
 
     // 2xx: requests, in httpd's children: those that were not sent to a process,
     RequestGroupRestricted = 201, Error;
@@ -103,6 +108,8 @@ messages! {
     GroupSilent = 232, Error;
     ProcessLost = 233, Error;
     AnswerRefused = 234, Error;
+    LinesLeftOut = 235, Error;
+    FileUnreadable = 236, Error;
     FilterAnswered = 240, Info;
 
     // Questions to scripts: access, passwords, groups, dispatch.
@@ -124,7 +131,7 @@ messages! {
     DescriptorsScarce = 308, Warning;
     DescriptorsRaised = 309, Info;
 
-    // 310 to 362: the supervisor starts and watches processes.
+    // 310 to 367: the supervisor starts and watches processes.
     PythonMissing = 310, Error;
     PythonNotExecuted = 311, Error;
     StartStepFailed = 312, Error;
@@ -161,8 +168,10 @@ messages! {
     EnvFileUnusable = 360, Error;
     ServiceEnded = 361, Error;
     SignalNotTold = 362, Error;
+    StraysEnded = 364, Info;
+    WallsNotBuilt = 367, Error;
 
-    // 381 to 396: inside daemons, and in the httpd parent.
+    // 381 to 399: inside daemons, and in the httpd parent.
     WaitFailed = 381, Error;
     AcceptFailed = 382, Error;
     StrangerRefused = 383, Error;
@@ -178,6 +187,9 @@ messages! {
     SupervisorNotStarted = 394, Critical;
     SupervisorLost = 395, Error;
     Starting = 396, Info;
+    SecretWrong = 397, Error;
+    SocketDirectoryOpen = 398, Critical;
+    ChildrenReadable = 399, Warning;
 
     // 4xx: Python and applications, where they run.
     ScriptFailed = 401, Error;
@@ -208,6 +220,7 @@ messages! {
     SubscriberRaised = 440, Error, in "interpreter/events.py";
     NotWsgi = 441, Error;
     InterpretersTooMany = 442, Error;
+    ForkHangs = 443, Error;
     QuestionFunctionMissing = 451, Error;
     VerdictUnusable = 452, Error;
 }

@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use rustix::event::{EventfdFlags, PollFlags};
-use rustix::fs::{MemfdFlags, OFlags, SealFlags};
+use rustix::fs::{AtFlags, MemfdFlags, OFlags, SealFlags, Uid};
 use rustix::io::FdFlags;
 use rustix::pipe::PipeFlags;
+use rustix::rand::GetRandomFlags;
 
 use super::call::{retry, timespec, unless_it_would_block};
 
@@ -59,6 +60,20 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     }
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     OpenOptions::new().read(true).custom_flags(flags).open(descriptor_path(place.as_fd()))
+}
+
+/// Gives the file that is open there, as a place or otherwise, to this user.
+pub fn give_to(fd: BorrowedFd<'_>, uid: u32) -> io::Result<()> {
+    Ok(rustix::fs::chownat(fd, "", Some(Uid::from_raw(uid)), None, AtFlags::EMPTY_PATH)?)
+}
+
+/// Fills it with what cannot be guessed; at the start of a machine it may have to wait.
+pub fn fill_with_random(bytes: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += retry(|| rustix::rand::getrandom(&mut bytes[filled..], GetRandomFlags::empty()))?;
+    }
+    Ok(())
 }
 
 /// Another name, for this process, of the file that is open there.

@@ -95,6 +95,8 @@ pub enum Resource {
     Descriptors,
     /// In seconds.
     CpuTime,
+    /// Processes and threads of the real user.
+    Processes,
 }
 
 /// Sets both limits of the calling process.
@@ -113,6 +115,7 @@ fn limited(resource: Resource) -> resource::Resource {
         Resource::AddressSpace => resource::Resource::RLIMIT_AS,
         Resource::Descriptors => resource::Resource::RLIMIT_NOFILE,
         Resource::CpuTime => resource::Resource::RLIMIT_CPU,
+        Resource::Processes => resource::Resource::RLIMIT_NPROC,
     }
 }
 

@@ -1,4 +1,4 @@
-//! One sendmsg or recvmsg, with or without a descriptor beside the bytes.
+//! One sendmsg or recvmsg, with or without descriptors beside the bytes.
 //!
 //! Called by `os::socket`, which has the forms of them that the processes use.
 
@@ -6,10 +6,13 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::call::retry;
+
+/// The most that the kernel lets one message carry (SCM_MAX_FD).
+const MOST_DESCRIPTORS: usize = 253;
 
 /// A header and one descriptor: with room for two, a second one would come too, and have to be closed.
 const ONE_DESCRIPTOR: usize = mem::size_of::<libc::cmsghdr>() + mem::size_of::<RawFd>();
@@ -55,12 +58,55 @@ pub fn receive_message(
     Ok((received.bytes, fd))
 }
 
+/// Descriptors that came along with bytes.
+#[derive(Default)]
+pub struct Passed {
+    pub fds: Vec<OwnedFd>,
+    /// There were more, and this process has no room for another descriptor.
+    pub lost: bool,
+}
+
+/// The same with all the descriptors that came along. The kernel would close those without room on this very
+/// thread, for as long as closing them takes.
+pub fn receive_whole_message(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+    passed: &mut Passed,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
+    let received = retry(|| rustix::net::recvmsg(socket, &mut parts, &mut ancillary, flags))?;
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            passed.fds.extend(rights);
+        }
+    }
+    passed.lost |= received.flags.contains(ReturnFlags::CTRUNC);
+    Ok(received.bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
     use std::os::fd::AsFd;
 
     use super::*;
+
+    #[test]
+    fn all_descriptors_come_with_a_whole_message() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (_reader, sent) = io::pipe().unwrap();
+        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let (mut ancillary, fds) = (SendAncillaryBuffer::new(&mut space), [sent.as_fd(); MOST_DESCRIPTORS]);
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&fds)));
+        rustix::net::sendmsg(&ours, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::empty()).unwrap();
+        let mut passed = Passed::default();
+        let size = receive_whole_message(theirs.as_fd(), &mut [0; 8], RecvFlags::empty(), &mut passed);
+        assert_eq!((size.unwrap(), passed.fds.len(), passed.lost), (1, MOST_DESCRIPTORS, false));
+    }
 
     #[test]
     fn one_descriptor_comes_with_a_message_and_no_second_stays_open() {

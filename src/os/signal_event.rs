@@ -92,6 +92,13 @@ fn bit(signal: i32) -> u64 {
 }
 
 extern "C" fn note(signal: c_int) {
+    // What the signal has interrupted may be about to look at errno.
+    let errno = Errno::last_raw();
+    take_note(signal);
+    Errno::set_raw(errno);
+}
+
+fn take_note(signal: c_int) {
     let here = rustix::process::getpid().as_raw_pid();
     if here != OWNER.load(Ordering::SeqCst) {
         default_signal(signal);
@@ -121,6 +128,26 @@ mod tests {
 
     use super::*;
     use crate::os::{Exit, fork_for_test, kill, readable, wait_for_test};
+
+    #[test]
+    fn the_handler_leaves_errno_as_it_is() {
+        let pid = fork_for_test(|| {
+            let event = SignalEvent::new().unwrap();
+            event.watch(&[libc::SIGUSR2]).unwrap();
+            for number in [EVENT.load(Ordering::SeqCst), 65_535] {
+                EVENT.store(number, Ordering::SeqCst);
+                Errno::set_raw(4711);
+                kill(std::process::id() as i32, libc::SIGUSR2).unwrap();
+                assert_eq!(Errno::last_raw(), 4711);
+            }
+            // In a copy that no at-fork function has seen, it takes itself away.
+            OWNER.store(1, Ordering::SeqCst);
+            Errno::set_raw(4711);
+            take_note(libc::SIGCHLD);
+            assert_eq!(Errno::last_raw(), 4711);
+        });
+        assert_eq!(wait_for_test(pid), Exit::Status(0));
+    }
 
     #[test]
     fn a_signal_makes_the_event_readable_and_is_taken_once() {

@@ -20,7 +20,7 @@ use rustix::net::{
 };
 
 use super::call::{retry, unless_it_would_block};
-use super::message::{receive_message, send_message};
+use super::message::{Passed, receive_message, receive_whole_message, send_message};
 
 /// The process at the other end of a connection, as the kernel noted when the connection was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +139,12 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     retry(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::empty())).map(|(size, _)| size)
 }
 
+/// The same without waiting; None when nothing has arrived.
+pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    let received = retry(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT));
+    Ok(unless_it_would_block(received)?.map(|(size, _)| size))
+}
+
 /// Like `receive`, with the descriptor that came along.
 pub fn receive_with_fd(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
     receive_message(socket, buffer, RecvFlags::empty())
@@ -175,12 +181,23 @@ fn unix_address(path: &Path) -> io::Result<SocketAddrUnix> {
 /// In bytes, with the NUL at its end (unix(7)).
 const LONGEST_PATH: usize = size_of::<libc::sockaddr_un>() - mem::offset_of!(libc::sockaddr_un, sun_path);
 
+/// Like `receive`; all descriptors that came along are added to `passed`.
+pub fn receive_with_fds(socket: BorrowedFd<'_>, buffer: &mut [u8], passed: &mut Passed) -> io::Result<usize> {
+    receive_whole_message(socket, buffer, RecvFlags::empty(), passed)
+}
+
 /// The same without waiting; None when nothing has arrived.
-pub fn receive_with_fd_now(
+pub fn receive_with_fds_now(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
-) -> io::Result<Option<(usize, Option<OwnedFd>)>> {
-    unless_it_would_block(receive_message(socket, buffer, RecvFlags::DONTWAIT))
+    passed: &mut Passed,
+) -> io::Result<Option<usize>> {
+    unless_it_would_block(receive_whole_message(socket, buffer, RecvFlags::DONTWAIT, passed))
+}
+
+/// Closing it does not wait until its peer has taken what was sent. Whatever is no socket stays as it is.
+pub fn forget_linger(fd: BorrowedFd<'_>) {
+    let _ = sockopt::set_socket_linger(fd, None);
 }
 
 #[cfg(test)]
@@ -203,7 +220,7 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "through");
-        assert!(receive_with_fd_now(theirs.as_fd(), &mut buffer).unwrap().is_none());
+        assert!(receive_with_fds_now(theirs.as_fd(), &mut buffer, &mut Passed::default()).unwrap().is_none());
         send_now(ours.as_fd(), b"y").unwrap();
         assert!(matches!(receive_with_fd(theirs.as_fd(), &mut buffer), Ok((1, None))));
     }

@@ -343,6 +343,21 @@ impl Object {
         Ok(unsafe { slice::from_raw_parts(data.cast(), usize::try_from(size).unwrap_or(0)) })
     }
 
+    /// The characters of a `str` that has only those of ASCII.
+    pub fn as_ascii(&self, _py: Attached<'_>) -> Option<&[u8]> {
+        let mut size = 0;
+        // SAFETY: attached; a wrong type, or what UTF-8 cannot say, raises.
+        let data = unsafe { api().PyUnicode_AsUTF8AndSize(self.as_ptr(), &mut size) };
+        if data.is_null() {
+            // SAFETY: attached.
+            unsafe { api().PyErr_Clear() };
+            return None;
+        }
+        // SAFETY: the text stays where it is for as long as the `str`, which lives as long as our reference.
+        let text = unsafe { slice::from_raw_parts(data.cast::<u8>(), usize::try_from(size).unwrap_or(0)) };
+        text.is_ascii().then_some(text)
+    }
+
     /// The `bytes` of a `str` in Latin-1; other characters raise UnicodeEncodeError.
     pub fn to_latin1(&self, py: Attached<'_>) -> Result {
         // SAFETY: attached; a wrong type raises.

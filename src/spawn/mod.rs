@@ -77,6 +77,8 @@ pub struct Common<'a> {
     pub page: BorrowedFd<'a>,
     /// Where they may see httpd's scoreboard.
     pub scoreboard_page: Option<BorrowedFd<'a>>,
+    /// What they enter while they are root.
+    pub walls: Option<BorrowedFd<'a>>,
 }
 
 /// The child's ends of everything.
@@ -249,7 +251,7 @@ fn become_daemon(start: &Start<'_>, ends: &Ends<'_>) -> Message {
         Ok(command) => command,
         Err(failure) => return failure,
     };
-    let taken_on = privileges::take_on(group, launcher.httpd_uid, supervisor)
+    let taken_on = privileges::take_on(group, launcher.httpd_uid, supervisor, ends.common.walls)
         .and_then(|()| launcher.descriptors.map_or(Ok(()), privileges::limit_descriptors));
     if let Err(failure) = taken_on {
         return failure;

@@ -6,6 +6,7 @@
 
 use std::env;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{MetadataExt, chroot};
 use std::path::Path;
 
@@ -16,8 +17,14 @@ use crate::site::environment::Rights;
 
 const ROOT: &str = "httpd must be started by root, with CAP_SETUID and CAP_SETGID, for user= and group=";
 
-/// Takes all steps. `httpd_uid` is the user of httpd's children, `supervisor` the parent's pid.
-pub fn take_on(group: &ProcessGroup, httpd_uid: u32, supervisor: i32) -> Result<(), Message> {
+/// Takes all steps. `httpd_uid` is the user of httpd's children, `supervisor` the parent's pid, `walls` the
+/// namespace of mounts that the group has (`control::walls`).
+pub fn take_on(
+    group: &ProcessGroup,
+    httpd_uid: u32,
+    supervisor: i32,
+    walls: Option<BorrowedFd<'_>>,
+) -> Result<(), Message> {
     limits(group)?;
     if let Some(mask) = group.umask {
         os::set_umask(mask);
@@ -25,6 +32,7 @@ pub fn take_on(group: &ProcessGroup, httpd_uid: u32, supervisor: i32) -> Result<
     }
     // The user database is outside the new root.
     let groups = group.identity.as_ref().map(supplementary_groups).transpose()?;
+    enter_walls(group, walls)?;
     if let Some(root) = &group.chroot {
         let cure = "the directory must exist, and httpd must be started by root";
         let new = Place::of(root);
@@ -44,6 +52,19 @@ pub fn take_on(group: &ProcessGroup, httpd_uid: u32, supervisor: i32) -> Result<
     working_directory(group, httpd_uid)
 }
 
+/// Only what was built for the group lets it start.
+fn enter_walls(group: &ProcessGroup, walls: Option<BorrowedFd<'_>>) -> Result<(), Message> {
+    if group.walls.any() {
+        let walls = walls.ok_or_else(|| io::ErrorKind::NotFound.into());
+        let entered = walls.and_then(|walls| {
+            os::enter_mount_namespace(walls)?;
+            verify(os::is_in_mount_namespace(walls)?)
+        });
+        step(group.walls.options(), "httpd must be started by root with CAP_SYS_ADMIN", entered)?;
+    }
+    Ok(())
+}
+
 /// The soft limit of descriptors that httpd was started with. The last step: the supervisor's copies, which
 /// end with exec, may have higher numbers, and nothing could be opened beside them any more.
 pub fn limit_descriptors(soft: u64) -> Result<(), Message> {
@@ -59,6 +80,9 @@ fn limits(group: &ProcessGroup) -> Result<(), Message> {
     }
     if let Some(bytes) = group.virtual_memory_limit {
         step("virtual-memory-limit=", cure, limit(Resource::AddressSpace, bytes, bytes))?;
+    }
+    if let Some(count) = group.process_limit {
+        step("process-limit=", cure, limit(Resource::Processes, count, count))?;
     }
     if let Some(time) = group.limits.cpu_time {
         // After the signal of the first limit the process has the time of a shutdown until the second kills

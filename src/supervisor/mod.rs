@@ -21,6 +21,8 @@ mod group;
 mod log_writer;
 mod output;
 
+mod strays;
+
 mod backoff;
 
 #[cfg(test)]
@@ -28,6 +30,7 @@ mod scene;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -89,7 +92,7 @@ pub fn run(plan: Plan, journal: &dyn Journal) {
     let Plan { groups, generation, watch, start, parent } = plan;
     let leave = leave_httpd();
     let log = LogWriter::start(journal);
-    let shared = Shared { generation, start, journal: &log };
+    let shared = Shared { generation, start, journal: &log, images: RefCell::default() };
     match leave.and_then(|()| Supervisor::new(groups, &shared, watch, parent, &log)) {
         Ok(mut supervisor) => supervisor.work(),
         Err(error) => {
@@ -124,9 +127,8 @@ impl<'a> Supervisor<'a> {
         parent: i32,
         log: &'a LogWriter<'a>,
     ) -> io::Result<Self> {
-        if groups.iter().any(GroupPlan::has_template) {
-            os::adopt_orphans()?;
-        }
+        // Those of a template, and what applications leave behind (`strays`).
+        os::adopt_orphans()?;
         Ok(Supervisor {
             groups: Groups::new(groups, shared)?,
             shared,
@@ -158,6 +160,7 @@ impl<'a> Supervisor<'a> {
                 self.groups.reap();
             }
         }
+        self.end_strays();
         self.clean_up();
     }
 
@@ -272,7 +275,19 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Removes the files of sockets that no process will use again.
+    fn end_strays(&self) {
+        let count = self.shared.images.borrow().end_forks();
+        if count > 0 {
+            let text = format!(
+                "{count} processes that applications had forked, and that outlived the process that forked them, were \
+                 ended with their generation of the configuration; a program that an application starts (as with \
+                 subprocess) lives on"
+            );
+            self.shared.journal.record(None, &Message::new(Code::StraysEnded, text));
+        }
+    }
+
+    /// Removes the files of sockets that no process will use again, where httpd has no /proc and they have a name.
     fn clean_up(&self) {
         if self.ending == Some(GenerationEnd::AllGone)
             && let Some(parent) = &self.parent_watch

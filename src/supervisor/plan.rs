@@ -11,6 +11,7 @@ use crate::config::server_facts::ServerFacts;
 use crate::control::generation::GenerationWatch;
 use crate::control::launch::{LONGEST_SHUTDOWN, Launch};
 use crate::control::listener::Listener;
+use crate::control::walls;
 use crate::scoreboard::Scoreboard;
 use crate::script::Preload;
 use crate::spawn::Launcher;
@@ -26,6 +27,7 @@ pub struct GroupPlan {
     pub index: usize,
     pub group: ProcessGroup,
     pub listener: Listener,
+    pub walls: walls::Built,
     pub preload: Vec<Preload>,
     pub interpreters: ByApplicationGroup,
 }
@@ -108,6 +110,7 @@ impl Start {
             slot: 0,
             generation,
             httpd_uid: group.socket_user.unwrap_or(self.launcher.httpd_uid),
+            secret: plan.listener.secret.clone(),
             server: self.server.clone(),
             socket_timeout: self.socket_timeout(group),
             interpreters: plan.interpreters.clone(),

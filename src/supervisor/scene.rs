@@ -126,6 +126,7 @@ impl Scene {
             place: listener.place.try_clone().unwrap(),
             socket: listener.socket.try_clone().unwrap(),
             page: listener.page.clone(),
+            secret: listener.secret.clone(),
         };
         let journal = Log(self.scratch.join("log"));
         fork_for_test(|| {
@@ -142,6 +143,7 @@ impl Scene {
                 program: self.program.clone(),
             };
             let groups = vec![GroupPlan {
+                walls: None,
                 index: 3,
                 group,
                 listener,
@@ -163,8 +165,8 @@ impl Scene {
     }
 
     pub fn request(&self, text: &str) -> String {
-        let path = &self.registry.get("blog").unwrap().path;
-        let mut stream = os::connect(path, Duration::from_secs(10)).unwrap();
+        let place = os::descriptor_path(self.registry.get("blog").unwrap().place.as_fd());
+        let mut stream = os::connect(&place, Duration::from_secs(10)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream.write_all(text.as_bytes()).unwrap();
         let mut answer = String::new();

@@ -80,10 +80,7 @@ fn ask(
     let (environ, ssl) = environ::build(py, world, request.environ)?;
     let errors = world.errors.instance(py, LogStream::of_request(Arc::clone(transaction)))?;
     environ.dict_set(py, &world.name(py, b"wsgi.errors")?, &errors)?;
-    if let Some(record) = request.record {
-        let capsule = Object::capsule(py, record, c"apache.request_rec")?;
-        environ.dict_set(py, &world.name(py, b"apache.request_rec")?, &capsule)?;
-    }
+    running::add_record(py, world, &environ, request)?;
     let function = request.purpose.function();
     let function = function.map_or_else(|| Ok(Object::none(py)), |name| Object::text(py, name))?;
     let arguments = request.purpose.arguments();
@@ -105,9 +102,15 @@ fn words(py: Attached<'_>, list: &Object) -> PythonResult<Vec<Option<Vec<u8>>>> 
 fn unusable(kind: &[u8], details: &[Option<Vec<u8>>], request: &Request<'_>) -> Message {
     let (script, function) =
         (String::from_utf8_lossy(request.script), request.purpose.function().unwrap_or_default());
+    let directive = match function {
+        "allow_access" => "WSGIAccessScript",
+        "groups_for_user" => "WSGIAuthGroupScript",
+        _ => "WSGIAuthUserScript",
+    };
     if kind == b"missing" {
-        let text =
-            format!("the script '{script}' has no function {function}(): define it, or name another script");
+        let text = format!(
+            "the script '{script}' has no function {function}(), which {directive} calls: define it, or name another script there"
+        );
         return Message::new(Code::QuestionFunctionMissing, text);
     }
     let class = details.last().cloned().flatten().unwrap_or_default();
@@ -120,7 +123,7 @@ fn unusable(kind: &[u8], details: &[Option<Vec<u8>>], request: &Request<'_>) -> 
         _ => "a list of names (str or bytes)",
     };
     let text = format!(
-        "{function}() of the script '{script}' returned a value of type {} that is no answer; access is refused with \
+        "{function}() of the script '{script}' of {directive} returned a value of type {} that is no answer; access is refused with \
          500: it must return {may}",
         String::from_utf8_lossy(&class)
     );

@@ -1,21 +1,22 @@
 //! Frames: an eight-byte header (length and kind) and a payload.
 //!
-//! Written and read in httpd children (`client`) and daemons (`daemon::connection`). The child sends Request
-//! and then, when asked by Want, Body, BodyEnd or BodyFailed. The daemon sends Hello (which process it is)
-//! once on a new connection, and for each request Log and Want at any time, Head before the first Data or
-//! File (whose descriptor travels with it), and End as the last: without End an answer is not complete. A
-//! question is answered by one Verdict in place of Head, Data and File. In place of all these the daemon may
-//! give a request back that no application has seen.
+//! Written and read in httpd children (`client`) and daemons (`daemon::connection`). The child begins a new
+//! connection with Secret, which shows that it is httpd's. For each request it sends Request and then, when
+//! asked by Want, Body, BodyEnd or BodyFailed. The daemon answers Secret by Hello (which process it is), and
+//! sends for each request Log and Want at any time, Head before the first Data or File (whose descriptor
+//! travels with it), and End as the last: without End an answer is not complete. A question is answered by
+//! one Verdict in place of Head, Data and File. In place of all these the daemon may give a request back that
+//! no application has seen.
 
 use super::codec::Malformed;
 use crate::request::LARGEST_HEAD;
 
 pub const HEADER: usize = 8;
 
-/// Data is cut into pieces of at most this size, so that a reader's buffer has a bound.
+/// Data and lines of a log are cut into pieces of at most this size, so that a reader's buffer has a bound.
 pub const LARGEST_DATA: usize = 64 * 1024;
 
-/// The child's pieces of a body, and lines of a log, are cut to this size.
+/// The child's pieces of a body are cut to this size.
 pub const LARGEST_PIECE: usize = 256 * 1024;
 
 /// A request's head and the first part of its body.
@@ -31,6 +32,7 @@ pub enum Kind {
     Body = 2,
     BodyEnd = 3,
     BodyFailed = 4,
+    Secret = 5,
     Hello = 16,
     Head = 17,
     Data = 18,
@@ -48,23 +50,24 @@ impl Kind {
         match self {
             Kind::Request => LARGEST_REQUEST,
             Kind::Body => LARGEST_PIECE,
-            Kind::BodyFailed => LARGEST_DATA,
-            Kind::Data => LARGEST_DATA,
+            Kind::BodyFailed | Kind::Data => LARGEST_DATA,
             // With its level.
-            Kind::Log => LARGEST_PIECE + 1,
+            Kind::Log => LARGEST_DATA + 1,
             // The counts in front of its parts are counted with them, but for the first two.
             Kind::Head => LARGEST_HEAD + NUMBERS,
             Kind::Verdict => LARGEST_HEAD,
+            Kind::Secret => NUMBERS,
             Kind::Hello | Kind::Want | Kind::End | Kind::File | Kind::BodyEnd | Kind::GiveBack => NUMBERS,
         }
     }
 
     fn from_number(number: u32) -> Option<Kind> {
-        const KINDS: [Kind; 13] = [
+        const KINDS: [Kind; 14] = [
             Kind::Request,
             Kind::Body,
             Kind::BodyEnd,
             Kind::BodyFailed,
+            Kind::Secret,
             Kind::Hello,
             Kind::Head,
             Kind::Data,
@@ -132,6 +135,11 @@ impl Inbox {
 
     pub fn begins_with(&self, wanted: Kind) -> bool {
         matches!(peek(&self.bytes[self.start..self.end]), Ok(Some((kind, _))) if kind == wanted)
+    }
+
+    /// Whether what is here can be the beginning of this frame only, or nothing is here yet.
+    pub fn may_begin_with(&self, wanted: Kind) -> bool {
+        matches!(peek(&self.bytes[self.start..self.end]), Ok(found) if found.is_none_or(|(kind, _)| kind == wanted))
     }
 
     /// Whether `next` would give a frame, or an error.
@@ -207,6 +215,29 @@ mod tests {
             }
             assert_eq!(seen, [(Kind::Head, 6), (Kind::Data, 300), (Kind::End, 0)], "step {step}");
             assert!(inbox.is_empty());
+        }
+    }
+
+    #[test]
+    fn each_kind_has_a_limit() {
+        let announced = |kind: Kind, length: u32| {
+            let mut bytes = header(kind, 0);
+            bytes[..4].copy_from_slice(&length.to_le_bytes());
+            peek(&bytes)
+        };
+        for (kind, most) in [
+            (Kind::Head, (1 << 20) + 64),
+            (Kind::Verdict, 1 << 20),
+            (Kind::Data, 1 << 16),
+            (Kind::Log, (1 << 16) + 1),
+            (Kind::Hello, 64),
+            (Kind::Want, 64),
+            (Kind::End, 64),
+            (Kind::File, 64),
+            (Kind::GiveBack, 64),
+        ] {
+            assert_eq!(announced(kind, most), Ok(Some((kind, most as usize))));
+            assert_eq!(announced(kind, most + 1), Err(Malformed), "{kind:?}");
         }
     }
 

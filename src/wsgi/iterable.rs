@@ -68,7 +68,7 @@ fn send_file(py: Attached<'_>, call: &Call, mut part: FilePart) -> std::result::
     part.length = piece.length as u64;
     let _writing = call.transaction.record().map(|record| record.tally.writing(0, part.length));
     let sent = call.transaction.with_detached(py, |reply| {
-        if let Some(head) = &piece.head {
+        if let Some(head) = piece.head {
             reply.head(head);
         }
         if part.length == 0 { Ok(()) } else { reply.file(&part) }

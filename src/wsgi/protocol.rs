@@ -6,7 +6,7 @@
 use super::hop_by_hop::Told;
 use super::input::{self, Buffers, Input};
 use super::start_response::{StartResponse, Write};
-use crate::interpreter::world::{ProcessFacts, Protocol, Support, httpd_version_tuple, version_tuple};
+use crate::interpreter::world::{ProcessFacts, Protocol, Support, own_variables};
 use crate::python::class::Class;
 use crate::python::object::Result;
 use crate::python::{Attached, Kept, Object};
@@ -82,9 +82,8 @@ fn prototype(
     set("wsgi.run_once", Object::bool(py, facts.run_once)?)?;
     set("wsgi.input_terminated", Object::bool(py, true)?)?;
     set("wsgi.file_wrapper", file_wrapper.clone_ref(py))?;
-    set("mod_wsgi.version", version_tuple(py)?)?;
-    set("apache.version", httpd_version_tuple(py, facts)?)?;
-    set("mod_wsgi.process_group", Object::text(py, &facts.process_group)?)?;
-    set("mod_wsgi.application_group", Object::text(py, application_group)?)?;
+    for (name, value) in own_variables(py, facts, application_group)? {
+        set(name, value)?;
+    }
     Ok(environ)
 }

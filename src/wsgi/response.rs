@@ -95,7 +95,7 @@ impl Response {
             (Announced::Plain, _) => self.announced = None,
             // RFC 9112, 6.3: where there are chunks, Content-Length says nothing.
             (Announced::Chunked(_), Some(head)) => {
-                head.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(b"content-length"));
+                head.remove(b"Content-Length");
                 self.content_length = None;
             }
             _ => {}
@@ -117,7 +117,7 @@ impl Response {
         if self.announced.is_some() {
             return;
         }
-        head.headers.push((b"Content-Length".to_vec(), length.to_string().into_bytes()));
+        head.headers.push(b"Content-Length", length.to_string().as_bytes());
         self.content_length = Some(length as u64);
     }
 
@@ -154,7 +154,7 @@ impl Response {
     }
 }
 
-fn bodyless(status: &[u8]) -> bool {
+pub(super) fn bodyless(status: &[u8]) -> bool {
     matches!(status.get(..3), Some(b"204" | b"304"))
 }
 
@@ -183,6 +183,12 @@ pub fn check_header(name: &[u8], value: &[u8]) -> Result<Option<u64>, String> {
     if name.is_empty() {
         return Err("a header has an empty name".into());
     }
+    if name.len() > usize::from(u16::MAX) {
+        return Err(format!(
+            "the name of a header has {} bytes; httpd reads names of up to 8190",
+            name.len()
+        ));
+    }
     if let Some(byte) = name.iter().find(|byte| !is_token(**byte)) {
         let byte = char::from(*byte);
         return Err(format!(
@@ -195,9 +201,10 @@ pub fn check_header(name: &[u8], value: &[u8]) -> Result<Option<u64>, String> {
     }
     if name.eq_ignore_ascii_case(b"content-length") {
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
-        return match number {
-            Some(number) => Ok(Some(number)),
+        let text = std::str::from_utf8(value).ok().filter(|_| digits);
+        // httpd counts with a sign.
+        return match text.and_then(|text| text.parse::<i64>().ok()) {
+            Some(number) => Ok(Some(number.unsigned_abs())),
             None => Err(format!("Content-Length is {:?}, not a number", String::from_utf8_lossy(value))),
         };
     }
@@ -219,7 +226,7 @@ mod tests {
     use super::*;
 
     fn head(status: &str) -> Head {
-        Head { status: status.into(), headers: Vec::new() }
+        Head { status: status.into(), ..Head::default() }
     }
 
     #[test]

@@ -95,10 +95,7 @@ fn serve(
     environ.dict_set(py, &wsgi.key_input, &input)?;
     environ.dict_set(py, &wsgi.key_errors, &errors)?;
     environ.dict_set(py, &wsgi.key_thread_id, &Object::int(py, thread_id.into())?)?;
-    if let Some(record) = request.record {
-        let capsule = Object::capsule(py, record, c"apache.request_rec")?;
-        environ.dict_set(py, &world.name(py, b"apache.request_rec")?, &capsule)?;
-    }
+    running::add_record(py, world, &environ, request)?;
     let application = events::begin(py, world, transaction, application, &environ, request, thread_id)?;
     let start_response = StartResponse { call: Arc::clone(call), write: Arc::clone(&wsgi.write) };
     let start_response = wsgi.start_response.instance(py, start_response)?;

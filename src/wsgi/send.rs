@@ -73,7 +73,7 @@ fn queue_bytes(py: Attached<'_>, call: &Call, bytes: &[u8]) -> std::result::Resu
     let record = call.transaction.record();
     let _writing = record.map(|record| record.tally.writing(1, bytes.len() as u64));
     let queued = call.transaction.with(py, |reply| {
-        if let Some(head) = &piece.head {
+        if let Some(head) = piece.head {
             reply.head(head);
         }
         if bytes.len() < LARGE {
@@ -116,7 +116,7 @@ pub fn finish(py: Attached<'_>, call: &Call, request: &Request<'_>) -> std::resu
         call.transaction.log_message(py, &Message::new(Code::AnswerTooShort, text));
         return Err(Incomplete::Logged(500));
     }
-    if let Some(head) = &head {
+    if let Some(head) = head {
         call.transaction.with(py, |reply| reply.head(head));
     }
     Ok(())

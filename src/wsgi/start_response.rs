@@ -10,7 +10,8 @@ use crate::python::class::{Class, Native};
 use crate::python::error::{Exc, raise};
 use crate::python::object::Result;
 use crate::python::{Attached, Exception, Object, Raised};
-use crate::request::{Head, LARGEST_HEAD};
+use crate::request::{EnvironBuilder, Head, LARGEST_HEAD, MOST_HEADERS};
+use std::borrow::Cow;
 use std::ffi::CStr;
 use std::sync::Arc;
 
@@ -127,14 +128,17 @@ fn wrong_arguments(py: Attached<'_>) -> Raised {
 
 fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Head, Option<u64>, Dropped)> {
     let refuse = |text: String| raise(py, Exc::Value, &text);
-    let status = latin1(py, status, || "status".into())?;
+    let status = latin1(py, status, || "status".into())?.into_owned();
     check_status(&status).map_err(refuse)?;
     if !headers.is_list(py) {
         let text = format!("headers must be a list of (name, value) tuples, not {}", headers.class_name(py));
         return Err(raise(py, Exc::Type, &text));
     }
     let count = headers.length(py)?;
-    let mut head = Head { status, headers: Vec::with_capacity(count + 1) };
+    if count > MOST_HEADERS {
+        return Err(refuse(format!("{count} headers; an answer may have {MOST_HEADERS}")));
+    }
+    let mut head = Head { status, headers: EnvironBuilder::with_capacity(64 * (count + 1)) };
     let (mut content_length, mut dropped) = (None, Dropped::default());
     let mut size = head.status.len();
     for index in 0..count {
@@ -143,10 +147,10 @@ fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Hea
             let text = format!("header {} is {}, not a (name, value) tuple", index + 1, pair.repr(py)?);
             return Err(raise(py, Exc::Type, &text));
         }
-        let name = latin1(py, &pair.sequence_item(py, 0)?, || format!("the name of header {}", index + 1))?;
-        let value = latin1(py, &pair.sequence_item(py, 1)?, || {
-            format!("the value of header {:?}", String::from_utf8_lossy(&name))
-        })?;
+        let (name, value) = (pair.sequence_item(py, 0)?, pair.sequence_item(py, 1)?);
+        let name = latin1(py, &name, || format!("the name of header {}", index + 1))?;
+        let value =
+            latin1(py, &value, || format!("the value of header {:?}", String::from_utf8_lossy(&name)))?;
         let length = check_header(&name, &value).map_err(refuse)?;
         size += name.len() + value.len() + 2 * size_of::<u32>();
         if size > LARGEST_HEAD {
@@ -155,22 +159,27 @@ fn read_head(py: Attached<'_>, status: &Object, headers: &Object) -> Result<(Hea
         if length.is_some() && content_length.is_some() && length != content_length {
             return Err(refuse("two Content-Length headers with different numbers".into()));
         }
+        // The same number twice is one header.
+        let again = length.is_some() && content_length.is_some();
         content_length = length.or(content_length);
-        if !dropped.takes(&name, &value) {
-            head.headers.push((name, value));
+        if !again && !dropped.takes(&name, &value) {
+            head.headers.push(&name, &value);
         }
     }
     Ok((head, content_length, dropped))
 }
 
 /// The bytes of a native string: a `str` within Latin-1.
-fn latin1(py: Attached<'_>, object: &Object, what: impl Fn() -> String) -> Result<Vec<u8>> {
+fn latin1<'o>(py: Attached<'_>, object: &'o Object, what: impl Fn() -> String) -> Result<Cow<'o, [u8]>> {
     if !object.is_str(py) {
         let text = format!("{} must be str, not {}", what(), object.class_name(py));
         return Err(raise(py, Exc::Type, &text));
     }
+    if let Some(text) = object.as_ascii(py) {
+        return Ok(Cow::Borrowed(text));
+    }
     match object.to_latin1(py) {
-        Ok(encoded) => Ok(encoded.as_bytes(py)?.to_vec()),
+        Ok(encoded) => Ok(Cow::Owned(encoded.as_bytes(py)?.to_vec())),
         Err(Raised) => {
             drop(Exception::fetch(py));
             let text = format!(

@@ -222,6 +222,19 @@ class Httpd:
         what = f"{count} daemons of {group or 'all groups'}"
         return wait_for(lambda: len(found := self.daemons(group)) == count and found, what, timeout)
 
+    def socket_places(self) -> list[Path]:
+        """Where root reaches the groups' sockets, in the order of their making: they have no name, and the parent has them open."""
+        places = {}
+        for place in Path(f"/proc/{self.parent.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if made := re.search(r"\.(\d+)\.sock( \(deleted\))?$", os.readlink(place)):
+                    places[int(made[1])] = place
+        return [places[number] for number in sorted(places)]
+
+    def socket_numbers(self) -> list[int]:
+        """What the sockets are known by to the system."""
+        return [place.stat().st_ino for place in self.socket_places()]
+
     # Requests
 
     def url(self, path: str = "/", *, port: str = "PORT") -> str:

@@ -61,7 +61,6 @@ class Faults:
             "graceful": self.graceful,
             "kill -9 of the supervisor": self.supervisor,
             "kill -9 of an httpd child": self.child,
-            "socket removed": self.remove_socket,
         }
 
     # Signals
@@ -194,15 +193,6 @@ class Faults:
 
     def graceful(self):
         hit = Hit("", time.monotonic())
-        self.server.graceful()
-        return self.done(hit)
-
-    def remove_socket(self):
-        sockets = sorted(path for path in (self.server.root / "run").rglob("*") if path.is_socket())
-        if not sockets:
-            return None
-        hit = Hit("", time.monotonic())
-        self.chance.choice(sockets).unlink()
         self.server.graceful()
         return self.done(hit)
 

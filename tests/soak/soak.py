@@ -23,7 +23,7 @@ lost request was, and whether a fault accounts for it:
     kill -TERM, SIGSTOP for 1 s,    none
     descriptors exhausted, endless
     recursion, touch, deploy,
-    graceful, socket file removed
+    graceful
 
 A request on a used connection that is closed without an answer is sent again by the client, as a browser does. That
 is in order only if no application has begun it, or the httpd child was killed. No request may ever begin twice.

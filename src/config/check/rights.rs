@@ -22,7 +22,7 @@ pub fn check(
     servers: &[ConfiguredServer<'_>],
     surroundings: &Surroundings<'_>,
 ) -> Vec<Message> {
-    let mut rights = Rights { global, surroundings, found: Vec::new() };
+    let mut rights = Rights { global, surroundings, found: Vec::new(), hidden: Vec::new() };
     let aliases = aliases(servers);
     let mut by_group: HashMap<Option<&str>, Vec<&Alias>> = HashMap::new();
     for (group, alias) in &aliases {
@@ -37,7 +37,7 @@ pub fn check(
     if by_group.contains_key(&Some("")) || scripts.iter().any(embedded) {
         rights.embedded();
     }
-    let of_groups = std::mem::take(&mut rights.found);
+    let (of_groups, hidden) = (std::mem::take(&mut rights.found), std::mem::take(&mut rights.hidden));
     rights.httpd(&aliases, &scripts);
     let of_groups = of_groups.iter().map(|found| {
         let text = rights.text(found, &format!("which it needs for {}", found.behind.join(", ")));
@@ -47,7 +47,7 @@ pub fn check(
         let text = rights.text(found, &format!("so that requests for {} get 403", found.behind.join(", ")));
         Message::new(Code::HttpdShutOut, text)
     });
-    of_groups.chain(of_httpd).collect()
+    of_groups.chain(of_httpd).chain(hidden).collect()
 }
 
 /// All aliases with their process groups (None where the request chooses it), in the order of the
@@ -70,6 +70,8 @@ struct Rights<'a> {
     global: &'a GlobalConfig,
     surroundings: &'a Surroundings<'a>,
     found: Vec<Found>,
+    /// What a group does not see of its own (`private-tmp=`, `protect-home=`).
+    hidden: Vec<Message>,
 }
 
 /// A place that one user cannot pass, with all that is behind it.
@@ -130,6 +132,15 @@ impl Rights<'_> {
     }
 
     fn walk(&mut self, group: &ProcessGroup, path: &Path, need: Need, user: &User, who: &str, what: String) {
+        let user_home = group.identity.as_ref().map_or(Path::new("/"), |identity| &identity.user_home);
+        if let Some(option) = group.walls.hides(path, user_home) {
+            let text = format!(
+                "WSGIDaemonProcess {} at {}: {option} hides {what} from its processes: put that elsewhere, or correct \
+                 {option}",
+                group.name, group.origin
+            );
+            return self.hidden.push(Message::new(Code::BehindWalls, text));
+        }
         let root = group.chroot.as_deref().unwrap_or(Path::new("/"));
         if let Some(closed) = walk::closed(path, need, user, root, self.surroundings.files) {
             note(&mut self.found, who, user, closed, what);

@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use super::socket::{Listener, ListenerKey};
 use crate::control::group_page::GroupPage;
+use crate::control::secret::Secret;
 use crate::os;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 
 /// First in what is kept across a restart; another number when the form of the rest changes.
-const FORM: u32 = 3;
+const FORM: u32 = 4;
 
 /// Leaves the descriptors open under their numbers.
 pub fn encode(next_id: u32, listeners: Vec<Listener>) -> Vec<u8> {
@@ -33,6 +34,7 @@ pub fn encode(next_id: u32, listeners: Vec<Listener>) -> Vec<u8> {
         encoder.bytes(listener.key.runs_as.as_bytes());
         encoder.bytes(listener.key.version.as_bytes());
         encoder.bytes(listener.path.as_os_str().as_bytes());
+        encoder.bytes(listener.secret.bytes());
         let page = listener.page.fd().try_clone_to_owned().map_or(-1, IntoRawFd::into_raw_fd);
         encoder.i64(i64::from(page));
         encoder.i64(i64::from(listener.place.into_raw_fd()));
@@ -59,10 +61,11 @@ pub fn decode(retained: &[u8]) -> Result<(u32, Vec<Listener>), Malformed> {
             version: decoder.string()?,
         };
         let path = path(decoder.bytes()?);
+        let secret = Secret::from_bytes(decoder.bytes()?).ok_or(Malformed)?;
         let page = descriptor(&mut decoder)?.and_then(|fd| GroupPage::from_fd(fd).ok());
         match (descriptor(&mut decoder)?, descriptor(&mut decoder)?, page) {
             (Some(place), Some(socket), Some(page)) => {
-                listeners.push(Listener { key, path, place, socket, page: Arc::new(page) });
+                listeners.push(Listener { key, path, place, socket, secret, page: Arc::new(page) });
             }
             // Made by a build with another group page: no process would ever remove the file.
             _ => drop(fs::remove_file(path)),

@@ -5,13 +5,14 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::chown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::control::group_page::GroupPage;
+use crate::control::secret::Secret;
 use crate::log::{Code, Message, wording};
 use crate::os;
 
@@ -36,10 +37,11 @@ pub struct ListenerKey {
 pub struct Listener {
     pub key: ListenerKey,
     pub path: PathBuf,
-    /// The file at that path, open as a place only: the children reach the socket by it when its name has
-    /// been removed.
+    /// The file that had that path, open as a place only: the children reach the socket by it. Its name is
+    /// removed at once; only where httpd has no /proc it stays.
     pub place: OwnedFd,
     pub socket: OwnedFd,
+    pub secret: Secret,
     pub page: Arc<GroupPage>,
 }
 
@@ -75,12 +77,38 @@ impl Listener {
                 ),
             ));
         }
-        let socket = bind(&path, key.backlog).map_err(|error| bind_failure(key, origin, &path, &error))?;
-        let page = GroupPage::create().map_err(|error| bind_failure(key, origin, &path, &error))?;
-        give_to_owner(key, origin, &path)?;
-        let place = os::open_place(&path).map_err(|error| bind_failure(key, origin, &path, &error))?;
-        Ok(Listener { key: key.clone(), path, place, socket, page: Arc::new(page) })
+        let failure = |error: io::Error| bind_failure(key, origin, &path, &error);
+        let (page, secret) = (GroupPage::create().map_err(failure)?, Secret::random().map_err(failure)?);
+        let socket = bind(&path, key.backlog).map_err(failure)?;
+        let place = os::open_place(&path).map_err(failure);
+        let place = place.and_then(|place| {
+            // What has the name is the socket itself, or it is given to no user.
+            let has_proc = leads_to(place.as_fd(), socket.as_fd()).map_err(failure)?;
+            give_to_owner(key, origin, &path, place.as_fd())?;
+            Ok((place, has_proc))
+        });
+        if !matches!(place, Ok((_, false))) {
+            // Of no name a process can ask for it.
+            let _ = fs::remove_file(&path);
+        }
+        let (place, _) = place?;
+        Ok(Listener { key: key.clone(), path, place, socket, secret, page: Arc::new(page) })
     }
+}
+
+/// Whether the children can connect to the place, for which they need /proc. An error where another socket has
+/// come to the name, as in a directory in which others may write.
+fn leads_to(place: BorrowedFd<'_>, socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let _connection = match os::connect(&os::descriptor_path(place), Duration::ZERO) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        connected => connected?,
+    };
+    while let Some(accepted) = os::accept(socket)? {
+        if os::peer_credentials(accepted.as_fd())?.pid == std::process::id() as i32 {
+            return Ok(true);
+        }
+    }
+    Err(io::Error::other("another process has put a file of its own into its place"))
 }
 
 fn bind(path: &Path, backlog: u32) -> io::Result<OwnedFd> {
@@ -125,10 +153,14 @@ fn bind_failure(key: &ListenerKey, origin: &Origin, path: &Path, error: &io::Err
     )
 }
 
-fn give_to_owner(key: &ListenerKey, origin: &Origin, path: &Path) -> Result<(), Message> {
+fn give_to_owner(
+    key: &ListenerKey,
+    origin: &Origin,
+    path: &Path,
+    place: BorrowedFd<'_>,
+) -> Result<(), Message> {
     let Some(owner) = key.owner else { return Ok(()) };
-    chown(path, Some(owner), None).map_err(|error| {
-        let _ = fs::remove_file(path);
+    os::give_to(place, owner).map_err(|error| {
         Message::new(
             Code::SocketNotGiven,
             format!(

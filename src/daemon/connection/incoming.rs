@@ -3,6 +3,7 @@
 //! Runs in daemons. The daemon asks for the body through the other half (`Reply::ask`) and receives it here.
 
 use super::outgoing::MOST_KEPT;
+use crate::control::secret::Secret;
 use crate::log::wording;
 use crate::os::{self, Link};
 use crate::request::{Body, BodyError, BodyLength};
@@ -11,6 +12,16 @@ use crate::wire::request as payload;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meeting {
+    /// A child of httpd.
+    Httpd,
+    Stranger,
+    /// The secret has not come yet.
+    Later,
+}
 
 pub struct Incoming {
     stream: Arc<Link>,
@@ -28,6 +39,23 @@ impl Incoming {
     pub(super) fn new(stream: Arc<Link>) -> Incoming {
         let (inbox, here) = (Inbox::default(), Vec::new());
         Incoming { stream, inbox, here, missing: None, ended: true, broken: false }
+    }
+
+    /// Looks for the secret, with which httpd's child begins the connection. Does not wait.
+    pub(super) fn meet(&mut self, secret: &Secret) -> io::Result<Meeting> {
+        loop {
+            if !self.inbox.may_begin_with(Kind::Secret) {
+                return Ok(Meeting::Stranger);
+            }
+            if let Some((_, bytes)) = self.inbox.next().map_err(invalid)? {
+                return Ok(if secret.is(bytes) { Meeting::Httpd } else { Meeting::Stranger });
+            }
+            match os::receive_now(self.stream.as_fd(), self.inbox.space())? {
+                None => return Ok(Meeting::Later),
+                Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(count) => self.inbox.received(count),
+            }
+        }
     }
 
     /// Receives a whole Request frame into `payload`. False when the child closed the connection.

@@ -2,16 +2,18 @@
 //!
 //! Runs in daemons. Frames are queued, sent without waiting, or sent to the end.
 
-use crate::log::Level;
+use crate::log::{Code, Level, Message, wording};
 use crate::os::{self, Link};
 use crate::question::Verdict;
 use crate::request::{FilePart, Head, Outcome, Reply, Span, now};
-use crate::wire::frame::{self, Kind, LARGEST_DATA, LARGEST_PIECE};
+use crate::wire::frame::{self, Kind, LARGEST_DATA};
 use crate::wire::question;
 use crate::wire::request as payload;
+use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// A buffer that one large request has blown up is given back.
@@ -61,6 +63,30 @@ impl Outgoing {
         if self.broken { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 
+    /// For files of which httpd takes no descriptor. Theirs are this process's to wait for.
+    fn read_and_send(&mut self, file: &File, part: &FilePart) -> io::Result<()> {
+        let (mut piece, mut offset, mut left) = (vec![0; LARGEST_DATA], part.offset, part.length);
+        while left > 0 {
+            let wanted = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let count = match file.read_at(&mut piece[..wanted], offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(count) if count > 0 => count,
+                failed => {
+                    let reason =
+                        failed.err().map_or("it became shorter".to_string(), |error| wording(&error));
+                    let text =
+                        format!("the file that wsgi.file_wrapper was given could not be read on: {reason}");
+                    let message = Message::new(Code::FileUnreadable, text);
+                    self.log(message.level, message.to_string().as_bytes());
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            };
+            self.flush(&piece[..count])?;
+            (offset, left) = (offset + count as u64, left - count as u64);
+        }
+        Ok(())
+    }
+
     fn emptied(&mut self) {
         self.outbox.clear();
         self.sent = 0;
@@ -68,8 +94,8 @@ impl Outgoing {
 }
 
 impl Reply for Outgoing {
-    fn head(&mut self, head: &Head) {
-        frame::append(&mut self.outbox, Kind::Head, |out| payload::encode_head(out, head));
+    fn head(&mut self, head: Head) {
+        frame::append(&mut self.outbox, Kind::Head, |out| payload::encode_head(out, &head));
     }
 
     fn data(&mut self, bytes: &[u8]) {
@@ -79,10 +105,13 @@ impl Reply for Outgoing {
     }
 
     fn file(&mut self, part: &FilePart) -> io::Result<()> {
+        let file = os::duplicate(part.descriptor)?;
+        if !os::is_servable(file.as_fd()) {
+            return self.read_and_send(&File::from(file), part);
+        }
         self.flush(&[])?;
         let mut frame = Vec::new();
         frame::append(&mut frame, Kind::File, |out| payload::encode_file(out, part.offset, part.length));
-        let file = os::duplicate(part.descriptor)?;
         let sent = os::send_with_fd(self.stream.as_fd(), &frame, file.as_fd());
         self.keep_in_mind(sent)
     }
@@ -92,7 +121,7 @@ impl Reply for Outgoing {
     }
 
     fn log(&mut self, level: Level, line: &[u8]) {
-        for piece in line.chunks(LARGEST_PIECE) {
+        for piece in line.chunks(LARGEST_DATA) {
             frame::append(&mut self.outbox, Kind::Log, |out| payload::encode_log(out, level, piece));
         }
     }
@@ -156,7 +185,42 @@ mod tests {
     use super::super::Connection;
     use super::*;
     use std::io::Read;
+    use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
+
+    /// The frames that reach a child.
+    fn received(file: &FilePart) -> (io::Result<()>, Vec<(Kind, Vec<u8>)>) {
+        let (mut child, daemon) = UnixStream::pair().unwrap();
+        let mut connection = Connection::new(daemon);
+        let sent = connection.outgoing.file(file);
+        let _ = connection.flush();
+        drop(connection);
+        let (mut bytes, mut frames) = (Vec::new(), Vec::new());
+        child.read_to_end(&mut bytes).unwrap();
+        let mut rest = &bytes[..];
+        while let Some((kind, length)) = frame::peek(rest).unwrap() {
+            let (payload, after) = rest[frame::HEADER..].split_at(length);
+            frames.push((kind, payload.to_vec()));
+            rest = after;
+        }
+        (sent, frames)
+    }
+
+    #[test]
+    fn a_file_that_is_not_for_httpd_to_read_goes_as_data() {
+        let file = File::open("/proc/self/status").unwrap();
+        let mut part = FilePart { descriptor: file.as_raw_fd(), offset: 1, length: 4 };
+        let (sent, frames) = received(&part);
+        assert_eq!((sent.is_ok(), frames), (true, vec![(Kind::Data, b"ame:".to_vec())]));
+        part.length = 1 << 40;
+        let (sent, mut frames) = received(&part);
+        let (kind, line) = frames.pop().unwrap();
+        assert_eq!((sent.is_err(), kind), (true, Kind::Log));
+        assert!(String::from_utf8_lossy(&line).contains("WSGI236"));
+        let memory = os::memfd(c"served", 10).unwrap();
+        let part = FilePart { descriptor: memory.as_raw_fd(), offset: 0, length: 10 };
+        assert_eq!(received(&part).1, [(Kind::File, [0, 10].map(u64::to_le_bytes).concat())]);
+    }
 
     #[test]
     fn a_large_piece_follows_what_was_queued() {
@@ -168,7 +232,7 @@ mod tests {
             child.read_to_end(&mut received).unwrap();
             received
         });
-        connection.outgoing.head(&Head { status: b"200 OK".to_vec(), headers: Vec::new() });
+        connection.outgoing.head(Head { status: b"200 OK".to_vec(), ..Head::default() });
         connection.outgoing.flush(&large).unwrap();
         assert!(connection.is_clean());
         drop(connection);

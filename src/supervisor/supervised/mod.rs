@@ -284,7 +284,10 @@ impl<'a> SupervisedGroup<'a> {
     }
 
     fn spawn(&self, launch: &Launch, slot: &ClaimedSlot) -> Result<Spawned, Message> {
+        let walls =
+            self.plan.walls.as_ref().map(|built| built.as_ref().map_err(Message::clone)).transpose()?;
         let common = Common {
+            walls: walls.map(AsFd::as_fd),
             listener: self.plan.listener.socket.as_fd(),
             page: self.page().fd(),
             scoreboard_page: self.scoreboard_page.as_ref().map(AsFd::as_fd),

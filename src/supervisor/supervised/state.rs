@@ -2,6 +2,7 @@
 //!
 //! Runs in the supervisor. `supervisor::group` has the state machine; this has what belongs to the system.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use super::demand::Demand;
@@ -14,12 +15,14 @@ use crate::log::Journal;
 use crate::supervisor::group::{Group, ProcessId};
 use crate::supervisor::output::{Allowance, Line, Output};
 use crate::supervisor::plan::{GroupPlan, Start};
+use crate::supervisor::strays::Images;
 
 /// What the groups of a generation have in common.
 pub struct Shared<'a> {
     pub generation: u64,
     pub start: Start,
     pub journal: &'a dyn Journal,
+    pub images: RefCell<Images>,
 }
 
 pub struct SupervisedGroup<'a> {

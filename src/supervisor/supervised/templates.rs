@@ -65,6 +65,7 @@ impl SupervisedGroup<'_> {
             let Heard::Report(report) = hear(&mut template.control) else { continue };
             match report {
                 Report::Ready { loads, .. } => {
+                    self.shared.images.borrow_mut().note(template.pid);
                     self.template_is_ready(index, loads.failed == 0 && loads.forgotten == 0)
                 }
                 Report::Failed(message) => template.failure = Some(message),

@@ -208,16 +208,20 @@ def test_satisfy_any(server: Httpd):
 
 
 @pytest.mark.parametrize("path, message", {
-    "/no-user-script/": "WSGI253: the provider 'wsgi'",
-    "/no-group-script/": "WSGI254: 'Require wsgi-group' needs",
+    "/no-user-script/": r"WSGI253: the provider 'wsgi' .* \(AuthBasicProvider at .*httpd.conf:@LINE@\)",
+    "/no-group-script/": r"WSGI254: 'Require wsgi-group' needs .* \(Require at .*httpd.conf:@LINE@\)",
     "/missing-script/": "WSGI252: the script '.*nowhere.wsgi' of WSGIAccessScript \\(at .*\\) cannot be read",
-    "/missing-function/": "WSGI451: the script '.*hello.wsgi' has no function allow_access",
+    "/missing-function/": "WSGI451: the script '.*hello.wsgi' has no function allow_access\\(\\), which WSGIAccessScript calls",
     "/broken-script/": "SyntaxError",
 }.items())  # fmt: skip
 def test_a_script_that_cannot_answer(server: Httpd, path: str, message: str):
     start = len(server.error_log())
     assert status(server, path, "alice") == 500
-    server.wait_for_log(message, start=start)
+    lines = {"/no-user-script/": "AuthBasicProvider wsgi", "/no-group-script/": "Require wsgi-group staff"}
+    section = server.configuration_file.read_text().partition(f"<Location {path.rstrip('/')}>")[0].count("\n") + 1
+    after = server.configuration_file.read_text().splitlines()[section:]
+    offset = next((at for at, line in enumerate(after, 1) if line.strip() == lines.get(path)), 0)
+    server.wait_for_log(message.replace("@LINE@", str(section + offset)), start=start)
 
 
 @pytest.mark.daemon_mode

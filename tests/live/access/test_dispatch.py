@@ -81,7 +81,7 @@ def test_what_no_function_may_say(server: Httpd, name: str, function: str, said:
 
 
 @pytest.mark.parametrize("said, message", [
-    ({"Process": "sit"}, "there is no process group 'sit'.*site"),
+    ({"Process": "sit"}, r"there is no process group 'sit' \(chosen by WSGIDispatchScript at .*httpd.conf:\d+\).*site"),
     ({"Process": "global"}, "WSGIRestrictEmbedded forbids"),
     ({"Callable": "no_such"}, "no_such"),
 ])  # fmt: skip
@@ -126,3 +126,19 @@ def test_in_a_child_as_in_mod_wsgi(serve_once):
     start = len(server.error_log())
     assert server.get("/app/x", headers={"X-Process": "environ"}).status_code == 200
     server.wait_for_log(f"told: /app /x {server.root}/apps/environ.wsgi  chooser False", start=start)
+
+
+@pytest.mark.ours
+def test_no_variable_passes_for_where_the_script_runs(serve_once):
+    names = ("mod_wsgi.process_group", "mod_wsgi.application_group", "apache.version", "mod_wsgi.version")
+    server = serve_once.prepare(
+        "WSGIDaemonProcess site python-home=@PYTHON@\n"
+        "WSGIScriptAlias /app @APPS@/environ.wsgi process-group=site application-group=%{GLOBAL}\n"
+        "WSGIDispatchScript @ROOT@/tells.wsgi process-group=site application-group=chooser\n"
+        + "".join(f"SetEnvIf Request_URI . {name}=stranger\n" for name in names)
+    )
+    tells = f"print('told:', *[environ[name] for name in {names}], file=environ['wsgi.errors'])"
+    (server.root / "tells.wsgi").write_text(f"def process_group(environ):\n    {tells}\n")
+    server.start()
+    assert server.get("/app/x").status_code == 200
+    server.wait_for_log(r"told: site chooser \(2, 4, \d+\) \(6, 1, 1\)")

@@ -120,12 +120,13 @@ def test_files_that_are_not_there_are_the_scripts_matter(server: Httpd):
 
 @pytest.mark.parametrize("path, message", {
     "/no-script/x": "WSGI252: the script '.*nowhere.wsgi' of WSGIHandlerScript",
-    "/no-function/x": "handle_request",
+    "/no-function/x": r"WSGI405: the script '.*' has no callable 'handle_request'. Define handle_request\(environ, start_response\)",
 }.items())  # fmt: skip
 def test_scripts_that_cannot_answer(server: Httpd, path: str, message: str):
     start = len(server.error_log())
     assert server.get(path).status_code == 500
     server.wait_for_log(message, start=start)
+    assert "callable-object" not in server.error_log()[start:] and "WSGICallableObject" not in server.error_log()[start:]
 
 
 @pytest.mark.daemon_mode

@@ -218,3 +218,14 @@ def test_a_missing_script_that_comes_is_served(questionable: Httpd):
         wait_for(lambda: questionable.get("/missing").status_code == 200, "the new script is served")
     finally:
         script.unlink()
+
+
+@pytest.mark.ours
+def test_a_start_and_each_restart_tell_the_log_once(serve_once):
+    server = serve_once(GROUP + "WSGIDaemonProcess unused python-home=@PYTHON@\nWSGIScriptAlias / @APPS@/hello.wsgi process-group=site\n")
+    assert server.error_log().count("WSGI108:") == 1 and server.output().count("WSGI108:") == 1
+    for count, restart in enumerate((server.graceful, server.restart, server.graceful), 2):
+        restart()
+        wait_for(lambda: server.error_log().count("WSGI108:") == count, "the restart tells it again")
+        assert server.get("/").status_code == 200
+    assert server.error_log().count("WSGI108:") == 4 and server.output().count("WSGI108:") == 1

@@ -152,7 +152,7 @@ def test_a_relative_path_to_nowhere(serve_once):
         "WSGIScriptAlias / @APPS@/hello.wsgi process-group=site\n"
     )
     (line,) = said(server, 144)
-    assert f"python-path no/lib is relative" in line and f"there is no {server.root}/no/lib" in line
+    assert f"python-path no/lib does not begin with /, and {server.root}/no/lib, where Python" in line
 
 
 def test_an_alias_that_never_matches(serve_once):
@@ -179,3 +179,19 @@ def test_a_group_that_has_another_users_name(serve_once):
     text = server.configuration_file.read_text()
     server.configuration_file.write_text(text.replace(" user=daemon", ""))
     assert not said(server, 146)
+
+
+@NEEDS_ROOT
+def test_a_user_without_a_group(serve_once):
+    line_of = "WSGIDaemonProcess {} python-home=@PYTHON@ {}\nWSGIScriptAlias /{} @APPS@/hello.wsgi process-group={}\n"
+    groups = {"one": "user=daemon", "two": "user=nobody", "own": "user=@USER@", "plain": "", "both": "user=daemon group=daemon"}
+    server = serve_once.prepare("".join(line_of.format(name, options, name, name) for name, options in groups.items()))
+    (line,) = said(server, 147)
+    place = f"{server.configuration_file}:{server.last_line_of('WSGIDaemonProcess one')}"
+    assert f"process group 'one' at {place} runs as daemon" in line and "(likewise 'two')" in line and ":info]" in line
+    assert line.endswith("Write user=daemon group=daemon")
+    text = server.configuration_file.read_text()
+    gid = pwd.getpwnam("nobody").pw_gid
+    server.configuration_file.write_text(text.replace("user=daemon\n", "user=daemon group=daemon\n"))
+    (line,) = said(server, 147)
+    assert line.endswith(f"Write user=nobody group=#{gid}")

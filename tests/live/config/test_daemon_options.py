@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 import shutil
 import socket
@@ -236,7 +237,7 @@ WSGIScriptAlias / @APPS@/hello.wsgi process-group=site
 def standing_still(server: Httpd) -> Iterator[Path]:
     """Nobody accepts connections of the one group; its socket."""
     (daemon,) = server.wait_for_daemons(1, "site")
-    (path,) = [path for path in (server.root / "run").iterdir() if path.is_socket()]
+    (path,) = server.socket_places()
     with daemon.standing_still():
         yield path
 
@@ -300,12 +301,13 @@ def test_buffers_of_the_connection_to_a_process(serve_once, given: bool):
     options = "send-buffer-size=50000 receive-buffer-size=30000" if given else ""
     server = serve_once(ONE_SOCKET.replace("@OPTIONS@", options))
     assert server.get("/").status_code == 200
-    (path,) = [path for path in (server.root / "run").iterdir() if path.is_socket()]
+    (path,) = server.socket_places()
+    name = os.readlink(path).removesuffix(" (deleted)")
     found = set()
     for child in server.children():
         for connection in child.sockets():
             with connection:
-                if connection.family == socket.AF_UNIX and peer(connection) == str(path):
+                if connection.family == socket.AF_UNIX and peer(connection) == name:
                     sizes = (socket.SO_SNDBUF, socket.SO_RCVBUF)
                     found.add(tuple(connection.getsockopt(socket.SOL_SOCKET, size) for size in sizes))
     usual = tuple(int(Path(f"/proc/sys/net/core/{name}_default").read_text()) for name in ("wmem", "rmem"))
@@ -325,7 +327,7 @@ def test_socket_user(serve_once):
         + ONE_SOCKET.replace("@OPTIONS@", "socket-user=daemon")
     )
     assert server.get("/usual").status_code == 200
-    owners = sorted(path.owner() for path in (server.root / "run").iterdir() if path.is_socket())
+    owners = sorted(path.owner() for path in server.socket_places())
     assert owners == sorted(["daemon", server.fill_in("@USER@")])
     # httpd's own user may not connect any more; where children run as others, theirs may.
     assert [server.get(path).status_code for path in ("/usual", "/")] == [200, 503]

@@ -44,7 +44,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     **numbers("threads", 0, 65533),
     **numbers("listen-backlog", 1, 65535),
     **numbers("cpu-priority", -20, 19),
-    **numbers("maximum-requests", 0, (1 << 63) - 1),
+    **numbers("maximum-requests process-limit", 0, (1 << 63) - 1),
     **several(
         "connect-timeout socket-timeout queue-timeout response-socket-timeout shutdown-timeout graceful-timeout "
         "restart-interval inactivity-timeout startup-timeout request-timeout interrupt-timeout deadlock-timeout "
@@ -71,6 +71,8 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "overlap": (["", "1", "yes", "never"], "expected Auto, On or Off"),
     "preload": (["", "1", "yes"], "expected On or Off"),
     "no-new-privileges": (["", "yes", "1"], "expected On or Off"),
+    "private-tmp": (["", "yes", "1", "512K", "10%", "5h"], "expected On, Off, or a size of at least 1M"),
+    "protect-home": (["", "yes", "readonly", "home"], "expected Off, read-only, others or On"),
     "server-metrics": (["", "yes", "1"], "expected On or Off"),
     "switch-interval": (["", "0", "-1", "5ms", "nan", "inf"], "expected seconds greater than zero, such as 0.005"),
     "env": (["", "NAME", "=value"], "expected NAME=VALUE"),

@@ -84,6 +84,50 @@ def test_what_is_nowhere_gets_no_such_advice(site):
     assert "No module named 'mysite' (Python 3.11." in said and "is not on sys.path" not in said
 
 
+def test_a_package_is_installed_by_the_environment_that_runs(site, mode: str):
+    server = site("import flask_of_nobody.views\n" + HELLO).start()
+    said = failed(server, 401)
+    interpreter = pythons.environment("3.11").home / "bin/python"
+    assert interpreter.exists() and f"install it for this Python ({interpreter} -m pip install flask_of_nobody)" in said
+    assert ("add its folder by python-path=" in said) == (mode == "daemon")
+    assert ("runs in embedded mode, with httpd's Python: process-group=" in said) == (mode == "embedded")
+
+
+def test_a_path_that_is_there_is_added_to(site, mode: str):
+    """A second python-path= would replace the first."""
+    server = site("import first, second\n" + HELLO, options="python-path=@ROOT@/one")
+    if mode == "embedded":
+        replace(server.configuration_file, "WSGIScriptAlias / ", f"WSGIPythonPath {server.root}/one\nWSGIScriptAlias / ")
+    (server.root / "one").mkdir()
+    for place in ("one/first.py", "project/second.py"):
+        (server.root / place).write_text("")
+    said = failed(server.start(), 401)
+    where = "python-path= of WSGIDaemonProcess site" if mode == "daemon" else "WSGIPythonPath"
+    assert f"second.py is in {server.root}/project, which is not on sys.path: add :{server.root}/project to the {where} that is there" in said
+    replace(server.configuration_file, f"{server.root}/one", f"{server.root}/one:{server.root}/project")
+    server.restart()
+    wait_for(lambda: server.get("/").text == "hello", "it is cured")
+
+
+@pytest.mark.daemon_mode
+def test_a_script_of_access_control_in_embedded_mode(site):
+    """It does not run where the site runs unless its line says so."""
+    server = site(HELLO, options="python-path=@ROOT@/lib")
+    script = server.root / "project/site/access.wsgi"
+    script.write_text("import only_there\ndef allow_access(environ, host):\n    return True\n")
+    (server.root / "lib").mkdir()
+    (server.root / "lib/only_there.py").write_text("")
+    line = f"WSGIAccessScript {script}"
+    text = server.configuration_file.read_text()
+    section = f"<Location />\n{line}\n</Location>\nWSGIPythonHome @PYTHON@\n"
+    server.configuration_file.write_text(text + server.fill_in(section))
+    said = failed(server.start(), 401)
+    assert "runs in embedded mode, with httpd's Python: process-group= of the directive that names it" in said
+    replace(server.configuration_file, line, f"{line} process-group=site")
+    server.restart()
+    wait_for(lambda: server.get("/").text == "hello", "it is cured")
+
+
 def test_the_script_itself_is_no_module_beside_it(site):
     server = site("import flask_of_nobody\n" + HELLO)
     folder = server.root / "project/site"
@@ -128,7 +172,7 @@ application = get_asgi_application()
 def test_an_asgi_application(site, kind: str):
     server = site(ASGI[kind]).start()
     said = failed(server, 441)
-    assert f"application of '{server.root}/project/site/app.wsgi' is an ASGI application: it takes scope" in said
+    assert f"application of '{server.root}/project/site/app.wsgi' is written for ASGI (it takes scope" in said
     assert "get_wsgi_application()" in said and "mod_proxy" in said
     for _ in range(3):
         assert server.get("/").status_code == 500
@@ -142,7 +186,7 @@ def test_an_asgi_application(site, kind: str):
 @pytest.mark.parametrize("text", ["async " + HELLO.strip(), HELLO.replace("def application", "async def inner") + "def application(*arguments):\n    return inner(*arguments)\n"])
 def test_a_coroutine_function(site, text: str):
     server = site(text).start()
-    assert "is a coroutine function (async def), and requests are served by WSGI" in failed(server, 441)
+    assert "is a coroutine function (async def), and this server runs WSGI applications: " in failed(server, 441)
     assert "never awaited" not in server.error_log()
 
 

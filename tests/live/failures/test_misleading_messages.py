@@ -84,9 +84,9 @@ def test_a_home_that_names_a_part_of_the_environment(serve_once, python, mode: s
     server = both(serve_once, mode, f"@ROOT@/home/{part}")
     make_environment(base(python), server.root / "home")
     said = warned(server, 123)
-    assert f"write python-home={server.root}/home " in said and "-m venv" not in said, said
+    assert f"by python-home={server.root}/home or WSGIPythonHome" in said and "-m venv" not in said, said
     said = refused(server, mode)
-    assert f"write python-home={server.root}/home " in said and "-m venv" not in said, said
+    assert f"by python-home={server.root}/home or WSGIPythonHome" in said and "-m venv" not in said, said
     server.configuration_file.write_text(server.configuration_file.read_text().replace(f"home/{part}", "home"))
     server.restart()
     wait_for(lambda: server.get("/").status_code == 200, "it is cured")
@@ -135,6 +135,8 @@ def test_an_environment_of_another_python(serve_once, python, mode: str, version
     (theirs / "site-packages/only_here.py").write_text("TEXT = 'found'\n")
     script = server.root / "apps/hello.wsgi"
     script.write_text("import only_here\n" + script.read_text())
+    said = warned(server, 148)
+    assert f"{home} has its packages in lib/python{other}" in said and f"is Python {version}" in said, said
     server.start()
     assert server.get("/").status_code == 500
     said = server.wait_for_log("WSGI438")
@@ -143,6 +145,7 @@ def test_an_environment_of_another_python(serve_once, python, mode: str, version
     assert ":error]" in said
     mine.mkdir()
     (theirs / "site-packages").rename(mine / "site-packages")
+    assert "WSGI148" not in server.configtest()[1]
     start = len(server.error_log())
     server.restart()
     wait_for(lambda: server.get("/").status_code == 200, "it is cured")

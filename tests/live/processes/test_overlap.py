@@ -167,7 +167,9 @@ def test_each_way_of_replacing_finds_it_out(serve_once, act: Callable[[Site], No
         if act is touch:  # otherwise a request that notices new code has the old configuration find it out, too
             site.write("two")
         replaced(site, act)
-    assert (site.get(), site.log().count("WSGI328")) == ("two" if act is touch else "one", 1)
+    # A restart of httpd ends the old process before the new one starts, so there is nothing to find.
+    found = 0 if act is restart else 1
+    assert (site.get(), site.log().count("WSGI328")) == ("two" if act is touch else "one", found)
 
 
 @pytest.mark.parametrize("options", ["preload=On", "preload=On overlap=Off"])

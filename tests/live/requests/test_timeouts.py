@@ -100,8 +100,39 @@ def test_an_application_that_does_not_answer_in_time_is_504(server: Httpd):
     assert server.get("/slow/").status_code == 504
     assert 2 <= time.monotonic() - begun < 6
     go_on.touch()
-    assert server.error_log()[start:].count("WSGI232") == 2
+    assert server.error_log()[start:].count("WSGI232") == 2 and "being loaded" not in server.error_log()[start:]
     wait_for(lambda: server.get("/slow/").status_code == 200, "the thread is free again")
+
+
+LOADS = """
+import os, time
+while not os.path.exists("{mark}"):
+    time.sleep(0.01)
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b"loaded"]
+"""
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["in advance", "by its request"])
+def test_a_script_that_is_still_being_loaded_is_said_to_be(serve_once, known: bool):
+    target = "/ @ROOT@/scripts/loads.wsgi" if known else "/scripts/ @ROOT@/scripts/"
+    server = serve_once.prepare(f"WSGIDaemonProcess site python-home=@PYTHON@ socket-timeout=1\nWSGIScriptAlias {target} process-group=site\n")
+    (server.root / "scripts").mkdir()
+    mark = server.root / "go-on"
+    (server.root / "scripts/loads.wsgi").write_text(LOADS.replace("{mark}", str(mark)))
+    server.start()
+    what = "no process accepted the request" if known else "the application did not answer"
+    said = f"WSGI232: {what} within 1 s: the script is still being loaded, for "
+
+    def told() -> bool:
+        assert server.get("/scripts/loads.wsgi").status_code == 504
+        return said in server.error_log()
+
+    wait_for(told, said, timeout=30)
+    mark.touch()
+    wait_for(lambda: server.get("/scripts/loads.wsgi").text == "loaded", "it is loaded")
 
 
 def test_a_client_that_sends_its_body_too_slowly_is_408(server: Httpd):
