@@ -253,13 +253,12 @@ mod tests {
             let (allowed, written, mut allow) = ends.take().unwrap();
             let journal = slow(allowed, written);
             let log = LogWriter::start(&journal);
-            let begun = Instant::now();
+            // Would it wait, it waited without end.
             for _ in 0..40 {
                 log.output(0, 4711, Level::Info, &[b'x'; 60_000]);
                 log.flush();
             }
             log.record(Some(0), &Message::new(Code::GenerationEnded, "heard"));
-            assert!(begun.elapsed() < Duration::from_secs(1));
             let dropped = log.queue.borrow().dropped;
             assert!((20..40).contains(&dropped), "{dropped}");
             allow.write_all(&[b'.'; 50]).unwrap();

@@ -9,7 +9,14 @@ import sys
 from urllib.parse import parse_qs
 
 PAGE, ACTIVITY, REPORTS = 5, 6, 7
-FLOOD = "import os, sys\nline = b'x' * int(sys.argv[1]) + b'\\n'\nwhile True: os.write(2, line * (65536 // len(line)))"
+FLOOD = """
+import os, sys, time
+line = b'x' * int(sys.argv[1]) + b'\\n'
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.001)
+for stream in (1, 2) * 16:
+    os.write(stream, line * (65536 // len(line)))
+"""
 kept = []
 
 
@@ -48,8 +55,9 @@ def reports(chance, rounds):
         os.write(REPORTS, (bytes([kind]) + body)[:4000])
 
 
-def flood(times, length):
-    kept.extend(subprocess.Popen([sys.executable, "-S", "-c", FLOOD, length]) for _ in range(times))
+def flood(times, length, begins):
+    """Two megabytes each, as soon as this file is there."""
+    kept.extend(subprocess.Popen([sys.executable, "-S", "-c", FLOOD, length, begins]) for _ in range(times))
 
 
 def linger():
@@ -97,7 +105,7 @@ def application(environ, start_response):
     elif what == "loaded":
         os.write(REPORTS, loaded(asked["path"]))
     elif what == "flood":
-        flood(int(asked.get("times", 1)), asked.get("length", "1"))
+        flood(int(asked.get("times", 1)), asked.get("length", "1"), asked.get("begins", "/"))
     elif what == "linger":
         said = linger()
     elif what == "quiet":
