@@ -24,7 +24,7 @@ impl Accounts for TestAccounts {
         match name {
             "staff" => Some(50),
             "bob" | "#1001" => Some(1001),
-            _ => None,
+            number => number.strip_prefix('#')?.parse().ok(),
         }
     }
 
@@ -295,6 +295,6 @@ fn documented_defaults_are_those_in_force() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 23);
+    assert_eq!(seen, 24);
     assert_ne!(parsed("threads=16"), parsed(""));
 }
