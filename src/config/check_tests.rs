@@ -222,7 +222,7 @@ fn groups_of_other_virtual_hosts() {
 }
 
 /// The findings about rights in this tree, with httpd started by root: bob (1001, in group 50) and www-data (33).
-fn about_rights(tree: &[&str], lines: &[&str], served: &[Served]) -> Vec<(u16, String)> {
+fn about_users(tree: &[&str], lines: &[&str], served: &[Served]) -> Vec<(u16, String)> {
     let (mut site, mut global) = (Site::default(), GlobalConfig::default());
     for line in lines {
         site.read(&mut global, line).unwrap();
@@ -235,6 +235,11 @@ fn about_rights(tree: &[&str], lines: &[&str], served: &[Served]) -> Vec<(u16, S
     global.complete(&servers, &TestAccounts { root: true }).unwrap();
     let found = check_all(&global, &servers, &Tree::new(tree), served);
     found.into_iter().map(|message| (message.code.number(), message.text)).collect()
+}
+
+/// The same, without what is said of a `user=` that stands alone.
+fn about_rights(tree: &[&str], lines: &[&str], served: &[Served]) -> Vec<(u16, String)> {
+    about_users(tree, lines, served).into_iter().filter(|(code, _)| *code != 147).collect()
 }
 
 const HOME: [&str; 7] = [
@@ -416,6 +421,20 @@ fn a_group_with_another_users_name() {
     assert!(text.contains("there is a user bob: if that one is meant"), "{text}");
     assert_eq!(of("WSGIDaemonProcess shop user=#4242", "bob user=bob"), []);
     assert_eq!(of("WSGIDaemonProcess shop", "bob"), []);
+}
+
+#[test]
+fn a_user_without_a_group() {
+    let of = |options: &str| {
+        let lines = [&format!("WSGIDaemonProcess shop {options}"), "WSGIDaemonProcess other threads=0"];
+        let found = about_users(&HOME, &lines, &[]).into_iter().filter(|(code, _)| *code == 147);
+        found.map(|(_, text)| text).collect::<Vec<_>>()
+    };
+    assert!(of("user=bob")[0].ends_with("Write user=bob group=bob"), "{:?}", of("user=bob"));
+    assert!(of("user=#4242")[0].ends_with("Write user=#4242 group=#4242"), "{:?}", of("user=#4242"));
+    for meant in ["", "group=bob", "user=bob group=bob", "user=bob group=#33"] {
+        assert_eq!(of(meant), [""; 0], "{meant}");
+    }
 }
 
 #[test]

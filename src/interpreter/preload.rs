@@ -34,12 +34,7 @@ pub fn load_all(py: Attached<'_>, interpreters: &Interpreters, scripts: &[Preloa
 
 fn load(py: Attached<'_>, interpreter: &Interpreter, preload: &Preload) -> bool {
     let path = preload.script.as_bytes();
-    let forks = attach::forks();
-    let loaded = interpreter.scripts.get(py, &interpreter.world, path, None);
-    if attach::forks() != forks {
-        // A process that the script has forked came back from it; what follows is the original's.
-        attach::leave_forked_process();
-    }
+    let loaded = attach::in_this_process(|| interpreter.scripts.get(py, &interpreter.world, path, None));
     match loaded {
         Ok(loaded) => {
             let named = preload.callable.as_ref().map(String::as_bytes);

@@ -20,7 +20,7 @@ use crate::log::Level;
 use crate::python::class::Class;
 use crate::python::error::Exc;
 use crate::python::object::Result;
-use crate::python::{Attached, Exception, Kept, Object};
+use crate::python::{Attached, Exception, Kept, Object, attach};
 use crate::script::Holding;
 use parking_lot::Mutex;
 use std::any::Any;
@@ -291,7 +291,8 @@ impl World {
 
     /// Tells the applications of this interpreter, waits for its threads and calls its exit functions.
     pub fn finish(&self, py: Attached<'_>, reason: &str) {
-        let finished = Object::text(py, reason).and_then(|reason| self.finish.call(py, [reason]));
+        let finish = |reason| attach::in_this_process(|| self.finish.call(py, [reason]));
+        let finished = Object::text(py, reason).and_then(finish);
         if finished.is_err() {
             let exception = Exception::fetch(py);
             // SystemExit is a signal to a service script whose own threads were being waited for.
@@ -315,7 +316,7 @@ impl World {
 
     pub fn publish_fork(&self, py: Attached<'_>) {
         self.events.metrics.begin_anew();
-        if self.publish_fork.call(py, []).is_err() {
+        if attach::in_this_process(|| self.publish_fork.call(py, [])).is_err() {
             self.log_exception(py);
         }
     }
@@ -341,7 +342,7 @@ impl World {
     pub fn publish_signal(&self, py: Attached<'_>, name: &str, number: i32) {
         let told = Object::text(py, name).and_then(|name| {
             let number = Object::int(py, number.into())?;
-            self.publish_signal.call(py, [name, number])
+            attach::in_this_process(|| self.publish_signal.call(py, [name, number]))
         });
         if told.is_err() {
             self.log_exception(py);

@@ -157,6 +157,17 @@ pub fn forget_forks() {
     FORKS.store(0, Ordering::Relaxed);
 }
 
+/// Runs code of the application's. A process that it has forked, and that comes back from it, ends here: what
+/// follows is the original's.
+pub fn in_this_process<R>(work: impl FnOnce() -> R) -> R {
+    let before = forks();
+    let result = work();
+    if forks() != before {
+        leave_forked_process();
+    }
+    result
+}
+
 /// The end of a forked process that came back from the application instead of ending in it.
 pub fn leave_forked_process() -> ! {
     // SAFETY: ends this process only, without running what belongs to the one it was forked from.

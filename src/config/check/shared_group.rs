@@ -4,7 +4,6 @@
 //! for such a process too. It may well be meant, so this is information, in one message for all groups.
 
 use crate::config::global::GlobalConfig;
-use crate::config::process_group::Identity;
 use crate::config::surroundings::Surroundings;
 use crate::log::{Code, Message};
 
@@ -21,21 +20,23 @@ pub fn check(global: &GlobalConfig, surroundings: &Surroundings<'_>) -> Option<M
         [] => String::new(),
         names => format!(" (likewise {})", names.join(", ")),
     };
+    let user = surroundings.owner(identity.uid);
     let text = format!(
-        "process group '{}' at {} runs as {}, and in httpd's own group, since group= is missing{others}: it may read \
-         what other sites let httpd read by that group. Write user={} group={}",
+        "process group '{}' at {} runs as {user}, and in httpd's own group, since group= is missing{others}: it may \
+         read what other sites let httpd read by that group. Write user={user} group={}",
         group.name,
         group.origin,
-        identity.user_name,
-        identity.user_name,
-        own_group(identity, surroundings)
+        own_group(&user, surroundings)
     );
     Some(Message::new(Code::GroupOfHttpd, text))
 }
 
 /// As `group=` takes it: by name where the user's own group has the user's name.
-fn own_group(identity: &Identity, surroundings: &Surroundings<'_>) -> String {
-    let name = &identity.user_name;
-    let gid = surroundings.accounts.user(name).map_or(identity.uid, |account| account.gid);
-    if surroundings.accounts.group(name) == Some(gid) { name.clone() } else { format!("#{gid}") }
+fn own_group(user: &str, surroundings: &Surroundings<'_>) -> String {
+    let Some(account) = surroundings.accounts.user(user) else { return user.to_string() };
+    if surroundings.accounts.group(user) == Some(account.gid) {
+        user.to_string()
+    } else {
+        format!("#{}", account.gid)
+    }
 }

@@ -32,6 +32,13 @@ mod_wsgi.subscribe_shutdown(lambda **event: note(f"shutdown-{os.getpid()}"))
 def sleep():
     time.sleep(60)
 
+def forks_and_returns(**event):
+    if name := event.get("signame"):
+        pid = os.fork()
+        note(f"signal-{pid or os.getpid()}")
+
+mod_wsgi.subscribe_signals(forks_and_returns)
+
 def exit_of_python():
     sys.exit(3)
 
@@ -122,8 +129,17 @@ def test_the_original_serves_on(server: Httpd, end: str):
     assert answers == [f"{pid} {ENDS[end]}"] * 12
     assert original(server) == pid
     marks = {path.name for path in (server.root / "marks").iterdir()}
-    assert marks <= {f"atexit-{pid}"}, "exit functions and subscribers are the original's"
+    assert not {mark for mark in marks if mark.startswith(("atexit", "shutdown"))}, "exit functions and subscribers are the original's"
     assert not re.search(r"WSGI3\d\d|WSGI231|Fatal", server.error_log()[start:])
+
+
+@pytest.mark.daemon_mode
+def test_a_copy_that_comes_back_from_a_subscriber_ends(server: Httpd):
+    pid = original(server)
+    Process.of(pid).kill(signal.SIGUSR2)
+    (mark,) = wait_for(lambda: list((server.root / "marks").glob("signal-*")), "the subscriber has forked")
+    wait_for(lambda: not Process.of(int(mark.name.partition("-")[2])), "the copy has ended")
+    assert original(server) == pid
 
 
 @pytest.mark.waits
