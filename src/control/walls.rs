@@ -12,15 +12,18 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, chroot};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::process_group::ProcessGroup;
 use crate::config::walls::{HOMES, ProtectHome, TEMPORARY, TmpSize, is_below_homes};
 use crate::log::{Code, Message, wording};
 use crate::os::{self, NoNamespace};
 
-/// How long the building may take: a home may lie on a file system that does not answer.
+/// How long the building of all may take: homes may lie on a file system that does not answer.
 const LONGEST: Duration = Duration::from_secs(10);
+
+/// What is left for each when that time is over.
+const SHORTEST: Duration = Duration::from_millis(50);
 
 /// None where the group asks for no walls.
 pub type Built = Option<Result<OwnedFd, Message>>;
@@ -41,12 +44,13 @@ impl Registry {
     /// Builds what the groups of a new configuration ask for, and keeps what stands already.
     pub fn renew<'a>(&mut self, groups: impl Iterator<Item = &'a ProcessGroup>) {
         let mut before = std::mem::take(&mut self.walls);
+        let end = Instant::now() + LONGEST;
         for group in groups.filter(|group| group.walls.any()) {
             let plan = plan(group);
             let same = |walled: &Walled| walled.group == group.name && walled.plan == plan;
             let kept = before.iter().position(|walled| same(walled) && walled.built.is_ok());
             let walled = kept.map(|index| before.swap_remove(index));
-            let anew = || Walled { group: group.name.clone(), plan, built: build(group) };
+            let anew = || Walled { group: group.name.clone(), plan, built: build(group, end) };
             self.walls.push(walled.unwrap_or_else(anew));
         }
     }
@@ -66,8 +70,9 @@ fn user_home(group: &ProcessGroup) -> Option<&Path> {
     group.identity.as_ref().map(|identity| identity.user_home.as_path())
 }
 
-fn build(group: &ProcessGroup) -> Result<OwnedFd, Message> {
-    os::mount_namespace(LONGEST, || prepare(group)).map_err(|failure| {
+fn build(group: &ProcessGroup, end: Instant) -> Result<OwnedFd, Message> {
+    let longest = end.saturating_duration_since(Instant::now()).max(SHORTEST);
+    os::mount_namespace(longest, || prepare(group)).map_err(|failure| {
         let failure = match failure {
             NoNamespace::Prepare(text) => text,
             NoNamespace::System(error) => format!("a namespace of mounts cannot be made: {}", wording(&error)),
@@ -248,7 +253,7 @@ mod tests {
     fn a_failure_names_option_reason_and_cure() {
         let mut group = group("broken");
         fs::remove_dir_all(group.chroot.as_ref().unwrap().join("tmp")).unwrap();
-        let message = build(&group).unwrap_err();
+        let message = build(&group, Instant::now() + LONGEST).unwrap_err();
         assert_eq!(message.code.number(), 367);
         let asked = "what private-tmp= and protect-home= asks for cannot be had: ";
         assert!(
