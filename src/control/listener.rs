@@ -9,7 +9,7 @@
 //! The parent removes the files when httpd stops (`remove_all`); before that, the last supervisor that uses a
 //! retired socket removes its file (`supervisor`).
 
-mod retained;
+pub mod retained;
 mod socket;
 
 use std::fs;

@@ -15,6 +15,7 @@ use crate::config::process_group::{Origin, ProcessGroup};
 use crate::embedded::{self, Embedded};
 use crate::interpreter::server_metrics::ScoreboardSource;
 use crate::interpreter::world::ProcessFacts;
+use crate::os;
 use crate::process::{CHILD, Child, Configuration, PARENT, Parent, module_file};
 use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Object};
@@ -31,6 +32,7 @@ pub fn child_init(lifetime: Lifetime) {
         httpd::end_with_parent();
         httpd::leave_ends_of_children();
     }
+    os::play("child");
     let Parent { listeners, current, .. } = &mut *parent;
     let Some(current) = current.as_ref() else { return };
     let configuration = Arc::clone(&current.configuration);

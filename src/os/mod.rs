@@ -33,6 +33,7 @@ mod acl;
 mod build;
 mod call;
 mod clock;
+mod fault;
 mod usage;
 
 pub use acl::has_acl;
@@ -45,6 +46,7 @@ pub use descriptor::{
     set_close_on_exec, set_nonblocking, writable,
 };
 pub use epoll::Epoll;
+pub use fault::{gate, play};
 pub use fork::die_with_parent_after_next_fork;
 pub use identity::{
     Ids, Resource, current_groups, groups_of_user, limit_resource, priority, resource_limit, set_gids,

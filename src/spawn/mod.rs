@@ -203,6 +203,7 @@ fn spawn_command(
     theirs.control = ControlDaemon::new(above(theirs.control.as_fd())?, above(theirs.control.reports())?);
     let ends = Ends { theirs, common: *common, module: launcher.module.fd() };
     let supervisor = std::process::id() as i32;
+    os::gate("fork")?;
     // SAFETY: the supervisor has no other thread that could hold a lock in the child; the child
     // never returns from this function.
     match unsafe { libc::fork() } {
@@ -231,6 +232,7 @@ fn become_daemon(
     supervisor: i32,
     ends: &Ends<'_>,
 ) -> Message {
+    os::play("starting");
     let prepared = os::reset_signals().and_then(|()| place_descriptors(ends));
     if let Err(error) = prepared {
         return Message::new(

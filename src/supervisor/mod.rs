@@ -46,6 +46,10 @@ const LOOK_FOR_SUCCESSORS: Duration = Duration::from_millis(100);
 /// How often the parent is looked for where the kernel cannot tell when it ends.
 const LOOK_FOR_PARENT: Duration = Duration::from_secs(1);
 
+/// When nothing can be waited for, that is tried again after a pause, and so often before all is given up.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+const MOST_FAILURES: u32 = 100;
+
 /// A parent whose children are gone, and its end of the generation pipe too, is given this time to be
 /// gone itself: then the socket files go with it.
 const PARENT_MAY_BE_ENDING: Duration = Duration::from_millis(100);
@@ -79,6 +83,7 @@ struct Supervisor<'a> {
 /// To be called in the forked process, after its copies of httpd's listening sockets and of the parent's
 /// end of the generation pipe were closed: else ports stay in use, and the generation never ends.
 pub fn run(plan: Plan, journal: &dyn Journal) {
+    os::play("supervisor");
     let Plan { groups, generation, watch, start, parent } = plan;
     let shared = Shared { generation, start, journal };
     match Supervisor::new(groups, &shared, watch, parent) {
@@ -128,26 +133,33 @@ impl<'a> Supervisor<'a> {
 
     fn work(&mut self) {
         self.groups.begin();
+        let mut failures = 0;
         while self.ending.is_none() || !self.groups.is_empty() {
-            if let Err(error) = self.turn() {
+            let Err(error) = self.turn() else {
+                failures = 0;
+                continue;
+            };
+            failures += 1;
+            if failures == MOST_FAILURES {
                 let text = format!(
                     "the supervisor cannot wait for its processes and stops them: {}",
                     wording(&error)
                 );
                 self.shared.journal.record(None, &Message::new(Code::SupervisorFailed, text));
                 self.end(GenerationEnd::Told);
-                // Whatever it is, it is not to be asked for without a pause.
-                thread::sleep(LOOK_FOR_SUCCESSORS);
-                self.groups.tick(Instant::now());
-                self.groups.reap();
             }
+            // Whatever it is, it is not to be asked for without a pause.
+            thread::sleep(PAUSE_AFTER_FAILURE);
+            self.groups.tick(Instant::now());
+            self.groups.reap();
         }
         self.clean_up();
     }
 
-    /// Waits for something to happen, and deals with all that has.
+    /// Waits for something to happen, and deals with all that has. What cannot be read now is read in another
+    /// turn: no site is to suffer because the system was short of memory for a moment.
     fn turn(&mut self) -> io::Result<()> {
-        self.groups.watch_sleepers()?;
+        self.groups.watch_sleepers();
         let mut fds = vec![PollFd::reading(self.signals.as_fd())];
         if !self.all_gone {
             fds.push(PollFd::reading(self.watch.as_fd()));
@@ -163,11 +175,11 @@ impl<'a> Supervisor<'a> {
         heard.extend(self.groups.due(Instant::now()));
         heard.dedup();
         for source in heard {
-            self.groups.hear(source)?;
+            self.groups.hear(source);
         }
-        self.look_at_signals()?;
+        self.look_at_signals();
         if !self.all_gone {
-            self.look_at_generation()?;
+            self.look_at_generation();
         }
         if self.ending.is_none() {
             self.look_at_parent();
@@ -191,23 +203,21 @@ impl<'a> Supervisor<'a> {
         [deadline, successors, parent].into_iter().flatten().min()
     }
 
-    fn look_at_signals(&mut self) -> io::Result<()> {
-        while let Some(signal) = self.signals.next_signal()? {
+    fn look_at_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.next_signal() {
             if signal == libc::SIGTERM {
                 self.end(GenerationEnd::Told);
             }
         }
         self.groups.reap();
-        Ok(())
     }
 
-    fn look_at_generation(&mut self) -> io::Result<()> {
-        match self.watch.read()? {
-            Tidings::Nothing => {}
-            Tidings::NewerComing => self.newer_is_coming = true,
-            Tidings::Ended => self.all_gone = true,
+    fn look_at_generation(&mut self) {
+        match self.watch.read() {
+            Ok(Tidings::Nothing) | Err(_) => {}
+            Ok(Tidings::NewerComing) => self.newer_is_coming = true,
+            Ok(Tidings::Ended) => self.all_gone = true,
         }
-        Ok(())
     }
 
     /// The requests of a newer generation's children may be in the daemons: they are not stopped, but end
