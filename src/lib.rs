@@ -40,6 +40,9 @@
 //! disk says about a site; the application; the three borders, the only ones to call httpd, the system and
 //! CPython; plain values and vocabulary; messages; the generated tables.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
+
 mod module;
 
 mod hooks;

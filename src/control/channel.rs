@@ -86,7 +86,7 @@ impl ControlSupervisor {
     /// The next report, None when there is none yet; `UnexpectedEof` when the daemon's end is gone.
     pub fn receive(&self) -> io::Result<Option<Report>> {
         let mut buffer = [0; LONGEST_REPORT];
-        match (&self.reports).read(&mut buffer) {
+        match os::gate("read").map_err(io::Error::from).and_then(|()| (&self.reports).read(&mut buffer)) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(size) => postcard::from_bytes(&buffer[..size]).map(Some).map_err(|_| invalid()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),

@@ -10,7 +10,7 @@
 //! supervisor that uses a retired socket (`supervisor`).
 
 pub mod directory;
-mod retained;
+pub mod retained;
 mod socket;
 
 use std::fs;

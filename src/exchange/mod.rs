@@ -13,9 +13,9 @@ mod environ;
 mod gather;
 mod ssl_variables;
 
-mod proxy;
+pub mod proxy;
 
-mod hops;
+pub mod hops;
 
 mod told;
 

@@ -158,6 +158,9 @@ fn port(word: &[u8]) -> Option<Vec<u8>> {
 
 /// A path, with single slashes and none at the end.
 fn mount(word: &[u8]) -> Option<Vec<u8>> {
+    if word.iter().any(u8::is_ascii_control) {
+        return None;
+    }
     let parts = word.strip_prefix(b"/")?.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
     Some(parts.flat_map(|part| [b"/", part].concat()).collect())
 }
@@ -251,6 +254,7 @@ mod tests {
         };
         assert_eq!(view, expected);
         assert_eq!(read(["[::1]:80", "a", "1", "/", "off"]).mount.as_deref(), Some(&b""[..]));
+        assert_eq!(read(["a", "a", "1", "/shop\t/a", "off"]).mount, None, "no path has a tab");
         let useless = read(["a.example/x", "a b", "99999", "shop", "maybe"]);
         let expected =
             ProxyView { https: Some(false), hidden: useless.hidden.clone(), ..ProxyView::default() };

@@ -34,6 +34,7 @@ pub fn child_init(lifetime: Lifetime) {
         httpd::end_with_parent();
         httpd::leave_ends_of_children();
     }
+    os::play("child");
     let Parent { listeners, walls, current, .. } = &mut *parent;
     let Some(current) = current.as_mut() else { return };
     let configuration = Arc::clone(&current.configuration);

@@ -22,6 +22,7 @@ use rustix::pipe::PipeFlags;
 use rustix::rand::GetRandomFlags;
 
 use super::call::{retry, timespec, unless_it_would_block};
+use super::fault::gate;
 
 /// Gives one system call a number that may not be open: the call then fails with EBADF.
 pub(super) fn look_up<T>(
@@ -39,6 +40,7 @@ pub(super) fn look_up<T>(
 /// Takes ownership of a descriptor known by its number: one inherited over exec, or kept by httpd across a
 /// restart. The caller is the only one that does so; EBADF for a number that is not open.
 pub fn adopt_descriptor(number: RawFd) -> io::Result<OwnedFd> {
+    gate("fcntl_getfd")?;
     look_up(number, |fd| rustix::io::fcntl_getfd(fd))?;
     // SAFETY: the number is open, and this process has no other owner of it, as the caller says.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
@@ -46,6 +48,7 @@ pub fn adopt_descriptor(number: RawFd) -> io::Result<OwnedFd> {
 
 /// A file as a place in the file system; `descriptor_path` leads to it even when its name is gone.
 pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
+    gate("open_place")?;
     let flags = libc::O_PATH | libc::O_NOFOLLOW;
     Ok(OpenOptions::new().read(true).custom_flags(flags).open(path)?.into())
 }
@@ -83,6 +86,7 @@ pub fn descriptor_path(fd: BorrowedFd<'_>) -> PathBuf {
 
 /// A descriptor of this module's own, above 2, for the file behind a number of the application's.
 pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    gate("fcntl_dupfd")?;
     look_up(number, |fd| rustix::io::fcntl_dupfd_cloexec(fd, 3))
 }
 
@@ -95,16 +99,17 @@ pub fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
 
 /// What has come through a pipe that is non-blocking; 0 at its end, None when there is nothing yet.
 pub fn read_now(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    unless_it_would_block(retry(|| rustix::io::read(pipe, &mut *buffer)))
+    unless_it_would_block(retry(|| gate("read").and_then(|()| rustix::io::read(pipe, &mut *buffer))))
 }
 
 /// Writes as much to a pipe that is non-blocking as there is room for; `WouldBlock` if that is nothing.
 pub fn write_now(pipe: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    retry(|| rustix::io::write(pipe, bytes))
+    retry(|| gate("write").and_then(|()| rustix::io::write(pipe, bytes)))
 }
 
 /// The ends of a new pipe: reader, writer.
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    gate("pipe")?;
     let (reader, writer) = io::pipe()?;
     Ok((reader.into(), writer.into()))
 }
@@ -112,6 +117,7 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// A pipe that keeps messages of up to PIPE_BUF bytes apart; its reader is non-blocking. Other than on a
 /// socket no descriptors come through it, which the reader would have to close, however long that takes.
 pub fn message_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    gate("message_pipe")?;
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT)?;
     set_nonblocking(reader.as_fd(), true)?;
     // Where the system allows no more, sixteen messages have room.
@@ -124,13 +130,16 @@ const MESSAGES: usize = 1 << 20;
 
 /// Anonymous shared memory of this size in bytes, all zero.
 pub fn memfd(name: &CStr, size: u64) -> io::Result<OwnedFd> {
+    gate("memfd_create")?;
     let file = File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    gate("ftruncate")?;
     file.set_len(size)?;
     Ok(file.into())
 }
 
 /// Makes the size of a memfd final: no process that holds it can make a mapping of it fault.
 pub fn seal_size(memory: BorrowedFd<'_>) -> io::Result<()> {
+    gate("fcntl_add_seals")?;
     Ok(rustix::fs::fcntl_add_seals(memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?)
 }
 
@@ -152,6 +161,7 @@ pub fn clear_event(counter: BorrowedFd<'_>) {
 }
 
 pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    gate("fcntl_setfl")?;
     let mut flags = rustix::fs::fcntl_getfl(fd)?;
     flags.set(OFlags::NONBLOCK, nonblocking);
     Ok(rustix::fs::fcntl_setfl(fd, flags)?)
@@ -159,17 +169,20 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> 
 
 /// From now on an exec closes it.
 pub fn set_close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
+    gate("fcntl_setfd")?;
     Ok(rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC)?)
 }
 
 /// A copy, close-on-exec, whose number is at least this.
 pub fn duplicate_above(fd: BorrowedFd<'_>, minimum: RawFd) -> io::Result<OwnedFd> {
+    gate("fcntl_dupfd")?;
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, minimum)?)
 }
 
 /// Makes `number` a copy of `fd` that stays open over exec, and closes the file that had this number. The
 /// forked child calls it between fork and exec, with a `fd` above all numbers that it gives away.
 pub fn place_descriptor(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    gate("dup2")?;
     // SAFETY: the program that is executed owns the numbers that are given away, and this process no more.
     // (rustix takes an `OwnedFd` for the number, which need not be open.)
     retry(|| Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), number) }))?;
@@ -226,7 +239,7 @@ impl<'fd> PollFd<'fd> {
 pub fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usize> {
     // SAFETY: PollFd is transparent, so this is the same slice, borrowed for the call.
     let fds = unsafe { slice::from_raw_parts_mut(fds.as_mut_ptr().cast(), fds.len()) };
-    match rustix::event::poll(fds, timespec(timeout).as_ref()) {
+    match gate("poll").and_then(|()| rustix::event::poll(fds, timespec(timeout).as_ref())) {
         Ok(ready) => Ok(ready),
         // A signal is no error for a caller that looks at its timers after every wait.
         Err(rustix::io::Errno::INTR) => Ok(0),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 use super::call::timespec;
+use super::fault::gate;
 
 pub struct Epoll {
     set: OwnedFd,
@@ -18,29 +19,35 @@ pub struct Epoll {
 
 impl Epoll {
     pub fn new() -> io::Result<Self> {
+        gate("epoll_create")?;
         Ok(Epoll { set: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
     /// `events` are epoll's own bits, such as `EPOLLIN | EPOLLONESHOT`.
     pub fn add(&self, fd: BorrowedFd<'_>, token: u64, events: u32) -> io::Result<()> {
         let events = EventFlags::from_bits_retain(events);
+        gate("epoll_add")?;
         Ok(epoll::add(&self.set, fd, EventData::new_u64(token), events)?)
     }
 
     /// Arms a one-shot member again, or changes what it waits for.
     pub fn modify(&self, fd: BorrowedFd<'_>, token: u64, events: u32) -> io::Result<()> {
         let events = EventFlags::from_bits_retain(events);
+        gate("epoll_modify")?;
         Ok(epoll::modify(&self.set, fd, EventData::new_u64(token), events)?)
     }
 
     pub fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        gate("epoll_delete")?;
         Ok(epoll::delete(&self.set, fd)?)
     }
 
     /// The next event as (token, events); None when the time is over or a signal came.
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<Option<(u64, u32)>> {
         let mut event = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }];
-        match epoll::wait(&self.set, &mut event, timespec(timeout).as_ref()) {
+        let waited =
+            gate("epoll_wait").and_then(|()| epoll::wait(&self.set, &mut event, timespec(timeout).as_ref()));
+        match waited {
             Ok(0) | Err(rustix::io::Errno::INTR) => Ok(None),
             Ok(_) => {
                 // The kernel's structure is packed.

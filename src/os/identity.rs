@@ -11,6 +11,7 @@ use std::io;
 use nix::sys::resource::{self, getrlimit, setrlimit};
 use nix::unistd::{self, Gid, Uid};
 
+use super::fault::gate;
 use super::process::die_with_parent;
 
 /// Real, effective and saved ids of the calling process.
@@ -40,6 +41,7 @@ pub fn groups_of_user(user_name: &str, gid: u32) -> io::Result<Vec<u32>> {
 /// Gives the calling process these supplementary groups, and no others.
 pub fn set_groups(groups: &[u32]) -> io::Result<()> {
     let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    gate("setgroups")?;
     Ok(unistd::setgroups(&groups)?)
 }
 
@@ -50,12 +52,14 @@ pub fn current_groups() -> io::Result<Vec<u32>> {
 
 /// Sets the real, effective and saved group.
 pub fn set_gids(gid: u32) -> io::Result<()> {
+    gate("setresgid")?;
     let gid = Gid::from_raw(gid);
     Ok(unistd::setresgid(gid, gid, gid)?)
 }
 
 /// Sets the real, effective and saved user: after this there is no way back.
 pub fn set_uids(uid: u32) -> io::Result<()> {
+    gate("setresuid")?;
     let uid = Uid::from_raw(uid);
     Ok(unistd::setresuid(uid, uid, uid)?)
 }
@@ -101,11 +105,13 @@ pub enum Resource {
 
 /// Sets both limits of the calling process.
 pub fn limit_resource(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    gate("setrlimit")?;
     Ok(setrlimit(limited(resource), soft, hard)?)
 }
 
 /// The limits in force, soft and hard; `u64::MAX` is no limit.
 pub fn resource_limit(resource: Resource) -> io::Result<(u64, u64)> {
+    gate("getrlimit")?;
     Ok(getrlimit(limited(resource))?)
 }
 
@@ -121,6 +127,7 @@ fn limited(resource: Resource) -> resource::Resource {
 
 /// Sets the nice value of the calling process, within -20 and 19.
 pub fn set_priority(nice: i32) -> io::Result<()> {
+    gate("setpriority")?;
     Ok(rustix::process::setpriority_process(None, nice)?)
 }
 

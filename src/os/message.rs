@@ -10,6 +10,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFl
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::call::retry;
+use super::fault::{gate, length};
 
 /// The most that the kernel lets one message carry (SCM_MAX_FD).
 const MOST_DESCRIPTORS: usize = 253;
@@ -30,13 +31,20 @@ pub fn send_message(
 ) -> io::Result<usize> {
     // More parts than the kernel takes at once simply stay for the caller's next round.
     let parts = &parts[..parts.len().min(libc::UIO_MAXIOV as usize)];
+    let whole = parts.first().map_or(0, |part| part.len());
+    let beginning = length("sendmsg", whole);
+    let first = [IoSlice::new(parts.first().map_or(&[], |part| &part[..beginning]))];
+    let parts = if beginning < whole { &first } else { parts };
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if let Some(fd) = &fd {
         // There is room for it.
         ancillary.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
     }
-    retry(|| rustix::net::sendmsg(socket, parts, &mut ancillary, flags | SendFlags::NOSIGNAL))
+    retry(|| {
+        gate("sendmsg")?;
+        rustix::net::sendmsg(socket, parts, &mut ancillary, flags | SendFlags::NOSIGNAL)
+    })
 }
 
 /// Receives what has arrived, at most a buffer full: the number of bytes, and the descriptor that came along,
@@ -48,9 +56,13 @@ pub fn receive_message(
 ) -> io::Result<(usize, Option<OwnedFd>)> {
     let mut space = OneDescriptor([MaybeUninit::uninit(); ONE_DESCRIPTOR]);
     let mut ancillary = RecvAncillaryBuffer::new(&mut space.0);
-    let mut parts = [IoSliceMut::new(buffer)];
+    let most = length("recvmsg", buffer.len());
+    let mut parts = [IoSliceMut::new(&mut buffer[..most])];
     let flags = flags | RecvFlags::CMSG_CLOEXEC;
-    let received = retry(|| rustix::net::recvmsg(socket, &mut parts, &mut ancillary, flags))?;
+    let received = retry(|| {
+        gate("recvmsg")?;
+        rustix::net::recvmsg(socket, &mut parts, &mut ancillary, flags)
+    })?;
     let fd = ancillary.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
@@ -76,9 +88,13 @@ pub fn receive_whole_message(
 ) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut parts = [IoSliceMut::new(buffer)];
+    let most = length("recvmsg", buffer.len());
+    let mut parts = [IoSliceMut::new(&mut buffer[..most])];
     let flags = flags | RecvFlags::CMSG_CLOEXEC;
-    let received = retry(|| rustix::net::recvmsg(socket, &mut parts, &mut ancillary, flags))?;
+    let received = retry(|| {
+        gate("recvmsg")?;
+        rustix::net::recvmsg(socket, &mut parts, &mut ancillary, flags)
+    })?;
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
             passed.fds.extend(rights);

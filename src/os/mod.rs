@@ -39,6 +39,7 @@ mod acl;
 mod build;
 mod call;
 mod clock;
+mod fault;
 mod usage;
 
 pub use acl::has_acl;
@@ -52,6 +53,7 @@ pub use descriptor::{
     write_now,
 };
 pub use epoll::Epoll;
+pub use fault::{gate, play};
 pub use fork::die_with_parent_after_next_fork;
 pub use fork_watch::{fork_begins, fork_has_returned, watch_forks};
 pub use identity::{

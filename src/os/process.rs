@@ -19,6 +19,7 @@ use rustix::fs::Mode;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 
 use super::call::retry;
+use super::fault::gate;
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +63,8 @@ fn signal_name(signal: i32) -> String {
 
 /// The next child that has ended, as (pid, exit). Does not wait; None where no child has ended.
 pub fn reap() -> Option<(i32, Exit)> {
-    let (pid, status) = retry(|| rustix::process::wait(WaitOptions::NOHANG)).ok()??;
+    let wait = || gate("wait").and_then(|()| rustix::process::wait(WaitOptions::NOHANG));
+    let (pid, status) = retry(wait).ok()??;
     Some((pid.as_raw_pid(), exit_of(status)))
 }
 
@@ -86,6 +88,7 @@ impl SignalFd {
     /// Blocks these signals in the calling thread (forks and executed programs inherit that) and makes them
     /// readable instead.
     pub fn new(signals: &[i32]) -> io::Result<Self> {
+        gate("signalfd")?;
         let mut set = SigSet::empty();
         for signal in signals {
             set.add(signal::Signal::try_from(*signal)?);
@@ -97,6 +100,7 @@ impl SignalFd {
 
     /// The number of the next signal that has come. Does not wait.
     pub fn next_signal(&self) -> io::Result<Option<i32>> {
+        gate("read_signal")?;
         Ok(retry(|| self.0.read_signal())?.map(|signal| signal.ssi_signo as i32))
     }
 }
@@ -109,6 +113,7 @@ impl AsFd for SignalFd {
 
 /// Resets every signal to its default and blocks none: what a program expects at its start.
 pub fn reset_signals() -> io::Result<()> {
+    gate("sigprocmask")?;
     (1..=libc::SIGRTMAX()).for_each(default_signal);
     Ok(SigSet::empty().thread_set_mask()?)
 }
@@ -138,6 +143,7 @@ fn set_disposition(signal: i32, disposition: libc::sighandler_t) {
 /// Sends a signal to one process; signal 0 only asks whether that is allowed. InvalidInput for a pid that is
 /// not above 0.
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    gate("kill")?;
     let process = process(pid)?.as_raw_pid();
     // SAFETY: takes two integers. (rustix and nix have no real-time signals; `interpreter` uses some.)
     Errno::result(unsafe { libc::kill(process, signal) })?;
@@ -157,6 +163,7 @@ pub fn resident_memory(pid: i32) -> Option<u64> {
 
 /// Processes below this one whose parents end become its children.
 pub fn adopt_orphans() -> io::Result<()> {
+    gate("prctl")?;
     Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
 }
 
@@ -169,6 +176,7 @@ pub fn parent_and_user(pid: i32) -> Option<(i32, u32)> {
 /// The first number behind each of these names in /proc.
 fn status<const N: usize>(pid: i32, names: [&str; N]) -> Option<[u64; N]> {
     // The name in it may be cut in the middle of a character.
+    gate("read_status").ok()?;
     let text = std::fs::read(format!("/proc/{pid}/status")).ok()?;
     let text = String::from_utf8_lossy(&text);
     let number = |name| {
@@ -181,6 +189,7 @@ fn status<const N: usize>(pid: i32, names: [&str; N]) -> Option<[u64; N]> {
 
 /// A descriptor that becomes readable when the process ends; an error on kernels before 5.3.
 pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
+    gate("pidfd_open")?;
     Ok(rustix::process::pidfd_open(process(pid)?, PidfdFlags::empty())?)
 }
 
@@ -191,6 +200,7 @@ pub fn parent_pid() -> i32 {
 
 /// Takes the process out of the terminal's reach: the terminal's Ctrl-C is for httpd alone.
 pub fn new_session() -> io::Result<()> {
+    gate("setsid")?;
     rustix::process::setsid()?;
     Ok(())
 }
@@ -222,6 +232,7 @@ pub fn set_umask(mask: u32) -> u32 {
 
 /// No program that this process or its children execute can raise its privileges any more.
 pub fn forbid_new_privileges() -> io::Result<()> {
+    gate("prctl")?;
     Ok(rustix::thread::set_no_new_privs(true)?)
 }
 
@@ -233,6 +244,7 @@ pub fn forbids_new_privileges() -> bool {
 /// Has the kernel send this signal to the calling process when its parent ends. A change of the uid cancels
 /// that, so this comes after one; a parent that ended before shows in `parent_pid`.
 pub fn die_with_parent(signal: i32) -> io::Result<()> {
+    gate("prctl")?;
     let signal = Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(rustix::process::set_parent_process_death_signal(Some(signal))?)
 }

@@ -15,6 +15,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use super::copies::keep_memory_from_copies;
 use super::descriptor::{memfd, seal_size};
+use super::fault::gate;
 
 pub struct SharedMemory {
     start: NonNull<u8>,
@@ -36,6 +37,7 @@ pub fn shared_memory(name: &CStr, size: usize) -> io::Result<OwnedFd> {
 impl SharedMemory {
     /// Maps all of what `shared_memory` made, here or in another process.
     pub fn map(memory: BorrowedFd<'_>) -> io::Result<SharedMemory> {
+        gate("mmap")?;
         let size = usize::try_from(rustix::fs::fstat(memory)?.st_size);
         let size = size.map_err(|_| io::ErrorKind::InvalidData)?;
         let access = ProtFlags::READ | ProtFlags::WRITE;

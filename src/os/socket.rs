@@ -20,6 +20,7 @@ use rustix::net::{
 };
 
 use super::call::{retry, unless_it_would_block};
+use super::fault::{gate, length};
 use super::message::{Passed, receive_message, receive_whole_message, send_message};
 
 /// The process at the other end of a connection, as the kernel noted when the connection was made.
@@ -33,7 +34,8 @@ pub struct Credentials {
 
 /// The next connection of a non-blocking listener; None when another thread was faster.
 pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<UnixStream>> {
-    match retry(|| rustix::net::accept_with(listener, SocketFlags::CLOEXEC)) {
+    let accept = || gate("accept").and_then(|()| rustix::net::accept_with(listener, SocketFlags::CLOEXEC));
+    match retry(accept) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(None),
         result => Ok(unless_it_would_block(result)?.map(UnixStream::from)),
     }
@@ -41,6 +43,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<UnixStream>> {
 
 /// Pid and effective ids of the peer at the time of its `connect`.
 pub fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
+    gate("getsockopt")?;
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut size = size_of::<libc::ucred>() as libc::socklen_t;
     let (level, option, start) = (libc::SOL_SOCKET, libc::SO_PEERCRED, (&raw mut peer).cast());
@@ -55,7 +58,7 @@ pub fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
     let address = unix_address(path)?;
     let stream = UnixStream::from(stream_socket(SocketFlags::CLOEXEC)?);
     stream.set_write_timeout(Some(timeout.max(Duration::from_millis(1))))?;
-    retry(|| rustix::net::connect(&stream, &address))?;
+    retry(|| gate("connect").and_then(|()| rustix::net::connect(&stream, &address)))?;
     Ok(stream)
 }
 
@@ -71,11 +74,13 @@ pub fn bind_listener(path: &Path, backlog: u32) -> io::Result<OwnedFd> {
 /// Two connected ends that keep messages apart.
 pub fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (kind, flags) = (SocketType::SEQPACKET, SocketFlags::CLOEXEC);
+    gate("socketpair")?;
     Ok(rustix::net::socketpair(AddressFamily::UNIX, kind, flags, None)?)
 }
 
 /// Takes nothing from the other end any more, which sees that as soon as it sends.
 pub fn refuse_input(socket: BorrowedFd<'_>) -> io::Result<()> {
+    gate("shutdown")?;
     Ok(rustix::net::shutdown(socket, Shutdown::Read)?)
 }
 
@@ -112,6 +117,7 @@ pub fn send_all_waiting(
 
 /// Whether the peer has yet to read any of what was sent.
 pub fn is_unread(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    gate("ioctl")?;
     let mut bytes: libc::c_int = 0;
     // SAFETY: TIOCOUTQ, which is SIOCOUTQ, writes one int during the call. (rustix and nix have no SIOCOUTQ.)
     Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
@@ -136,13 +142,12 @@ pub fn send_with_fd_now(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>
 
 /// What has arrived, at least one byte; 0 at the end of the stream.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    retry(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::empty())).map(|(size, _)| size)
+    receive_bytes(socket, buffer, RecvFlags::empty())
 }
 
 /// The same without waiting; None when nothing has arrived.
 pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    let received = retry(|| rustix::net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT));
-    Ok(unless_it_would_block(received)?.map(|(size, _)| size))
+    unless_it_would_block(receive_bytes(socket, buffer, RecvFlags::DONTWAIT))
 }
 
 /// Like `receive`, with the descriptor that came along.
@@ -152,11 +157,13 @@ pub fn receive_with_fd(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<
 
 /// SO_SNDBUF, in bytes; the kernel bounds it silently.
 pub fn set_send_buffer(socket: BorrowedFd<'_>, size: usize) -> io::Result<()> {
+    gate("setsockopt")?;
     Ok(sockopt::set_socket_send_buffer_size(socket, int(size))?)
 }
 
 /// SO_RCVBUF, in bytes; the kernel bounds it silently.
 pub fn set_receive_buffer(socket: BorrowedFd<'_>, size: usize) -> io::Result<()> {
+    gate("setsockopt")?;
     Ok(sockopt::set_socket_recv_buffer_size(socket, int(size))?)
 }
 
@@ -166,6 +173,7 @@ fn int(size: usize) -> usize {
 }
 
 fn stream_socket(flags: SocketFlags) -> io::Result<OwnedFd> {
+    gate("socket")?;
     Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
 }
 
@@ -180,6 +188,12 @@ fn unix_address(path: &Path) -> io::Result<SocketAddrUnix> {
 
 /// In bytes, with the NUL at its end (unix(7)).
 const LONGEST_PATH: usize = size_of::<libc::sockaddr_un>() - mem::offset_of!(libc::sockaddr_un, sun_path);
+
+fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
+    let most = length("recv", buffer.len());
+    let receive = || gate("recv").and_then(|()| rustix::net::recv(socket, &mut buffer[..most], flags));
+    retry(receive).map(|(size, _)| size)
+}
 
 /// Like `receive`; all descriptors that came along are added to `passed`.
 pub fn receive_with_fds(socket: BorrowedFd<'_>, buffer: &mut [u8], passed: &mut Passed) -> io::Result<usize> {

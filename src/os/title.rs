@@ -9,10 +9,13 @@ use std::fs;
 use std::io;
 use std::ptr;
 
+use super::fault::gate;
+
 /// What `ps` shows of this process: writes the title over the memory of its arguments, never beyond, and sets
 /// the short name. A daemon's arguments are long enough for every title (its start program is one of them);
 /// where httpd's are not, the title is cut. The main thread calls it.
 pub fn set_title(title: &str) -> io::Result<()> {
+    gate("set_title")?;
     set_process_name(title)?;
     let (start, end) = argument_area()?;
     let mut text = vec![0u8; end - start];

@@ -208,6 +208,7 @@ fn fork_daemon(
     theirs.control = ControlDaemon::new(above(theirs.control.as_fd())?, above(theirs.control.reports())?);
     let ends = Ends { theirs, common: *common, module: launcher.module.fd() };
     let supervisor = std::process::id() as i32;
+    os::gate("fork")?;
     // SAFETY: the supervisor has no other thread that could hold a lock in the child; the child
     // never returns from this function.
     match unsafe { libc::fork() } {
@@ -240,6 +241,7 @@ struct Start<'a> {
 /// Does not return but with what went wrong.
 fn become_daemon(start: &Start<'_>, ends: &Ends<'_>) -> Message {
     let Start { group, launcher, supervisor, .. } = *start;
+    os::play("starting");
     let prepared = os::reset_signals().and_then(|()| place_descriptors(ends));
     if let Err(error) = prepared {
         return Message::new(

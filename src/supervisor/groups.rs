@@ -101,7 +101,7 @@ impl<'a> Groups<'a> {
     }
 
     /// Reads what was written and reported there.
-    pub fn hear(&mut self, source: Source) -> io::Result<()> {
+    pub fn hear(&mut self, source: Source) {
         match source {
             Source::Group(index, source) => {
                 // A process is born once, so this ends.
@@ -109,7 +109,6 @@ impl<'a> Groups<'a> {
                     let is_known = self.groups.iter().any(|group| group.has(birth.pid));
                     self.groups[index].born(birth, is_known);
                 }
-                Ok(())
             }
             Source::Sleepers => self.wake_sleepers(),
         }
@@ -135,21 +134,27 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// The sockets of the groups that sleep now are watched, and no others.
-    pub fn watch_sleepers(&mut self) -> io::Result<()> {
-        for (index, group) in self.groups.iter().enumerate() {
-            self.sleepers.watch(index, group.listener().socket.as_fd(), group.sleeps())?;
+    /// The sockets of the groups that sleep now are watched, and no others. A group whose socket cannot be watched
+    /// does not sleep on.
+    pub fn watch_sleepers(&mut self) {
+        for (index, group) in self.groups.iter_mut().enumerate() {
+            let sleeps = group.sleeps();
+            let watched = self.sleepers.watch(index, group.listener().socket.as_fd(), sleeps);
+            if sleeps && watched.is_err() {
+                group.wake();
+            }
         }
-        Ok(())
     }
 
     /// Wakes the groups that have a caller.
-    fn wake_sleepers(&mut self) -> io::Result<()> {
-        while let Some(index) = self.sleepers.next_caller()? {
+    fn wake_sleepers(&mut self) {
+        while let Ok(Some(index)) = self.sleepers.next_caller() {
             let group = &mut self.groups[index];
-            self.sleepers.watch(index, group.listener().socket.as_fd(), false)?;
             group.wake();
+            if self.sleepers.watch(index, group.listener().socket.as_fd(), false).is_err() {
+                // It would be the next caller again; `watch_sleepers` comes back to it.
+                break;
+            }
         }
-        Ok(())
     }
 }

@@ -52,6 +52,10 @@ const LOOK_FOR_SUCCESSORS: Duration = Duration::from_millis(100);
 /// How often the parent is looked for where the kernel cannot tell when it ends.
 const LOOK_FOR_PARENT: Duration = Duration::from_secs(1);
 
+/// When nothing can be waited for, that is tried again after a pause, and so often before all is given up.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+const MOST_FAILURES: u32 = 100;
+
 /// A parent whose children are gone, and its end of the generation pipe too, is given this time to be
 /// gone itself: then the socket files go with it.
 const PARENT_MAY_BE_ENDING: Duration = Duration::from_millis(100);
@@ -89,6 +93,7 @@ struct Supervisor<'a> {
 /// To be called in the forked process, after its copies of httpd's listening sockets and of the parent's
 /// end of the generation pipe were closed: else ports stay in use, and the generation never ends.
 pub fn run(plan: Plan, journal: &dyn Journal) {
+    os::play("supervisor");
     let Plan { groups, generation, watch, start, parent } = plan;
     let leave = leave_httpd();
     let log = LogWriter::start(journal);
@@ -146,27 +151,34 @@ impl<'a> Supervisor<'a> {
 
     fn work(&mut self) {
         self.groups.begin();
+        let mut failures = 0;
         while self.ending.is_none() || !self.groups.is_empty() {
-            if let Err(error) = self.turn() {
+            let Err(error) = self.turn() else {
+                failures = 0;
+                continue;
+            };
+            failures += 1;
+            if failures == MOST_FAILURES {
                 let text = format!(
                     "the supervisor cannot wait for its processes and stops them: {}",
                     wording(&error)
                 );
                 self.shared.journal.record(None, &Message::new(Code::SupervisorFailed, text));
                 self.end(GenerationEnd::Told);
-                // Whatever it is, it is not to be asked for without a pause.
-                thread::sleep(LOOK_FOR_SUCCESSORS);
-                self.groups.tick(Instant::now());
-                self.groups.reap();
             }
+            // Whatever it is, it is not to be asked for without a pause.
+            thread::sleep(PAUSE_AFTER_FAILURE);
+            self.groups.tick(Instant::now());
+            self.groups.reap();
         }
         self.end_strays();
         self.clean_up();
     }
 
-    /// Waits for something to happen, and deals with all that has.
+    /// Waits for something to happen, and deals with all that has. What cannot be read now is read in another
+    /// turn: no site is to suffer because the system was short of memory for a moment.
     fn turn(&mut self) -> io::Result<()> {
-        self.groups.watch_sleepers()?;
+        self.groups.watch_sleepers();
         let mut fds = vec![PollFd::reading(self.signals.as_fd())];
         if !self.all_gone {
             fds.extend(self.watch.fds().map(PollFd::reading));
@@ -185,11 +197,11 @@ impl<'a> Supervisor<'a> {
         let (written, told): (Vec<Source>, Vec<Source>) = heard.into_iter().partition(Source::is_output);
         self.groups.begin_turn();
         for source in told {
-            self.groups.hear(source)?;
+            self.groups.hear(source);
         }
-        self.look_at_signals()?;
+        self.look_at_signals();
         if !self.all_gone {
-            self.look_at_generation()?;
+            self.look_at_generation();
         }
         if self.ending.is_none() {
             self.look_at_parent();
@@ -199,7 +211,7 @@ impl<'a> Supervisor<'a> {
             self.hand_over();
         }
         self.groups.look();
-        self.read_output(written)?;
+        self.read_output(written);
         self.log.flush();
         if let Some(pause) = self.turn_rate.count(Instant::now()) {
             thread::sleep(pause);
@@ -208,7 +220,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Last, and no longer than that; what is left is still there in the next turn, which begins elsewhere.
-    fn read_output(&mut self, mut written: Vec<Source>) -> io::Result<()> {
+    fn read_output(&mut self, mut written: Vec<Source>) {
         let begun = Instant::now();
         let first = self.turn_rate.number() as usize % written.len().max(1);
         written.rotate_left(first);
@@ -216,9 +228,8 @@ impl<'a> Supervisor<'a> {
             if begun.elapsed() > OUTPUT_OF_TURN {
                 break;
             }
-            self.groups.hear(source)?;
+            self.groups.hear(source);
         }
-        Ok(())
     }
 
     fn patience(&self, now: Instant) -> Option<Duration> {
@@ -229,21 +240,20 @@ impl<'a> Supervisor<'a> {
         [deadline, successors, parent].into_iter().flatten().min()
     }
 
-    fn look_at_signals(&mut self) -> io::Result<()> {
-        while let Some(signal) = self.signals.next_signal()? {
+    fn look_at_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.next_signal() {
             if signal == libc::SIGTERM {
                 self.end(GenerationEnd::Told);
             }
         }
         self.groups.reap();
-        Ok(())
     }
 
-    fn look_at_generation(&mut self) -> io::Result<()> {
-        let Tidings { newer_is_coming, ended } = self.watch.read()?;
-        self.newer_is_coming |= newer_is_coming;
-        self.all_gone = ended;
-        Ok(())
+    fn look_at_generation(&mut self) {
+        if let Ok(Tidings { newer_is_coming, ended }) = self.watch.read() {
+            self.newer_is_coming |= newer_is_coming;
+            self.all_gone = ended;
+        }
     }
 
     /// The requests of a newer generation's children may be in the daemons: they are not stopped, but end

@@ -19,8 +19,8 @@ mod send;
 
 mod call;
 
-mod response;
+pub mod response;
 
 mod hop_by_hop;
 
-mod chunks;
+pub mod chunks;

@@ -17,7 +17,7 @@ use crate::os;
 use crate::wire::codec::{Decoder, Encoder, Malformed};
 
 /// First in what is kept across a restart; another number when the form of the rest changes.
-const FORM: u32 = 4;
+pub const FORM: u32 = 4;
 
 /// Leaves the descriptors open under their numbers.
 pub fn encode(next_id: u32, listeners: Vec<Listener>) -> Vec<u8> {
@@ -46,24 +46,11 @@ pub fn encode(next_id: u32, listeners: Vec<Listener>) -> Vec<u8> {
 /// The next id and the listeners, whose descriptors are taken back: once. An error where a module of another
 /// form has written them.
 pub fn decode(retained: &[u8]) -> Result<(u32, Vec<Listener>), Malformed> {
-    let mut decoder = Decoder::new(retained);
-    if decoder.u32()? != FORM {
-        return Err(Malformed);
-    }
-    let (next_id, mut listeners) = (decoder.u32()?, Vec::new());
-    for _ in 0..decoder.u32()? {
-        let key = ListenerKey {
-            group: decoder.string()?,
-            prefix: path(decoder.bytes()?),
-            backlog: decoder.u32()?,
-            owner: u32::try_from(decoder.i64()?).ok(),
-            runs_as: decoder.string()?,
-            version: decoder.string()?,
-        };
-        let path = path(decoder.bytes()?);
-        let secret = Secret::from_bytes(decoder.bytes()?).ok_or(Malformed)?;
-        let page = descriptor(&mut decoder)?.and_then(|fd| GroupPage::from_fd(fd).ok());
-        match (descriptor(&mut decoder)?, descriptor(&mut decoder)?, page) {
+    let (next_id, records) = read(retained)?;
+    let mut listeners = Vec::new();
+    for Record { key, path, secret, page, place, socket } in records {
+        let page = adopt(page).and_then(|fd| GroupPage::from_fd(fd).ok());
+        match (adopt(place), adopt(socket), page) {
             (Some(place), Some(socket), Some(page)) => {
                 listeners.push(Listener { key, path, place, socket, secret, page: Arc::new(page) });
             }
@@ -74,11 +61,44 @@ pub fn decode(retained: &[u8]) -> Result<(u32, Vec<Listener>), Malformed> {
     Ok((next_id, listeners))
 }
 
+/// A listener as it is written; its descriptors are numbers.
+pub struct Record {
+    key: ListenerKey,
+    path: PathBuf,
+    secret: Secret,
+    page: i32,
+    place: i32,
+    socket: i32,
+}
+
+/// All of it is read before any of it is acted upon.
+pub fn read(retained: &[u8]) -> Result<(u32, Vec<Record>), Malformed> {
+    let mut decoder = Decoder::new(retained);
+    if decoder.u32()? != FORM {
+        return Err(Malformed);
+    }
+    Ok((decoder.u32()?, decoder.list(record)?))
+}
+
+fn record(decoder: &mut Decoder<'_>) -> Result<Record, Malformed> {
+    let key = ListenerKey {
+        group: decoder.string()?,
+        prefix: path(decoder.bytes()?),
+        backlog: decoder.u32()?,
+        owner: u32::try_from(decoder.i64()?).ok(),
+        runs_as: decoder.string()?,
+        version: decoder.string()?,
+    };
+    let path = path(decoder.bytes()?);
+    let secret = Secret::from_bytes(decoder.bytes()?).ok_or(Malformed)?;
+    let mut number = || i32::try_from(decoder.i64()?).map_err(|_| Malformed);
+    Ok(Record { key, path, secret, page: number()?, place: number()?, socket: number()? })
+}
+
 fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes.to_vec()))
 }
 
-fn descriptor(decoder: &mut Decoder<'_>) -> Result<Option<OwnedFd>, Malformed> {
-    let number = i32::try_from(decoder.i64()?).map_err(|_| Malformed)?;
-    Ok(os::adopt_descriptor(number).ok())
+fn adopt(number: i32) -> Option<OwnedFd> {
+    os::adopt_descriptor(number).ok()
 }

@@ -2,6 +2,7 @@
 //!
 //! Runs in the supervisor. `supervisor::group` knows the same process as a member, by its id.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,7 +75,8 @@ pub fn hear(control: &mut Option<ControlSupervisor>) -> Heard {
     match open.receive() {
         Ok(Some(report)) => Heard::Report(report),
         Ok(None) => Heard::Nothing,
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Heard::Nonsense,
+        Err(error) if error.kind() == ErrorKind::InvalidData => Heard::Nonsense,
+        Err(error) if error.kind() == ErrorKind::Interrupted => Heard::Nothing,
         Err(_) => {
             *control = None;
             Heard::Closed
