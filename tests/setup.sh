@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what this machine lacks, and nothing else. Called by `make setup`, `make demo`, `make test`, `make real` and
-# `make bench` with what is wanted: build, test, real, bench. On Debian and Ubuntu it uses apt-get, as root or through sudo; elsewhere it
-# names what to install. Of Apache it takes the package with the programs only (apache2-bin): that one brings no
-# service, so nothing is started and no configuration of the machine's own Apache is written or changed.
+# `make bench` with what is wanted: build, test, real, bench. On Debian and Ubuntu it uses apt-get, as root or through
+# sudo; elsewhere it names what to install. Of Apache it takes the package with the programs only (apache2-bin): that
+# one brings no service, so nothing is started and no configuration of the machine's own Apache is written or changed.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -5,6 +5,7 @@ The configurations are those of tests/live/real/documented, put on this machine 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -28,7 +29,6 @@ def serve() -> Iterator[Servers]:
     servers = Servers()
     yield servers
     for server in servers.made:
-        for log in (server.root / "error.log", *server.root.glob("disk/**/*[._]*log")):
-            text = log.read_text("utf-8", "replace") if log.exists() else "none"
-            print(f"{log}:\n{text[-3000:]}")  # pytest shows this of a test that failed
+        for log in re.findall(r'^\s*ErrorLog\s+"?([^\s"]+)', server.configuration_file.read_text(), re.M):
+            print(f"{log}:\n{server.error_log(log)[-3000:]}")  # pytest shows this of a test that failed
         server.close()

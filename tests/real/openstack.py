@@ -98,12 +98,12 @@ def set_up_horizon(server: Httpd, python: Python) -> None:
 
 
 def check_horizon(server: Httpd) -> None:
-    assert ask(server, "http://localhost/").headers["Location"] == "http://localhost/dashboard/"
+    assert ask(server, "http://localhost/").headers["Location"].endswith("/dashboard/")
     page = ask(server, "http://localhost/dashboard/auth/login/").text
-    assert "<title>\n    Login - OpenStack Dashboard" in page or "OpenStack Dashboard" in page
+    assert "OpenStack Dashboard</title>" in page
     style = re.search(r'href="(/dashboard/static/[^"]+\.css)"', page)[1]
     assert ask(server, f"http://localhost{style}").headers["Accept-Ranges"] == "bytes"  # httpd's
-    assert ask(server, "http://localhost/dashboard/project/").headers["Location"].startswith("/dashboard/auth/login/")
+    assert "/dashboard/auth/login/?next=" in ask(server, "http://localhost/dashboard/project/").headers["Location"]
 
 
 def check_login_of_horizon(server: Httpd) -> None:
