@@ -37,7 +37,7 @@ class Application:
 
 def ask(server: Httpd, url: str, **options) -> httpx.Response:
     """As `published.ask`, for applications that take their time to be imported."""
-    return published.ask(server, url, timeout=120, **options)
+    return published.ask(server, url, timeout=300, **options)
 
 
 def program(server: Httpd, python: Python, *words: str | Path, folder: str = "/", **environment: str | Path) -> str:

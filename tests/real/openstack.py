@@ -106,19 +106,4 @@ def check_horizon(server: Httpd) -> None:
     assert "/dashboard/auth/login/?next=" in ask(server, "http://localhost/dashboard/project/").headers["Location"]
 
 
-def check_login_of_horizon(server: Httpd) -> None:
-    """Where Keystone is in the same Apache."""
-    login = "http://localhost/dashboard/auth/login/"
-    page = ask(server, login)
-    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)[1]
-    form = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": token, "region": "default"}
-    cookie = {"Cookie": page.headers["Set-Cookie"].partition(";")[0]}
-    entered = ask(server, login, method="POST", data=form, headers=cookie)
-    assert entered.status_code == 302, entered.text
-    session = "; ".join(value.partition(";")[0] for value in entered.headers.get_list("Set-Cookie"))
-    assert "sessionid=" in session
-    form["password"] = "wrong"
-    assert "Invalid credentials" in ask(server, login, method="POST", data=form, headers=cookie).text
-
-
 HORIZON = Application(("horizon==27.0.0",), "horizon", set_up_horizon, check_horizon)
