@@ -4,10 +4,9 @@
 tests/live/real serves Django, Flask, Pyramid, Bottle, Trac, Radicale, pypiserver and Mercurial in the same way.
 
 Of the applications whose configurations are in tests/live/real/documented, these are not served, for pip does not
-suffice: CKAN needs PostgreSQL, Solr and Redis, docassemble PostgreSQL and Redis, Weblate PostgreSQL, Redis and the
-headers of C libraries. Kallithea and web2py on PyPI are of Pythons before 3.9 (FormEncode with use_2to3; Python 2), so
-are MoinMoin 1.9 and RestAuth (Python 2). Koji's package has no hub, privacyIDEA's no Apache
-client. FreeIPA, Odoo, Pagure and Submitty are not on PyPI.
+suffice. CKAN needs PostgreSQL, Solr and Redis; docassemble PostgreSQL and Redis; Weblate PostgreSQL, Redis and headers
+of C libraries. MoinMoin 1.9, RestAuth and web2py are for Python 2 on PyPI, and Kallithea needs a FormEncode for 2to3.
+Koji's package has no hub, privacyIDEA's no client for Apache. FreeIPA, Odoo, Pagure and Submitty are not on PyPI.
 """
 
 from __future__ import annotations
