@@ -12,7 +12,7 @@ MPMS ?= event worker prefork
 # Apache's programs are in /usr/sbin, rustup's in ~/.cargo/bin: neither is on every PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help setup build demo test quick check live compat bench faults soak install uninstall clean
+.PHONY: help setup build demo test quick check live compat real bench faults soak install uninstall clean
 
 help:
 	@echo 'make build       the release module, $(MODULE)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test        format, lints, unit tests, documentation, crates (cargo-deny), then the live tests against a real Apache'
 	@echo 'make quick       the same in a few minutes, while working: one kind of Apache, fewer Pythons, and not what mostly waits'
 	@echo 'make compat      the same requests to mod_wsgi 6.1.1 and to this module: what differs is in docs/differences.md'
+	@echo 'make real        applications from PyPI (Keystone, Mailman, Review Board …), installed and served (REAL_ONLY=name)'
 	@echo 'make bench       requests/s and CPU per request beside mod_wsgi and a C handler (BENCH_ROUNDS, BENCH_SECONDS)'
 	@echo 'make faults      what clients notice of restarts, deploys and dying processes, beside mod_wsgi (FAULT_SECONDS, FAULT_ONLY)'
 	@echo 'make soak        ten minutes of load with a random fault every two seconds (SOAK_SECONDS, SOAK_SEED)'
@@ -72,6 +73,13 @@ compat:
 	$(MAKE) --no-print-directory build
 	@sh tests/venv.sh
 	$(TEST_CACHE)/venv/bin/python -m pytest -s -p no:cacheprovider $(PYTEST_FLAGS) tests/compat
+
+# Installs about 3 GB into TEST_CACHE the first time.
+real:
+	@sh tests/setup.sh build real
+	$(MAKE) --no-print-directory build
+	@sh tests/venv.sh
+	$(TEST_CACHE)/venv/bin/python -m pytest -p no:cacheprovider $(PYTEST_FLAGS) -k '$(REAL_ONLY)' tests/real
 
 bench:
 	@sh tests/setup.sh build bench

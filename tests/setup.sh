@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs what this machine lacks, and nothing else. Called by `make setup`, `make demo`, `make test` and `make bench`
-# with what is wanted: build, test, bench. On Debian and Ubuntu it uses apt-get, as root or through sudo; elsewhere it
-# names what to install. Of Apache it takes the package with the programs only (apache2-bin): that one brings no
-# service, so nothing is started and no configuration of the machine's own Apache is written or changed.
+# Installs what this machine lacks, and nothing else. Called by `make setup`, `make demo`, `make test`, `make real` and
+# `make bench` with what is wanted: build, test, real, bench. On Debian and Ubuntu it uses apt-get, as root or through
+# sudo; elsewhere it names what to install. Of Apache it takes the package with the programs only (apache2-bin): that
+# one brings no service, so nothing is started and no configuration of the machine's own Apache is written or changed.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -44,10 +44,15 @@ lints() {
     cargo clippy --version >/dev/null 2>&1 || missing rust-web-clippy clippy
 }
 
+real() {
+    any /usr/lib/*/libcairo.so.2 /usr/lib*/libcairo.so.2 || missing libcairo2 cairo # Graphite draws with it
+}
+
 for want in "$@"; do
     case $want in
         build) build ;;
         test) lints ;;
+        real) real ;;
         bench) have wrk || missing wrk wrk ;;
         *) echo "setup.sh: unknown: $want" >&2; exit 2 ;;
     esac

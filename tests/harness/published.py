@@ -79,15 +79,19 @@ def loaded(*names: str) -> str:
 def prepare(serve, text: str, python: Path | None = None, before: str = "") -> Httpd:
     """A server with this configuration and its furnished disk; `python` is every environment that it names."""
     server = serve.prepare("")
-    python = python or pythons.environment(LIVE_PYTHON).home
+    configure(server, text, python or pythons.environment(LIVE_PYTHON).home, before)
+    return server
+
+
+def configure(server: Httpd, text: str, python: Path, before: str = "") -> None:
+    """The same for a server whose disk has files already: they stay."""
     server.write_configuration((before + placed(text)).replace("@PYTHON@", str(python)))
     furnish(server, server.configuration_file.read_text(), python)
-    return server
 
 
 def furnish(server: Httpd, configuration: str, python: Path) -> None:
     disk = server.root / "disk"
-    (disk / "var/log/apache2").mkdir(parents=True)
+    (disk / "var/log/apache2").mkdir(parents=True, exist_ok=True)
     for line in configuration.replace("\\\n", " ").splitlines():
         directive = line.strip().partition(" ")[0]
         for option, path in re.findall(rf"""(\w[\w-]*=)?{re.escape(str(disk))}(/[^\s"'>:|]*)""", line):

@@ -51,7 +51,7 @@ def environment(version: str, packages: tuple[str, ...] = PACKAGES) -> Python:
         interpreter = _interpreter(cache, version)
         if interpreter is None:
             _missing(version)
-        kind = {PACKAGES: "sites", (): "bare"}.get(packages, packages[0] if packages else "")
+        kind = {PACKAGES: "sites", (): "bare"}.get(packages) or packages[0].partition("==")[0]
         home = cache / f"venv-{version}-{kind}"
         stamp = home / "stamp"
         recipe = f"{interpreter} {_full_version(interpreter)} {' '.join(packages)}\n"
