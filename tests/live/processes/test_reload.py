@@ -144,14 +144,13 @@ def test_an_import_error_is_mended_by_a_new_script(server: Httpd):
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("restart", [Httpd.graceful, Httpd.restart])
-def test_a_restart_with_a_script_that_cannot_be_loaded_keeps_the_old_processes(server: Httpd, restart):
+def test_a_graceful_restart_with_a_script_that_cannot_be_loaded_keeps_the_old_processes(server: Httpd):
     ready = r"process group 'site'.* is ready"
     wait_for(lambda: len(re.findall(ready, server.error_log())) == 2, "both are ready")
     before = {process.pid for process in server.daemons("site")}
     write(server.root / "reloaded.wsgi", 2, "import a_module_that_nobody_has_written\n")
     start = len(server.error_log())
-    restart(server)
+    server.graceful()
     server.wait_for_log("process group 'site'.*WSGI333|WSGI333.*process group 'site'", start=start)
     wait_for(lambda: server.error_log()[start:].count("next attempt in") >= 2, "it is tried again", timeout=15)
     errors = [line for line in server.error_log()[start:].splitlines() if "wsgi:error" in line]
