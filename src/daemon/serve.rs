@@ -72,7 +72,7 @@ fn serve(py: Attached<'_>) -> Result<(), Message> {
         *ties.lock() = Ties::new(Arc::new(forked.control), Arc::new(forked.activity), &forked.launch);
         attach::forget_forks();
         interpreters.main().world.publish_fork(py);
-        (admitted(forked.launch, &scripts, &ties.lock().control)?, forked.signals)
+        (admitted(forked.launch, &scripts, &ties.lock().control), forked.signals)
     } else {
         let signals = SignalEvent::new().map_err(system);
         (launch, signals.inspect_err(|message| failed(&control, message))?)
@@ -114,21 +114,25 @@ fn received(control: &ControlDaemon, scripts: &LoadedScripts) -> Result<Launch, 
         NoLaunch::Lost(error) => not_started_by_httpd(&error),
         NoLaunch::OtherBuild(build) => other_build(&build),
     });
-    admitted(launch?, scripts, control)
+    Ok(admitted(launch?, scripts, control))
 }
 
-/// The launch without scripts that may not run. Without its service script a process is not needed.
-fn admitted(mut launch: Launch, scripts: &LoadedScripts, control: &ControlDaemon) -> Result<Launch, Message> {
+/// EX_CONFIG of sysexits.h: a failure that was reported.
+const REPORTED: i32 = 78;
+
+/// The launch without scripts that may not run. A process without its service script ends: it is not needed.
+fn admitted(mut launch: Launch, scripts: &LoadedScripts, control: &ControlDaemon) -> Launch {
     let mut refused = scripts.admit(&mut launch, control);
     if launch.group.threads == 0
         && let Some(message) = refused.pop()
     {
-        return Err(message);
+        failed(control, &message);
+        os::exit_now(REPORTED);
     }
     for message in refused {
         write_message(&message.at(Level::Warning));
     }
-    Ok(launch)
+    launch
 }
 
 /// Sets the bound of the process's end and waits for the threads that can come to one. Detached from Python.
