@@ -175,7 +175,8 @@ struct Sink {
     status: i32,
 }
 
-/// A structure for httpd to read: another httpd's may have more fields than that of the headers, and finds zeros.
+/// A structure for httpd to read. Another httpd's may have more fields than that of the headers, and finds
+/// zeros.
 #[repr(C)]
 struct Roomy<T> {
     structure: T,

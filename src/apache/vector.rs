@@ -67,8 +67,8 @@ impl Entry for OfServer {
     }
 }
 
-/// A panic does not unwind into httpd. httpd cannot be told of it here: the configuration is refused when it is
-/// checked, and a request whose sections are merged gets 500.
+/// A panic does not unwind into httpd. httpd cannot be told of it here: the configuration is refused when it
+/// is checked, and a request whose sections are merged gets 500.
 fn kept<T: Entry>(pool: *mut apr_pool_t, make: impl FnOnce() -> T) -> *mut c_void {
     keep(pool, catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| T::broken())).cast()
 }

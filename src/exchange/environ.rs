@@ -49,8 +49,8 @@ impl group_name::RequestFacts for RecordFacts<'_, '_> {
         &self.server_name
     }
 
-    /// A client may write any port into its `Host` header, and each would make a name of its own: what is none
-    /// of the server's counts as the one that the client is connected to.
+    /// A client may write any port into its `Host` header, and each would make a name of its own: what is
+    /// none of the server's counts as the one that the client is connected to.
     fn server_port(&self) -> u16 {
         let (told, (_, local)) = (self.request.server_port(), self.request.local());
         let known = [80, 443, local, self.request.server().port()];

@@ -262,8 +262,8 @@ impl World {
         protocol.downcast_ref().expect("a process has one protocol")
     }
 
-    /// A `str` for a name, interned where it comes again with every request. Python may keep what is interned for
-    /// ever, so clients that invent names get strings that go with their request.
+    /// A `str` for a name, interned where it comes again with every request. Python may keep what is interned
+    /// for ever, so clients that invent names get strings that go with their request.
     pub fn name(&self, py: Attached<'_>, name: &[u8]) -> Result {
         {
             let names = self.names.lock();

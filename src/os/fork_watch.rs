@@ -1,9 +1,9 @@
 //! A copy of a process that never comes back from Python's `os.fork`: it says so, and ends.
 //!
-//! Daemons and httpd children with several interpreters use it: up to Python 3.13 at least, what Python does in
-//! the copy after a fork can wait for a lock that no thread will give back. `fork_begins` is called before
-//! Python forks, `fork_has_returned` in the copy once Python is through with it. What runs in between allocates
-//! and locks nothing (signal-safety(7)); an alarm is not inherited by the copy, so the copy's is free.
+//! Daemons and httpd children with several interpreters use it: up to Python 3.13 at least, what Python does
+//! in the copy after a fork can wait for a lock that no thread will give back. `fork_begins` is called before
+//! Python forks, `fork_has_returned` in the copy once Python is through with it. What runs in between
+//! allocates and locks nothing (signal-safety(7)). A copy does not inherit an alarm, so its own is free.
 
 #![allow(unsafe_code)]
 

@@ -3,8 +3,8 @@
 //! Every process of the module uses it where it needs more of the kernel than std offers. Each file has one
 //! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory),
 //! `copies`, `link`, `fork` and `fork_watch` (what a fork copies and does), `process` (signals, children), `image`,
-//! `signal_event` and `mask`, `title`, `clock`, `usage`, `build`, `identity` (the rights and limits of a process),
-//! and `mount` (what it sees of the file system).
+//! `signal_event` and `mask`, `title`, `clock`, `usage`, `build`, `fault` (has a call fail for a test), `identity`
+//! (the rights and limits of a process), and `mount` (what it sees of the file system).
 //!
 //! The calls are those of rustix, which makes them itself: they change no errno and, as used here, allocate
 //! nothing, so they may stand between fork and exec and in a signal handler. nix has what needs the C

@@ -1,7 +1,8 @@
 //! Groups whose `user=` stands alone: their processes keep httpd's own group, as with mod_wsgi.
 //!
-//! Runs in the httpd parent. What another site has made readable for httpd by its group (mode 0640) is readable
-//! for such a process too. It may well be meant, so this is information, in one message for all groups.
+//! Runs in the httpd parent. What another site has made readable for httpd by its group (mode 0640) is
+//! readable for such a process too. It may well be meant, so this is information, in one message for all
+//! groups.
 
 use crate::config::global::GlobalConfig;
 use crate::config::surroundings::Surroundings;

@@ -27,13 +27,13 @@ def note(text):
         pass
 
 atexit.register(lambda: note(f"atexit-{os.getpid()}"))
-mod_wsgi.subscribe_shutdown(lambda **event: note(f"shutdown-{os.getpid()}"))
+mod_wsgi.subscribe_shutdown(lambda name, **event: note(f"shutdown-{os.getpid()}"))
 
 def sleep():
     time.sleep(60)
 
-def forks_and_returns(**event):
-    if name := event.get("signame"):
+def forks_and_returns(name, **event):
+    if event["signame"] == "SIGUSR2":
         pid = os.fork()
         note(f"signal-{pid or os.getpid()}")
 
