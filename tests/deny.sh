@@ -18,6 +18,8 @@ if [ "$("$deny" --version 2>/dev/null)" != "cargo-deny $version" ]; then
 fi
 
 "$deny" --locked check bans licenses sources
+# The fuzzer has a Cargo.lock of its own, and a deny.toml beside it.
+"$deny" --locked --manifest-path tests/hostile/fuzz/Cargo.toml check bans licenses sources
 if refusal=$(timeout 60 "$deny" fetch db 2>&1); then
     "$deny" --locked check advisories
 else

@@ -74,7 +74,8 @@ pub fn env_file_seeds() -> Vec<Vec<u8>> {
     ])
 }
 
-/// The prefix or the template, the target, and a URL of any bytes. Numbers for the captures come from the URL.
+/// The prefix or the template, the target, and a URL of any bytes. Numbers for the captures come from the
+/// URL.
 pub fn aliases(input: &[u8]) {
     let mut parts = input.splitn(3, |byte| *byte == 0);
     let (Some(Ok(prefix)), Some(Ok(target)), Some(url)) =

@@ -37,7 +37,8 @@ pub fn network_seeds() -> Vec<Vec<u8>> {
     ])
 }
 
-/// The first byte says which header proxies write and whether the proxies are known; the others are its value.
+/// The first byte says which header proxies write and whether the proxies are known; the others are its
+/// value.
 pub fn forwarded(input: &[u8]) {
     let Some((choice, value)) = input.split_first() else { return };
     let header = KNOWN[usize::from(choice & 0x7f) % KNOWN.len()];

@@ -1,12 +1,14 @@
-//! Has a system call fail where a test asks for it: with the feature `fault-injection` only, else this is nothing.
+//! Has a system call fail where a test asks for it: with the feature `fault-injection` only, else this is
+//! nothing.
 //!
-//! Each function of `os` that the httpd children and the supervisor use passes `gate` with the name of the call that
-//! it is about to make. WSGI_FAULTS names a folder: a call that is made for the first time in a process leaves a file
-//! `ROLE:CALL` below `seen/`, and the file `plan` says what is to fail. `once ROLE CALL ERROR NTH` lets the nth such
-//! call fail once, by whichever process comes first, which removes the plan. `random ROLE SEED ONE_IN` lets one
-//! in so many of all calls fail. An error is the system's number, or `short` for a call that moves one byte.
+//! Each function of `os` that the httpd children and the supervisor use passes `gate` with the name of the
+//! call that it is about to make. WSGI_FAULTS names a folder: a call that is made for the first time in a
+//! process leaves a file `ROLE:CALL` below `seen/`, and the file `plan` says what is to fail. `once ROLE CALL
+//! ERROR NTH` lets the nth such call fail once, by whichever process comes first, which removes the plan.
+//! `random ROLE SEED ONE_IN` lets one in so many of all calls fail. An error is the system's number, or
+//! `short` for a call that moves one byte.
 //!
-//! A process that has no role passes at once, and so do signal handlers and what an application forks.
+//! A process that has no role passes at once: the httpd parent, and daemons with their signal handlers.
 
 #[cfg(not(feature = "fault-injection"))]
 mod absent {

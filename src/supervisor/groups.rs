@@ -134,8 +134,8 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// The sockets of the groups that sleep now are watched, and no others. A group whose socket cannot be watched
-    /// does not sleep on.
+    /// The sockets of the groups that sleep now are watched, and no others. A group whose socket cannot be
+    /// watched does not sleep on.
     pub fn watch_sleepers(&mut self) {
         for (index, group) in self.groups.iter_mut().enumerate() {
             let sleeps = group.sleeps();

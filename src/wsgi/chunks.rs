@@ -45,7 +45,7 @@ impl Announced {
         };
         given.extend_from_slice(piece);
         let data = chunks.decode(piece);
-        let is_whole = chunks.whole > 0 || chunks.state == ChunkState::Ended;
+        let is_whole = chunks.whole > 0;
         if (data.is_err() && !is_whole) || (!chunks.begun && given.len() >= LONGEST_FIRST_LINE) {
             let given = std::mem::take(given);
             *self = Announced::Plain;
@@ -153,7 +153,11 @@ impl Chunks {
             (ChunkState::TrailerValue, b'\r') => ChunkState::TrailerEnd,
             (ChunkState::TrailerValue, _) if text => ChunkState::TrailerValue,
             (ChunkState::TrailerEnd, b'\n') => ChunkState::TrailerStart,
-            (ChunkState::LastEnd, b'\n') => ChunkState::Ended,
+            (ChunkState::LastEnd, b'\n') => {
+                // The last one; what follows it is an error however the bytes arrive.
+                self.whole += 1;
+                ChunkState::Ended
+            }
             _ => return None,
         })
     }

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Runs libFuzzer over the decoders and parsers of src/fuzz, guided by what of the code each input reaches:
 #   sh tests/hostile/fuzz.sh [target ...]      all targets, if none is named
-# HOSTILE_SECONDS is the time for all of them together (600); with FUZZ_RUNS each target has so many executions
-# instead, however long they take. HOSTILE_SEED repeats a run. An input that fails is kept in target/fuzz/found, and
-# FUZZ_TARGET=name target/fuzz/x86_64-unknown-linux-gnu/release/fuzz FILE runs it again. FUZZ_KEEP=1 adds the
-# inputs that reach new code to tests/hostile/corpus, which `cargo test` runs too.
+# HOSTILE_SECONDS is the time for all of them together (600); with FUZZ_RUNS each target has so many
+# executions instead, however long they take. HOSTILE_SEED repeats a run. An input that fails is kept in
+# target/fuzz/found, and FUZZ_TARGET=name target/fuzz/x86_64-unknown-linux-gnu/release/fuzz FILE runs it again.
+# FUZZ_KEEP=1 adds the inputs that reach new code to tests/hostile/corpus, which `cargo test` runs too.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -13,8 +13,8 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 folder=$PWD/target/fuzz
 program=$folder/$triple/release/fuzz
 
-# What cargo-fuzz sets, but for the sanitizer, which stable compilers do not have. With --target it holds for what is
-# fuzzed, and not for build scripts.
+# What cargo-fuzz sets, but for the sanitizer, which stable compilers do not have. With --target it holds for
+# what is fuzzed, and not for build scripts.
 level='-Cllvm-args=-sanitizer-coverage'
 RUSTFLAGS="-Cpasses=sancov-module $level-level=4 $level-inline-8bit-counters $level-pc-table $level-trace-compares" \
     CARGO_TARGET_DIR=$folder \
@@ -48,7 +48,7 @@ for target in $targets; do
         rm -rf "$known"
         # Small ones, and few: they are a beginning, not all that is known.
         mkdir "$known"
-        find "$folder/smallest" -type f -size -2 | sort | head -n 60 | xargs -r cp -t "$known"
+        find "$folder/smallest" -type f -size -2 | sort | head -n 24 | xargs -r cp -t "$known"
     fi
     sed -n 's/^stat::number_of_executed_units: */executions /p; s/^stat::average_exec_per_sec: */a second /p' "$log" |
         tr '\n' ' '

@@ -1,7 +1,7 @@
 //! libFuzzer for one decoder or parser: FUZZ_TARGET names it. tests/hostile/fuzz.sh builds and runs this.
 //!
-//! With FUZZ_SEEDS, a folder, the target's seeds are written there and nothing else happens. Beside panics, memory
-//! is watched: no input makes its reader allocate out of proportion.
+//! With FUZZ_SEEDS, a folder, the target's seeds are written there and nothing else happens. Beside panics,
+//! memory is watched: no input makes its reader allocate out of proportion.
 #![no_main]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -47,9 +47,11 @@ static TARGET: LazyLock<&Target> = LazyLock::new(|| {
 });
 
 fn begin() {
+    let target = *TARGET;
     if let Some(folder) = std::env::var_os("FUZZ_SEEDS") {
-        for (number, seed) in (TARGET.seeds)().iter().enumerate() {
-            std::fs::write(std::path::Path::new(&folder).join(format!("seed-{number}")), seed).expect("a folder");
+        for (number, seed) in (target.seeds)().iter().enumerate() {
+            std::fs::write(std::path::Path::new(&folder).join(format!("seed-{number}")), seed)
+                .expect("a folder");
         }
         std::process::exit(0)
     }
