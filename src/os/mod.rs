@@ -2,8 +2,9 @@
 //!
 //! Every process of the module uses it where it needs more of the kernel than std offers. Each file has one
 //! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory),
-//! `copies`, `link` and `fork` (what a fork copies and does), `process` (signals, children), `image`, `signal_event`
-//! and `mask`, `title`, `clock`, `usage`, `build`, and `identity` (the rights and limits of a process).
+//! `copies`, `link` and `fork` (what a fork copies and does), `process` (signals, children), `image`,
+//! `signal_event` and `mask`, `title`, `clock`, `usage`, `build`, and `identity` (the rights and limits of
+//! a process).
 //!
 //! The calls are those of rustix, which makes them itself: they change no errno and, as used here, allocate
 //! nothing, so they may stand between fork and exec and in a signal handler. nix has what needs the C

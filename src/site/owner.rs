@@ -1,8 +1,8 @@
 //! `script-user=` and `script-group=`: who must own the scripts that a process group runs.
 //!
 //! Runs in httpd children, called by the handler before a request is sent to such a group, in the supervisor,
-//! before a process is told to load scripts, and in daemons, before a thread runs another script. A user who may write somewhere below the site cannot
-//! have code of his own run as the site's user.
+//! before a process is told to load scripts, and in daemons, before a thread runs another script. A user
+//! who may write somewhere below the site cannot have code of his own run as the site's user.
 
 use crate::config::process_group::ProcessGroup;
 use crate::log::{Code, Message, wording};
