@@ -28,7 +28,8 @@ pub fn exists() -> bool {
     unsafe { api().ap_exists_scoreboard_image() != 0 }
 }
 
-/// Whether the parent has children. At a graceful restart it does, and at any other it has waited for their end.
+/// Whether the parent has children. At a graceful restart it does, and at any other it has waited for their
+/// end.
 pub fn has_children() -> bool {
     if !exists() {
         return false;

@@ -239,7 +239,7 @@ fn about_users(tree: &[&str], lines: &[&str], served: &[Served]) -> Vec<(u16, St
 
 /// The same, without what is said of a `user=` that stands alone.
 fn about_rights(tree: &[&str], lines: &[&str], served: &[Served]) -> Vec<(u16, String)> {
-    about_users(tree, lines, served).into_iter().filter(|(code, _)| *code != 147).collect()
+    about_users(tree, lines, served).into_iter().filter(|(code, _)| *code != 149).collect()
 }
 
 const HOME: [&str; 7] = [
@@ -427,7 +427,7 @@ fn a_group_with_another_users_name() {
 fn a_user_without_a_group() {
     let of = |options: &str| {
         let lines = [&format!("WSGIDaemonProcess shop {options}"), "WSGIDaemonProcess other threads=0"];
-        let found = about_users(&HOME, &lines, &[]).into_iter().filter(|(code, _)| *code == 147);
+        let found = about_users(&HOME, &lines, &[]).into_iter().filter(|(code, _)| *code == 149);
         found.map(|(_, text)| text).collect::<Vec<_>>()
     };
     assert!(of("user=bob")[0].ends_with("Write user=bob group=bob"), "{:?}", of("user=bob"));

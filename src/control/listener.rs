@@ -3,8 +3,8 @@
 //! Made in the httpd parent when it has read its configuration, and kept by it across restarts: the first
 //! daemon that is ready serves the requests that wait in a socket's queue during a reload. The supervisor
 //! hands the sockets to the daemons. The children connect to the file itself (`place`), whose name is
-//! gone; only without /proc it has one. They drop their copy of the registry, or a socket would seem to listen after its last
-//! daemon has gone.
+//! gone; only without /proc it has one. They drop their copy of the registry, or a socket would seem to
+//! listen after its last daemon has gone.
 //!
 //! What has a name there is removed by the parent when httpd stops (`remove_all`); before that, by the last
 //! supervisor that uses a retired socket (`supervisor`).

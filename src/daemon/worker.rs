@@ -276,8 +276,8 @@ impl Workers {
     }
 }
 
-/// A child sends the secret as soon as it has connected, and tries again where that was not soon enough. So of
-/// many that wait the one that has waited longest is closed.
+/// A child sends the secret as soon as it has connected, and tries again where that was not soon enough. So
+/// of many that wait the one that has waited longest is closed.
 fn let_go_of_unmet(idle: &mut HashMap<u64, Box<Connection>>) {
     let unmet = || idle.iter().filter(|(_, connection)| !connection.is_met()).map(|(token, _)| *token);
     if unmet().count() >= MOST_UNMET

@@ -237,8 +237,8 @@ fn listener_keys(configuration: &Configuration) -> Vec<(ListenerKey, Origin)> {
         .collect()
 }
 
-/// httpd restarts or ends. Children that go on after a graceful restart may have requests in the daemons: this
-/// generation's supervisor goes on as long as they do. Without any, as when httpd ends and after other
+/// httpd restarts or ends. Children that go on after a graceful restart may have requests in the daemons:
+/// this generation's supervisor goes on as long as they do. Without any, as when httpd ends and after other
 /// restarts, what could be reached before ends with it: the next generation has other sockets.
 fn end_of_generation() {
     let mut parent = PARENT.lock();

@@ -51,8 +51,8 @@ struct Look {
 /// PF_FORKNOEXEC of the kernel's `task->flags`, the "F" of ps(1).
 const FORKED_AND_NOT_EXECUTED: u64 = 0x40;
 
-/// The fields of proc_pid_stat(5). Addresses are told to the process's own user only, where a container's root
-/// lacks CAP_SYS_PTRACE; so it is read as that user.
+/// The fields of proc_pid_stat(5). Addresses are told to the process's own user only, where a container's
+/// root lacks CAP_SYS_PTRACE; so it is read as that user.
 fn look(pid: i32) -> Option<Look> {
     let place = format!("/proc/{pid}");
     let owner = fs::metadata(&place).ok()?;

@@ -297,7 +297,8 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Removes the files of sockets that no process will use again, where httpd has no /proc and they have a name.
+    /// Removes the files of sockets that no process will use again, where httpd has no /proc and they have
+    /// a name.
     fn clean_up(&self) {
         if self.ending == Some(GenerationEnd::AllGone)
             && let Some(parent) = &self.parent_watch

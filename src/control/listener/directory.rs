@@ -1,5 +1,5 @@
-//! The directory of the sockets: no user but root, httpd's own and the one that starts httpd may change what is
-//! in it or above it.
+//! The directory of the sockets: no user but root, httpd's own and the one that starts httpd may change
+//! what is in it or above it.
 //!
 //! Part of `control::listener`, in the httpd parent, when it has read its configuration. A site that could
 //! change the directory might put a link or a socket of its own where the parent makes one.

@@ -96,8 +96,8 @@ impl Listener {
     }
 }
 
-/// Whether the children can connect to the place, for which they need /proc. An error where another socket has
-/// come to the name, as in a directory in which others may write.
+/// Whether the children can connect to the place, for which they need /proc. An error where another socket
+/// has come to the name, as in a directory in which others may write.
 fn leads_to(place: BorrowedFd<'_>, socket: BorrowedFd<'_>) -> io::Result<bool> {
     let _connection = match os::connect(&os::descriptor_path(place), Duration::ZERO) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),

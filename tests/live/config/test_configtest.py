@@ -186,12 +186,12 @@ def test_a_user_without_a_group(serve_once):
     line_of = "WSGIDaemonProcess {} python-home=@PYTHON@ {}\nWSGIScriptAlias /{} @APPS@/hello.wsgi process-group={}\n"
     groups = {"one": "user=daemon", "two": "user=nobody", "own": "user=@USER@", "plain": "", "both": "user=daemon group=daemon"}
     server = serve_once.prepare("".join(line_of.format(name, options, name, name) for name, options in groups.items()))
-    (line,) = said(server, 147)
+    (line,) = said(server, 149)
     place = f"{server.configuration_file}:{server.last_line_of('WSGIDaemonProcess one')}"
     assert f"process group 'one' at {place} runs as daemon" in line and "(likewise 'two')" in line and ":info]" in line
     assert line.endswith("Write user=daemon group=daemon")
     text = server.configuration_file.read_text()
     gid = pwd.getpwnam("nobody").pw_gid
     server.configuration_file.write_text(text.replace("user=daemon\n", "user=daemon group=daemon\n"))
-    (line,) = said(server, 147)
+    (line,) = said(server, 149)
     assert line.endswith(f"Write user=nobody group=#{gid}")
