@@ -273,6 +273,6 @@ mod tests {
         assert_eq!(os::wait_for_test(supervisor), os::Exit::Status(0));
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.iter().any(|line| line.contains("heard")), "{text}");
-        assert!(lines.last().unwrap().contains("WSGI353"), "{text}");
+        assert!(lines.last().unwrap().contains("stood still"), "{text}");
     }
 }

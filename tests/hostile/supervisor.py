@@ -26,6 +26,7 @@ sys.path[:0] = [str(HERE.parent / "harness"), str(HERE.parent / "live")]
 from conftest import Servers  # noqa: E402
 from httpd import IS_ROOT, Httpd  # noqa: E402
 from machine import PROJECT  # noqa: E402
+from processes import Process  # noqa: E402
 from waiting import wait_for  # noqa: E402
 
 SECONDS = float(os.environ.get("HOSTILE_SECONDS", "60"))
@@ -90,6 +91,10 @@ def swap(server: Httpd, over: threading.Event) -> None:
         time.sleep(0.002)
 
 
+def age(process: Process) -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(process.started) / os.sysconf("SC_CLK_TCK")
+
+
 def other(server: Httpd) -> int:
     with contextlib.suppress(Exception):
         answer = server.get("/other", timeout=BOUND)
@@ -114,8 +119,10 @@ def test_another_site_is_always_served(server: Httpd):
                 path = chance.choice(["/etc/shadow", "/dev/zero", "/proc/1/root", "relative", "x" * 1900])
                 with contextlib.suppress(Exception):
                     server.get(where, headers=host, timeout=3, params={"do": what, "seed": str(chance.getrandbits(31)), "path": path})
-            before = other(server)
+            before = wait_for(lambda: other(server), "the other site is served", BOUND)
             for daemon in server.daemons("other"):
+                # One that ends within its first second is replaced with a pause.
+                wait_for(lambda daemon=daemon: age(daemon) > 1.5, "it has lived for a while")
                 daemon.kill()
             begun = time.monotonic()
             wait_for(lambda: other(server) not in (0, before), "the other site is back", BOUND)

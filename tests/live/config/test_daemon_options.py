@@ -358,7 +358,7 @@ def test_scripts_of_a_stranger_are_refused(serve_once):
         return [server.get(path).status_code for path in ("/users", "/groups")]
 
     assert statuses() == [403, 403]
-    assert "script-user= (WSGIDaemonProcess at" in server.wait_for_log("WSGI220")
+    server.wait_for_log(r"WSGI220.*script-user= \(WSGIDaemonProcess at")
     assert "executed" not in server.error_log()
     for path in (site, site / "hello.wsgi"):
         shutil.chown(path, server.fill_in("@USER@"), server.fill_in("@USER@"))
