@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::owned;
+use super::parts::owned;
 use crate::config::interpreter::InterpreterOptions;
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::config::server_facts::ServerFacts;
