@@ -4,7 +4,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::{owned, texts};
+use super::parts::{owned, texts};
 use crate::config::alias::{Alias, Pattern, substitute};
 use crate::config::context::Context;
 use crate::config::global::{GlobalConfig, ServerConfig};

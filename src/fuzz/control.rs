@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::owned;
+use super::parts::owned;
 use crate::config::interpreter::InterpreterOptions;
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::config::server_facts::ServerFacts;
@@ -43,6 +43,7 @@ pub fn reports(input: &[u8]) {
 pub fn report_seeds() -> Vec<Vec<u8>> {
     let script = "/srv/blog/wsgi.py".to_string();
     let long = "é".repeat(3_000);
+    let code = Code::from_number(315).expect("the message of a process of another build");
     let holding = |by| Holding { what: "port 9100".to_string(), by };
     [
         Report::Ready { loads: Loads { loaded: 3, failed: 1, forgotten: 2 }, python: [3, 9, 2] },
@@ -51,7 +52,7 @@ pub fn report_seeds() -> Vec<Vec<u8>> {
         Report::Held { script: long.clone(), holding: holding(Holder::Stranger) },
         Report::Reload { path: script.clone(), modified: -1 },
         Report::ReloadRequired { path: script },
-        Report::Failed(Message::new(Code::PythonTooOld, long)),
+        Report::Failed(Message::new(code, long)),
         Report::Renew(Reason::CpuTimeLimit),
         Report::Heard,
         Report::Born(4711),

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use super::{owned, texts};
+use super::parts::{owned, texts};
 use crate::config::network::Network;
 use crate::config::proxy_headers::KNOWN;
 use crate::exchange::hops::{address, elements, entries, parameter};

@@ -10,6 +10,8 @@ mod headers;
 mod mutation;
 mod wire;
 
+mod parts;
+
 /// One decoder or parser.
 pub struct Target {
     pub name: &'static str,
@@ -43,15 +45,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "answers", run: headers::answers, seeds: headers::answer_seeds },
     Target { name: "chunks", run: headers::chunks, seeds: headers::chunk_seeds },
 ];
-
-/// The parts of an input that its zero bytes separate, as text.
-fn texts(input: &[u8]) -> Option<Vec<&str>> {
-    input.split(|byte| *byte == 0).map(|part| std::str::from_utf8(part).ok()).collect()
-}
-
-fn owned(seeds: &[&[u8]]) -> Vec<Vec<u8>> {
-    seeds.iter().map(|seed| seed.to_vec()).collect()
-}
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 //!
 //! A part of `fuzz`. What is decoded is encoded again: both must mean the same.
 
-use super::owned;
+use super::parts::owned;
 use crate::log::Level;
 use crate::question::{Purpose, Verdict};
 use crate::request::{BodyError, BodyLength, EnvironBuilder, Head, Outcome, Request, Span};
