@@ -44,6 +44,11 @@ lints() {
     cargo clippy --version >/dev/null 2>&1 || missing rust-web-clippy clippy
 }
 
+# A debug build of CPython, for one of the live tests.
+debug_python() {
+    any /usr/bin/python3.*d || missing python3-dbg python3-debug
+}
+
 real() {
     any /usr/lib/*/libcairo.so.2 /usr/lib*/libcairo.so.2 || missing libcairo2 cairo # Graphite draws with it
 }
@@ -51,7 +56,7 @@ real() {
 for want in "$@"; do
     case $want in
         build) build ;;
-        test) lints ;;
+        test) lints; debug_python ;;
         real) real ;;
         bench) have wrk || missing wrk wrk ;;
         *) echo "setup.sh: unknown: $want" >&2; exit 2 ;;
