@@ -12,7 +12,7 @@ MPMS ?= event worker prefork
 # Apache's programs are in /usr/sbin, rustup's in ~/.cargo/bin: neither is on every PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help setup build demo test quick check live compat real bench faults soak install uninstall clean
+.PHONY: help setup build demo test quick check live compat real bench faults soak hostile install uninstall clean
 
 help:
 	@echo 'make build       the release module, $(MODULE)'
@@ -24,6 +24,7 @@ help:
 	@echo 'make real        applications from PyPI (Keystone, Mailman, Review Board …), installed and served (REAL_ONLY=name)'
 	@echo 'make bench       requests/s and CPU per request beside mod_wsgi and a C handler (BENCH_ROUNDS, BENCH_SECONDS)'
 	@echo 'make faults      what clients notice of restarts, deploys and dying processes, beside mod_wsgi (FAULT_SECONDS, FAULT_ONLY)'
+	@echo 'make hostile     half an hour of attacks from sites, peers and clients (HOSTILE_SECONDS, HOSTILE_SEED)'
 	@echo 'make soak        ten minutes of load with a random fault every two seconds (SOAK_SECONDS, SOAK_SEED)'
 	@echo 'make install     puts the module where Apache looks for modules (DESTDIR is respected)'
 	@echo 'make uninstall   takes it away again'
@@ -97,6 +98,13 @@ soak:
 	$(MAKE) --no-print-directory build
 	@sh tests/venv.sh
 	@$(TEST_CACHE)/venv/bin/python tests/soak/soak.py
+
+hostile:
+	@sh tests/setup.sh build hostile
+	$(MAKE) --no-print-directory build
+	cargo build $(CARGO_FLAGS) --features fault-injection --target-dir target/fault-injection
+	@sh tests/venv.sh
+	@sh tests/hostile/all.sh
 
 # Builds only what is missing, so that `sudo make install` after `make build` compiles nothing as root.
 install:

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs what this machine lacks, and nothing else. Called by `make setup`, `make demo`, `make test`, `make real` and
-# `make bench` with what is wanted: build, test, real, bench. On Debian and Ubuntu it uses apt-get, as root or through
-# sudo; elsewhere it names what to install. Of Apache it takes the package with the programs only (apache2-bin): that
-# one brings no service, so nothing is started and no configuration of the machine's own Apache is written or changed.
+# Installs what this machine lacks, and nothing else. Called by the Makefile with what is wanted: build, test, real,
+# bench, hostile. On Debian and Ubuntu it uses apt-get, as root or through sudo; elsewhere it names what to install. Of
+# Apache it takes the package with the programs only (apache2-bin): that one brings no service, so nothing is started
+# and no configuration of the machine's own Apache is written or changed.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -59,6 +59,7 @@ for want in "$@"; do
         test) lints; debug_python ;;
         real) real ;;
         bench) have wrk || missing wrk wrk ;;
+        hostile) have valgrind || missing valgrind valgrind ;;
         *) echo "setup.sh: unknown: $want" >&2; exit 2 ;;
     esac
 done

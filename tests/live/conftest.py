@@ -6,9 +6,10 @@ socket or port is left.
 
 `access` has scripts for access control, handlers and dispatch, `config` what directives mean and refuse, `requests`
 how requests and answers travel, `wsgi` what an application sees of PEP 3333, `processes` how processes start, live,
-are replaced and end, `failures` what goes wrong, `python` the Pythons, interpreters and frameworks of sites, `real`
-what others have written for mod_wsgi: configurations from the documentation of applications, the applications,
-mod_wsgi-express; `apps` the applications of the tests.
+are replaced and end, `failures` what goes wrong, `hostile` attacks on httpd by sites, by other processes and by
+clients, `python` the Pythons, interpreters and frameworks of sites, `real` what others have written for mod_wsgi:
+configurations from the documentation of applications, the applications, mod_wsgi-express; `apps` the applications of
+the tests.
 
 Run with `python -m pytest tests/live` in an environment that has tests/requirements.txt; tests/harness/httpd.py says
 which environment variables choose module, MPM and server.
