@@ -19,7 +19,7 @@ from httpd import Httpd
 from waiting import wait_for
 
 KINDS = {
-    "Request": 1, "Body": 2, "BodyEnd": 3, "BodyFailed": 4, "Hello": 16, "Head": 17, "Data": 18, "Log": 19, "Want": 20,
+    "Request": 1, "Body": 2, "BodyEnd": 3, "BodyFailed": 4, "Secret": 5, "Hello": 16, "Head": 17, "Data": 18, "Log": 19, "Want": 20,
     "End": 21, "File": 22, "GiveBack": 23, "Verdict": 24,
 }  # fmt: skip
 HELLO = b"Hello, world!"  # what apps/hello.wsgi answers

@@ -90,6 +90,7 @@ def accept(listener):
 def serve(connection):
     greet = True
     try:
+        receive(connection)  # the socket's secret
         while (request := receive(connection)) is not None:
             found = re.search(rb"HTTP_X_PLAN([A-Za-z0-9_-]+=*)", request)
             steps = json.loads(zlib.decompress(base64.urlsafe_b64decode(found[1]))) if found else ORDINARY
