@@ -157,13 +157,19 @@ class Injected:
         self.touch()
         wait_for(lambda: self.is_renewed(before), "the site's process is replaced", 20)
 
+    def replace(self) -> None:
+        """The same without a request: the next one has to connect."""
+        (process,) = self.server.daemons("site")
+        process.kill()
+        wait_for(lambda: {p.pid for p in self.server.daemons("site")} - {process.pid}, "another process starts")
+
     # What must hold
 
     def strike(self, role: str, call: str, error: int | str, nth: int = 1) -> bool:
         """One fault; whether anything made the call. AssertionError where it has done harm."""
         name = f"{role} {call} {errno.errorcode.get(error, error)} {nth}"
         if call in ("connect", "socket"):
-            self.renew()
+            self.replace()
         start = len(self.server.error_log())
         self.plan(f"once {role} {call} {error} {nth}")
         ends = self.exercise(role)

@@ -45,7 +45,9 @@ def test_every_call_may_fail_once(injected: Injected):
         if role == "supervisor" and call in OF_A_START:
             continue
         for error in errors_of(role, call)[-number:]:
-            if injected.strike(role, call, error):
+            # A successor that was due from the call before may have been on its way already.
+            attempts = 3 if (role, call) in EXPECTED else 1
+            if any(injected.strike(role, call, error) for _ in range(attempts)):
                 struck.add((role, call))
     missed = EXPECTED - struck
     assert not missed, f"never made while they were to fail: {missed}"
