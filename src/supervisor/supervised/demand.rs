@@ -28,6 +28,8 @@ pub struct Demand {
     spare_since: Option<Instant>,
     /// Since when nothing has run.
     quiet_since: Option<Instant>,
+    /// At the last look, none was in service yet.
+    was_starting: bool,
     /// When to look again; None where the number never changes by itself.
     due: Option<Instant>,
 }
@@ -36,6 +38,8 @@ pub struct Demand {
 pub struct Load {
     /// Processes that are in service.
     pub ready: usize,
+    /// None is in service, and one is on its way there.
+    pub starting: bool,
     /// Requests they have.
     pub running: usize,
     /// How long ago the last one began or ended; None if there was none.
@@ -57,6 +61,7 @@ impl Demand {
             busy_since: None,
             spare_since: None,
             quiet_since: None,
+            was_starting: false,
             due: (!group.sleeps()).then_some(now),
         }
     }
@@ -105,7 +110,15 @@ impl Demand {
         self.on_demand.then(|| (since + self.idle_timeout).max(now + LOOK))
     }
 
+    /// The time of a start is not quiet, since its caller waits; that of the pauses after starts that failed is.
     fn has_been_quiet(&mut self, load: &Load, now: Instant) -> bool {
+        if load.starting {
+            self.was_starting = true;
+            return false;
+        }
+        if load.ready > 0 && std::mem::take(&mut self.was_starting) {
+            self.quiet_since = Some(now);
+        }
         if load.running > 0 {
             self.quiet_since = None;
             return false;
@@ -154,7 +167,7 @@ mod tests {
     }
 
     fn load(ready: usize, running: usize) -> Load {
-        Load { ready, running, last: None }
+        Load { ready, starting: false, running, last: None }
     }
 
     #[test]
@@ -214,6 +227,21 @@ mod tests {
         assert_eq!(demand.look(&Load { last: Some(69 * second), ..load(1, 0) }, begun + 129 * second), 1);
         assert_eq!(demand.look(&Load { last: Some(70 * second), ..load(1, 0) }, begun + 130 * second), 0);
         assert!(demand.is_asleep() && demand.deadline().is_none());
+    }
+
+    #[test]
+    fn a_start_of_any_length_is_not_quiet_and_the_pauses_after_failed_ones_are() {
+        let begun = Instant::now();
+        let (mut demand, second) = (Demand::new(&group(1, 1, true), begun), Duration::from_secs(1));
+        let starting = Load { starting: true, ..load(0, 0) };
+        demand.wake(begun);
+        assert_eq!(demand.look(&starting, begun + 70 * second), 1);
+        assert_eq!(demand.look(&load(1, 0), begun + 80 * second), 1, "its caller comes now");
+        assert_eq!(demand.look(&load(1, 0), begun + 139 * second), 1);
+        assert_eq!(demand.look(&load(1, 0), begun + 140 * second), 0);
+        demand.wake(begun + 200 * second);
+        assert_eq!(demand.look(&starting, begun + 230 * second), 1);
+        assert_eq!(demand.look(&load(0, 0), begun + 260 * second), 0, "all its starts have failed");
     }
 
     #[test]

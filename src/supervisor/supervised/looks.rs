@@ -63,6 +63,7 @@ impl SupervisedGroup<'_> {
         let last = loads.iter().map(|(_, last)| *last).max().filter(|last| *last > 0);
         Load {
             ready: loads.len(),
+            starting: loads.is_empty() && !(self.processes.is_empty() && self.templates.is_empty()),
             running: loads.iter().map(|(running, _)| running).sum(),
             last: last.map(|last| Duration::from_millis(time.saturating_sub(last))),
         }
