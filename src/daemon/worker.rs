@@ -382,7 +382,8 @@ impl Worker<'_> {
                 if workers.may_complain() {
                     let peer = os::peer_credentials(connection.as_fd()).ok()?;
                     let text = format!(
-                        "refused a connection of process {} (uid {}): it runs as httpd does and does not know the                          secret of the group's socket, so it is none of httpd's children",
+                        "refused a connection of process {} (uid {}): it runs as httpd does and does not know the \
+                         secret of the group's socket, so it is none of httpd's children",
                         peer.pid, peer.uid
                     );
                     write_message(&Message::new(Code::SecretWrong, text));
