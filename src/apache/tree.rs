@@ -1,7 +1,7 @@
 //! The lines of other modules: what httpd serves by itself (`Alias`, `DocumentRoot`), what else is there.
 //!
-//! Runs in the httpd parent, after the configuration was read, and in its children, for messages. httpd keeps all lines as a tree of directives, the
-//! one that mod_info shows; what other modules have made of them is theirs.
+//! Runs in the httpd parent, after the configuration was read, and in its children, for messages. httpd keeps all
+//! lines as a tree of directives, the one that mod_info shows; what other modules have made of them is theirs.
 
 #![allow(unsafe_code)]
 
