@@ -112,6 +112,10 @@ DIFFERENCES = {
         r"^embedded \| error /no_callable.* \| status: 'HTTP/1.1 404 Not Found' → 'HTTP/1.1 500",
         r"^embedded \| (dispatch|handler) .* \| status: 'HTTP/1.1 404 Not Found' → 'HTTP/1.1 500",
     ),
+    "interpreter-names": (
+        r"environ path match.* \| environ mod_wsgi.application_group: ",
+        r"environ (absolute URI|host with port) \| environ mod_wsgi.application_group: \['str', 'localhost:\d+\|/sub'\]",
+    ),
     "process-state": (r"^(daemon|embedded) \| python (cwd|environment|globals) \| ",),
     "two-modes": (
         r"^modes \| python (cwd|environment) \| ",
