@@ -12,7 +12,7 @@ import wire
 from waiting import wait_for
 from wire import data, end, frame, head, length, passing
 
-pytestmark = [pytest.mark.ours, pytest.mark.any_mpm]
+pytestmark = [pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.waits]
 
 WHOLE = [head(b"200 OK", length(4)), data(b"wire"), end()]
 # Behind the end of an answer, for the next request that uses the connection: it stops at the first message.

@@ -24,7 +24,7 @@ from processes import Process
 from strange_files import StrangeFiles
 from waiting import wait_for
 
-pytestmark = [pytest.mark.ours, pytest.mark.any_mpm]
+pytestmark = [pytest.mark.ours, pytest.mark.any_mpm, pytest.mark.waits]
 
 WRITES = PROJECT / "tests/hostile/writes.wsgi"
 # With overflow checks, as `make live` builds it.
