@@ -158,7 +158,6 @@ def test_root_opens_no_pipe_in_the_place_of_a_file(serve_once):
 # What it writes
 
 
-@pytest.mark.waits
 def test_a_flood_of_short_lines_keeps_no_other_site(serve_once):
     """Eighty thousand lines at once, which the code before wrote to the log before it did anything else."""
     server = served(prepare(serve_once, "processes=8 threads=1").start())
