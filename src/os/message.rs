@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::call::retry;
@@ -56,18 +56,27 @@ pub fn receive_message(
 ) -> io::Result<(usize, Option<OwnedFd>)> {
     let mut space = OneDescriptor([MaybeUninit::uninit(); ONE_DESCRIPTOR]);
     let mut ancillary = RecvAncillaryBuffer::new(&mut space.0);
-    let most = length("recvmsg", buffer.len());
-    let mut parts = [IoSliceMut::new(&mut buffer[..most])];
-    let flags = flags | RecvFlags::CMSG_CLOEXEC;
-    let received = retry(|| {
-        gate("recvmsg")?;
-        rustix::net::recvmsg(socket, &mut parts, &mut ancillary, flags)
-    })?;
+    let received = receive_into(socket, buffer, flags, &mut ancillary)?;
     let fd = ancillary.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     });
     Ok((received.bytes, fd))
+}
+
+fn receive_into(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+    ancillary: &mut RecvAncillaryBuffer<'_>,
+) -> io::Result<RecvMsg> {
+    let most = length("recvmsg", buffer.len());
+    let mut parts = [IoSliceMut::new(&mut buffer[..most])];
+    let received = retry(|| {
+        gate("recvmsg")?;
+        rustix::net::recvmsg(socket, &mut parts, ancillary, flags | RecvFlags::CMSG_CLOEXEC)
+    })?;
+    Ok(received)
 }
 
 /// Descriptors that came along with bytes.
@@ -88,13 +97,7 @@ pub fn receive_whole_message(
 ) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let most = length("recvmsg", buffer.len());
-    let mut parts = [IoSliceMut::new(&mut buffer[..most])];
-    let flags = flags | RecvFlags::CMSG_CLOEXEC;
-    let received = retry(|| {
-        gate("recvmsg")?;
-        rustix::net::recvmsg(socket, &mut parts, &mut ancillary, flags)
-    })?;
+    let received = receive_into(socket, buffer, flags, &mut ancillary)?;
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
             passed.fds.extend(rights);
