@@ -1,8 +1,8 @@
 //! The secret of a socket: what the first frame on each connection to it must carry.
 //!
-//! The httpd parent makes one for each socket. Its children have it by their fork, the group's daemons in
-//! their launch, and no other process: what has httpd's uid only, such as a CGI script, is not taken
-//! for httpd. A group's secret is of no use at another group's socket.
+//! The httpd parent makes one for each socket. Its children inherit it by their fork, the group's daemons get it
+//! in their launch, and no other process has it. So a process that only has httpd's uid, such as a CGI script,
+//! does not pass for httpd, and one group's secret opens no other group's socket.
 
 use std::fmt;
 use std::hint::black_box;

@@ -79,8 +79,8 @@ impl Rights {
 
 fn not_safe() -> io::Error {
     io::Error::other(
-        "neither does it belong to the group's user, nor are it and all directories above it root's, with nobody \
-         else writing there: chown or chmod them",
+        "neither does it belong to the group's user, nor do it and all directories above it belong to root and let \
+         no other user write there: chown or chmod them",
     )
 }
 
