@@ -18,6 +18,7 @@ import zlib
 
 HELLO, HEAD, DATA, END = 16, 17, 18, 21
 kept = []  # what must stay open
+always = []  # steps for each connection, in place of those of its requests, which are left unread
 lock = threading.Lock()
 
 
@@ -91,7 +92,9 @@ def serve(connection):
     greet = True
     try:
         receive(connection)  # the socket's secret
-        while (request := receive(connection)) is not None:
+        for step in always:
+            do(connection, *step)
+        while not always and (request := receive(connection)) is not None:
             found = re.search(rb"HTTP_X_PLAN([A-Za-z0-9_-]+=*)", request)
             steps = json.loads(zlib.decompress(base64.urlsafe_b64decode(found[1]))) if found else ORDINARY
             if greet and ["no greeting"] not in steps:
@@ -149,6 +152,11 @@ def do(connection, name, *arguments):
         receive(connection)
     elif name == "pause":
         time.sleep(arguments[0])
+    elif name == "note":
+        with open(arguments[0], "a") as notes:
+            notes.write(f"{time.time()}\n")
+    elif name == "always":
+        always.extend(arguments[0])
     elif name == "close":
         connection.shutdown(socket.SHUT_RDWR)
 
