@@ -63,8 +63,10 @@ def all_end(server: Httpd, plan: list | None, status: int) -> None:
     children = {process.pid for process in server.children()}
     with ThreadPoolExecutor(REQUESTS + 1) as pool:
         beside = pool.submit(ask_the_other_site)
-        answers = list(pool.map(ask, range(REQUESTS)))
-        over.set()
+        try:
+            answers = list(pool.map(ask, range(REQUESTS)))
+        finally:
+            over.set()
         beside.result()
     assert [answer for answer, _ in answers] == [status] * REQUESTS
     assert all(SECONDS * 0.9 < taken < SECONDS + 2 for _, taken in answers), answers
