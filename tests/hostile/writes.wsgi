@@ -1,14 +1,15 @@
 """A site that is somebody else's: it writes what it likes to all that it shares with its supervisor."""
 
-import mmap
+import ctypes
 import os
 import random
 import socket
 import subprocess
 import sys
+import time
 from urllib.parse import parse_qs
 
-PAGE, ACTIVITY, REPORTS = 5, 6, 7
+REPORTS = 7
 FLOOD = """
 import os, sys, time
 line = b'x' * int(sys.argv[1]) + b'\\n'
@@ -42,10 +43,15 @@ def words(chance, number):
     )
 
 
-def scribble(chance, descriptor, rounds):
-    with mmap.mmap(descriptor, 0) as memory:
-        for _ in range(rounds):
-            memory[:] = words(chance, len(memory) // 8 + 1)[: len(memory)]
+def scribble(chance, name, seconds):
+    """Over the memory of this name, for so long that the supervisor looks at it meanwhile."""
+    with open("/proc/self/maps") as maps:
+        place = next(line.split()[0] for line in maps if f"/memfd:mod_wsgi_rs-{name} " in line)
+    start, end = (int(number, 16) for number in place.split("-"))
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        ctypes.memmove(start, words(chance, (end - start) // 8), end - start)
+        time.sleep(0.001)
 
 
 def reports(chance, rounds):
@@ -97,9 +103,9 @@ def application(environ, start_response):
     chance, said = random.Random(int(asked.get("seed", 0))), os.getpid()
     what = asked.get("do")
     if what == "activity":
-        scribble(chance, ACTIVITY, 50)
+        scribble(chance, "activity", float(asked.get("seconds", 0.1)))
     elif what == "page":
-        scribble(chance, PAGE, 5)
+        scribble(chance, "group", float(asked.get("seconds", 0.1)))
     elif what == "reports":
         reports(chance, int(asked.get("times", 50)))
     elif what == "loaded":

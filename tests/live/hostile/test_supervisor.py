@@ -242,8 +242,10 @@ def test_no_word_of_a_site_ends_the_supervisor(serve_once, what: str):
     shutil.copy(module, server.root / "mod_wsgi.so")
     served(server.start())
     before = server.supervisors()
-    for seed in range(10):
-        server.get("/site/", params={"do": what, "seed": str(seed)})
+    with ThreadPoolExecutor(5) as pool:  # the supervisor looks each second at what has a limit of memory
+        written = lambda seed: server.get("/site/", params={"do": what, "seed": str(seed), "seconds": "1.2"})
+        answers = list(pool.map(written, range(10)))
+    assert all(answer.status_code != 500 for answer in answers), "it could not write"
     recovery(server, within=15)
     assert server.supervisors() == before
     assert "WSGI395" not in server.error_log()
