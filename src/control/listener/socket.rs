@@ -174,3 +174,34 @@ fn give_to_owner(
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_has_come_to_a_sockets_name_is_not_taken_for_it_and_given_to_no_user() {
+        let directory = std::env::temp_dir().join(format!("wsgi-place-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let (path, another) = (directory.join("wsgi.sock"), directory.join("another"));
+        fs::write(&another, "").unwrap();
+        let socket = bind(&path, 5).unwrap();
+        let place = os::open_place(&path).unwrap();
+        assert!(leads_to(place.as_fd(), socket.as_fd()).unwrap());
+
+        fs::remove_file(&path).unwrap();
+        symlink(&another, &path).unwrap();
+        assert!(leads_to(os::open_place(&path).unwrap().as_fd(), socket.as_fd()).is_err());
+        if os::Ids::current().unwrap().users[1] == 0 {
+            os::give_to(place.as_fd(), 1).unwrap();
+            assert_eq!(fs::metadata(&another).unwrap().uid(), 0);
+            assert_eq!(fs::metadata(os::descriptor_path(place.as_fd())).unwrap().uid(), 1);
+        }
+
+        let _theirs = bind(&path, 5).unwrap();
+        assert!(leads_to(os::open_place(&path).unwrap().as_fd(), socket.as_fd()).is_err());
+        fs::remove_dir_all(directory).unwrap();
+    }
+}
