@@ -497,7 +497,7 @@ impl Worker<'_> {
         let roster = &self.workers.roster;
         let waits = interpreter.world.events.wait_begins();
         let ran = Transaction::conduct(incoming, outgoing, request.body, waits, |transaction| {
-            state.attached(|py| {
+            interpreter.in_turn(&state, |py| {
                 transaction.attached();
                 let ours = roster.start(py, thread_id, &interpreter);
                 let ran = ours.then(|| match request.purpose {

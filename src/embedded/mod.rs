@@ -92,7 +92,7 @@ impl Embedded {
         let state = with_thread(interpreters, |thread| thread.states.of(&interpreter, main));
         let waits = interpreter.world.events.wait_begins();
         Transaction::conduct(body, reply, request.body, waits, |transaction| {
-            state.attached(|py| {
+            interpreter.in_turn(&state, |py| {
                 transaction.attached();
                 match request.purpose {
                     Purpose::Application => run::run(py, &interpreter, request, thread_id, transaction),

@@ -7,8 +7,9 @@
 use super::metrics::Metrics;
 use super::process_log::write_message;
 use super::script::Scripts;
+use super::turns::{Turn, Turns};
 use super::world::{ProcessFacts, World};
-use crate::config::interpreter::options_of;
+use crate::config::interpreter::{options_of, without_gil};
 use crate::config::script_use::HANDLER_FUNCTION;
 use crate::log::{Code, Message};
 use crate::python::attach::{InterpreterState, ThreadState};
@@ -23,6 +24,19 @@ pub struct Interpreter {
     pub state: InterpreterState,
     pub world: Arc<World>,
     pub scripts: Scripts,
+    /// At its GIL, where threads share one.
+    turns: Option<Arc<Turns>>,
+}
+
+impl Interpreter {
+    /// Runs a request's work attached, with a state of the calling thread, when it is the thread's turn.
+    pub fn in_turn<R: Send>(&self, state: &ThreadState, work: impl FnOnce(Attached<'_>) -> R + Send) -> R {
+        let turn = self.turns.as_ref().map(|turns| turns.take());
+        state.attached(|py| {
+            turn.iter().for_each(Turn::has_gil);
+            work(py)
+        })
+    }
 }
 
 pub struct Interpreters {
@@ -34,6 +48,8 @@ pub struct Interpreters {
     making: Mutex<()>,
     begun: AtomicUsize,
     metrics: Arc<Metrics>,
+    /// At the GIL of the main interpreter, where threads share one.
+    turns: Option<Arc<Turns>>,
 }
 
 /// Interpreters of a process whose stacks can be shown by a signal: each has one of its own.
@@ -48,9 +64,11 @@ impl Interpreters {
     /// Takes the interpreter that the thread is attached to as the main one.
     pub fn new(py: Attached<'_>, facts: ProcessFacts) -> Result<Interpreters, Message> {
         let metrics = Arc::new(Metrics::new(facts.threads, !facts.process_group.is_empty()));
-        let main = interpreter(py, &facts, &metrics, "", 0)?;
+        let shares_gil = facts.threads > 1 && !without_gil(&facts.interpreters);
+        let turns = shares_gil.then(Arc::default);
+        let main = interpreter(py, &facts, &metrics, "", 0, turns.clone())?;
         let (named, making, begun) = (Mutex::default(), Mutex::default(), AtomicUsize::new(1));
-        Ok(Interpreters { facts, main, named, making, begun, metrics })
+        Ok(Interpreters { facts, main, named, making, begun, metrics, turns })
     }
 
     pub fn main(&self) -> &Arc<Interpreter> {
@@ -101,9 +119,13 @@ impl Interpreters {
                 own_gil = false;
                 py.detached(|| no_own_gil(name));
             }
+            let turns = match own_gil {
+                true => self.turns.as_ref().map(|_| Arc::default()),
+                false => self.turns.clone(),
+            };
             let index = self.begun.fetch_add(1, Ordering::Relaxed);
             let made = py.new_interpreter(own_gil, |py| {
-                let made = interpreter(py, &self.facts, &self.metrics, name, index);
+                let made = interpreter(py, &self.facts, &self.metrics, name, index, turns);
                 made.inspect(|interpreter| interpreter.world.warn_of_forks(py))
             });
             if index == 1 {
@@ -158,6 +180,7 @@ fn interpreter(
     metrics: &Arc<Metrics>,
     name: &str,
     index: usize,
+    turns: Option<Arc<Turns>>,
 ) -> Result<Arc<Interpreter>, Message> {
     let stacks_signal = stacks_signal(index).filter(|_| !facts.reload_in_place);
     let world = World::create(py, facts, metrics, name, stacks_signal).map_err(|_raised| {
@@ -169,6 +192,7 @@ fn interpreter(
         state: py.interpreter(),
         world: Arc::new(world),
         scripts: Scripts::new(facts.reload_in_place, name, facts.watcher.clone()),
+        turns,
     }))
 }
 

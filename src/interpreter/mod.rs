@@ -10,6 +10,8 @@ pub mod service;
 
 pub mod interpreters;
 
+mod turns;
+
 pub mod script;
 
 pub mod world;

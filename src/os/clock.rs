@@ -12,3 +12,8 @@ pub fn milliseconds_now() -> u64 {
     let since = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1)
 }
+
+/// How long the calling thread has computed. Every Linux has this clock too.
+pub fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}

@@ -44,7 +44,7 @@ mod usage;
 
 pub use acl::has_acl;
 pub use build::build;
-pub use clock::milliseconds_now;
+pub use clock::{milliseconds_now, thread_time};
 pub use copies::{Host, keep_from_copies, put_away_in_copies};
 pub use descriptor::{
     PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,
