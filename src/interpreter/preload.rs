@@ -16,16 +16,13 @@ pub fn load_all(py: Attached<'_>, interpreters: &Interpreters, scripts: &[Preloa
             return load(py, main, preload);
         }
         // Another interpreter: through a state of its own, which needs this thread detached.
-        py.detached(|| {
-            let main_state = ThreadState::new(main.state);
-            match interpreters.get(&main_state, &preload.application_group) {
-                Ok(interpreter) => {
-                    ThreadState::new(interpreter.state).attached(|py| load(py, &interpreter, preload))
-                }
-                Err(message) => {
-                    write_message(&message);
-                    false
-                }
+        py.detached_with_state(|main_state| match interpreters.get(main_state, &preload.application_group) {
+            Ok(interpreter) => {
+                ThreadState::new(interpreter.state).attached(|py| load(py, &interpreter, preload))
+            }
+            Err(message) => {
+                write_message(&message);
+                false
             }
         })
     };

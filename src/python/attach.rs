@@ -11,6 +11,7 @@ use super::table::api;
 use crate::sys::python::{PyInterpreterState, PyThreadState};
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 thread_local! {
@@ -60,6 +61,16 @@ impl<'py> Attached<'py> {
     /// Runs `work` detached, so that other threads can run Python meanwhile. `Send` keeps tokens and Python
     /// objects out of it.
     pub fn detached<R>(self, work: impl FnOnce() -> R + Send) -> R {
+        self.let_go(|_| work())
+    }
+
+    /// The same, for work that attaches the thread again meanwhile, to the interpreter it is attached to now:
+    /// CPython allows a thread one state there.
+    pub fn detached_with_state<R>(self, work: impl FnOnce(&ThreadState) -> R + Send) -> R {
+        self.let_go(|state| work(&ManuallyDrop::new(ThreadState(state))))
+    }
+
+    fn let_go<R>(self, work: impl FnOnce(*mut PyThreadState) -> R) -> R {
         struct Reattach(*mut PyThreadState, bool);
         impl Drop for Reattach {
             fn drop(&mut self) {
@@ -70,8 +81,9 @@ impl<'py> Attached<'py> {
         }
         let known = ATTACHED.replace(false);
         // SAFETY: `self` proves that this thread is attached.
-        let _reattach = Reattach(unsafe { api().PyEval_SaveThread() }, known);
-        work()
+        let state = unsafe { api().PyEval_SaveThread() };
+        let _reattach = Reattach(state, known);
+        work(state)
     }
 
     /// The interpreter this thread is attached to.

@@ -22,6 +22,8 @@ WSGIScriptAlias /process @APPS@/process.wsgi
 WSGIScriptAlias /body @APPS@/echo.wsgi
 WSGIScriptAlias /file @APPS@/file_wrapper.wsgi
 WSGIScriptAlias /own @APPS@/ application-group=own
+WSGIImportScript @APPS@/process.wsgi process-group=site application-group=early
+WSGIScriptAlias /early @APPS@/process.wsgi application-group=early
 WSGIScriptAlias /broken @APPS@/import_error.wsgi
 """
 
@@ -55,6 +57,13 @@ def test_nothing_breaks_a_rule_of_the_c_api(server: Httpd):
         assert server.get("/own/process.wsgi").status_code == 200
         assert server.get("/broken").status_code == 500
     assert server.get("/process").json()["pid"] == before
+    log = server.error_log()
+    assert "Fatal Python error" not in log and "Assertion" not in log
+
+
+def test_an_interpreter_is_made_before_the_first_request(server: Httpd):
+    first, second = server.get("/process").json(), server.get("/early").json()
+    assert first["pid"] == second["pid"]
     log = server.error_log()
     assert "Fatal Python error" not in log and "Assertion" not in log
 
