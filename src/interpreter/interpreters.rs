@@ -4,10 +4,10 @@
 //! there from the start; others are made when a request or a preload first names them, and live until the
 //! process ends.
 
+use super::gil_turns::{GilTurn, GilTurns};
 use super::metrics::Metrics;
 use super::process_log::write_message;
 use super::script::Scripts;
-use super::turns::{Turn, Turns};
 use super::world::{ProcessFacts, World};
 use crate::config::interpreter::{options_of, without_gil};
 use crate::config::script_use::HANDLER_FUNCTION;
@@ -25,7 +25,7 @@ pub struct Interpreter {
     pub world: Arc<World>,
     pub scripts: Scripts,
     /// At its GIL, where threads share one.
-    turns: Option<Arc<Turns>>,
+    turns: Option<Arc<GilTurns>>,
 }
 
 impl Interpreter {
@@ -33,7 +33,7 @@ impl Interpreter {
     pub fn in_turn<R: Send>(&self, state: &ThreadState, work: impl FnOnce(Attached<'_>) -> R + Send) -> R {
         let turn = self.turns.as_ref().map(|turns| turns.take());
         state.attached(|py| {
-            turn.iter().for_each(Turn::has_gil);
+            turn.iter().for_each(GilTurn::has_gil);
             work(py)
         })
     }
@@ -49,7 +49,7 @@ pub struct Interpreters {
     begun: AtomicUsize,
     metrics: Arc<Metrics>,
     /// At the GIL of the main interpreter, where threads share one.
-    turns: Option<Arc<Turns>>,
+    turns: Option<Arc<GilTurns>>,
 }
 
 /// Interpreters of a process whose stacks can be shown by a signal: each has one of its own.
@@ -180,7 +180,7 @@ fn interpreter(
     metrics: &Arc<Metrics>,
     name: &str,
     index: usize,
-    turns: Option<Arc<Turns>>,
+    turns: Option<Arc<GilTurns>>,
 ) -> Result<Arc<Interpreter>, Message> {
     let stacks_signal = stacks_signal(index).filter(|_| !facts.reload_in_place);
     let world = World::create(py, facts, metrics, name, stacks_signal).map_err(|_raised| {

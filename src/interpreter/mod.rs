@@ -10,7 +10,7 @@ pub mod service;
 
 pub mod interpreters;
 
-mod turns;
+mod gil_turns;
 
 pub mod script;
 

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 /// The turns at one GIL.
 #[derive(Default)]
-pub struct Turns(Mutex<Order>);
+pub struct GilTurns(Mutex<Order>);
 
 thread_local! {
     static WAITER: RefCell<Option<Arc<Waiter>>> = const { RefCell::new(None) };
@@ -32,9 +32,9 @@ thread_local! {
 }
 
 /// A thread's turn, until it is dropped.
-pub struct Turn<'a> {
+pub struct GilTurn<'a> {
     /// None inside of another turn.
-    turns: Option<&'a Turns>,
+    turns: Option<&'a GilTurns>,
     look: Option<Look>,
 }
 
@@ -46,15 +46,15 @@ struct Look {
     computed: Duration,
 }
 
-impl Turns {
+impl GilTurns {
     /// Waits for the calling thread's turn. Called detached.
-    pub fn take(&self) -> Turn<'_> {
+    pub fn take(&self) -> GilTurn<'_> {
         if HAS_TURN.replace(true) {
-            return Turn { turns: None, look: None };
+            return GilTurn { turns: None, look: None };
         }
         let enters = self.0.lock().enters();
         let look = if enters { None } else { self.wait() };
-        Turn { turns: Some(self), look }
+        GilTurn { turns: Some(self), look }
     }
 
     /// Stands in the queue until the thread is called.
@@ -88,10 +88,10 @@ fn wake(called: Vec<Arc<Waiter>>) {
     }
 }
 
-impl Turn<'_> {
+impl GilTurn<'_> {
     /// The thread has the GIL now.
     pub fn has_gil(&self) {
-        if let Turn { turns: Some(turns), look: Some(look) } = self
+        if let GilTurn { turns: Some(turns), look: Some(look) } = self
             && look.is_probe
         {
             let called = turns.0.lock().probed(look.since.elapsed(), Instant::now());
@@ -100,7 +100,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for GilTurn<'_> {
     fn drop(&mut self) {
         let Some(turns) = self.turns else { return };
         HAS_TURN.set(false);

@@ -1,6 +1,6 @@
 //! Who is inside, who waits, and how many may be inside.
 //!
-//! Used by `turns` under its lock: nothing here waits or wakes a thread. What changes the order returns the
+//! Used by `gil_turns` under its lock: nothing here waits or wakes a thread. What changes the order returns the
 //! waiters that are to be woken.
 
 use std::collections::VecDeque;
