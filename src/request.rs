@@ -205,6 +205,17 @@ pub struct FilePart {
 
 /// The answer on its way to the client. All but `file`, `ask` and `flush` only queue and never block, so
 /// they may be called attached to Python.
+/// What is left after a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// Nothing that would need the thread to wait.
+    All,
+    /// `flush` has to wait for the rest.
+    Part,
+    /// A little, which `send_what_waits` is to send soon, if nothing else does.
+    Later,
+}
+
 pub trait Reply: Send {
     fn head(&mut self, head: Head);
     fn data(&mut self, bytes: &[u8]);
@@ -220,8 +231,11 @@ pub trait Reply: Send {
     /// Sends what is queued, and asks the client for more of the body, at most so much at a time.
     fn ask(&mut self, most: usize) -> io::Result<()>;
 
-    /// Sends what can be sent without waiting; true when nothing is left.
-    fn push(&mut self) -> io::Result<bool>;
+    /// Sends what can be sent without waiting.
+    fn push(&mut self) -> io::Result<Pushed>;
+
+    /// Some time after `Pushed::Later`: sends what is queued where that does not wait. False if it would.
+    fn send_what_waits(&mut self) -> bool;
 
     /// Sends everything that is queued, and then `bytes` as one more piece of data. Called detached.
     fn flush(&mut self, bytes: &[u8]) -> io::Result<()>;

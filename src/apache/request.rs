@@ -10,6 +10,7 @@ use super::table::{api, bytes, copy};
 use super::vector;
 use crate::config::global::ServerConfig;
 use crate::config::settings::Settings;
+use crate::os;
 use crate::sys::httpd::*;
 use std::cell::Cell;
 use std::ffi::{CStr, CString, OsStr};
@@ -507,6 +508,12 @@ impl<'r> RequestRec<'r> {
         let status = unsafe { api().apr_os_sock_get(&mut descriptor, socket) };
         // SAFETY: the socket stays open as long as its connection, which outlives the request.
         (status == 0 && descriptor >= 0).then(|| unsafe { BorrowedFd::borrow_raw(descriptor) })
+    }
+
+    /// Whether the client's connection takes some data at once; true where that cannot be known.
+    pub fn client_takes_data(&self) -> bool {
+        let writable = |descriptor| os::writable(descriptor, Some(Duration::ZERO)).unwrap_or(true);
+        self.client_descriptor().is_none_or(writable)
     }
 
     pub fn is_aborted(&self) -> bool {

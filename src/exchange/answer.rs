@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// Small pieces of the answer are gathered up to this size.
-const GATHERED: usize = 16 * 1024;
+pub const GATHERED: usize = 16 * 1024;
 
 /// An answer on its way.
 pub struct Answer<'a, 'r> {

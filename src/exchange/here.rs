@@ -3,7 +3,7 @@
 //! Runs in httpd children. `LocalBody` and `LocalReply` are the two directions as `wsgi::run` sees them, on
 //! top of the same `Answer` that passes a daemon's frames on.
 
-use super::answer::{Answer, Cut};
+use super::answer::{Answer, Cut, GATHERED};
 use super::body::ClientBody;
 use super::stock::Stock;
 use super::told::tell;
@@ -17,7 +17,7 @@ use crate::interpreter::interpreters::status_without;
 use crate::log::{Level, Message};
 use crate::os;
 use crate::question::Verdict;
-use crate::request::{Body, BodyError, FilePart, Head, Outcome, Reply, Request, Run, Span, now};
+use crate::request::{Body, BodyError, FilePart, Head, Outcome, Pushed, Reply, Request, Run, Span, now};
 use std::io;
 
 /// Runs the application here and gives its answer to the client. `stock` is what was gathered of its body.
@@ -33,7 +33,8 @@ pub fn run(
         Answer::new(request, ClientBody::new(request, length, stock), settings, &options)
     });
     let mut body = LocalBody { answer: &answer, ready: Vec::new(), wanted: 0, ended: false };
-    let mut reply = LocalReply { answer: &answer, said: Said::default(), cut: None };
+    let may_wait = request.client_descriptor().is_some();
+    let mut reply = LocalReply { answer: &answer, said: Said::default(), cut: None, may_wait };
     let begun = now();
     let ran = python.run(wsgi, &mut body, &mut reply);
     let span = Span { begun, ended: now() };
@@ -63,7 +64,7 @@ pub fn ask(
         Answer::new(request, ClientBody::new(request, length, Stock::default()), &settings, &options)
     });
     let mut body = LocalBody { answer: &answer, ready: Vec::new(), wanted: 0, ended: true };
-    let mut reply = LocalReply { answer: &answer, said: Said::default(), cut: None };
+    let mut reply = LocalReply { answer: &answer, said: Said::default(), cut: None, may_wait: false };
     python.run(question, &mut body, &mut reply)?;
     let LocalReply { said, .. } = reply;
     let answer = answer.into_inner();
@@ -112,6 +113,9 @@ struct LocalReply<'t, 'a, 'r> {
     said: Said,
     /// Nothing more can be passed on.
     cut: Option<Cut>,
+    /// Little data waits for more (`interpreter::sent_later`). Not in a stream of HTTP/2, of which nothing tells
+    /// whether it takes data.
+    may_wait: bool,
 }
 
 /// What an application has said while it was attached to Python; it waits here until the thread is detached.
@@ -203,8 +207,24 @@ impl Reply for LocalReply<'_, '_, '_> {
         self.passing(|_| Ok(()))
     }
 
-    fn push(&mut self) -> io::Result<bool> {
-        Ok(self.said.head.is_none() && self.said.data.is_empty())
+    fn push(&mut self) -> io::Result<Pushed> {
+        Ok(match (self.said.head.is_none() && self.said.data.is_empty(), self.cut) {
+            (true, _) => Pushed::All,
+            (false, None) if self.may_wait && self.said.data.len() < GATHERED => Pushed::Later,
+            (false, _) => Pushed::Part,
+        })
+    }
+
+    fn send_what_waits(&mut self) -> bool {
+        let said = &mut self.said;
+        let sent = self.answer.try_with(|answer| {
+            answer.request().client_takes_data().then(|| said.pass(answer).and_then(|()| answer.flush()))
+        });
+        match sent.flatten() {
+            Some(passed) => self.cut = self.cut.or(passed.err()),
+            None => return false,
+        }
+        true
     }
 
     fn flush(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -32,3 +32,5 @@ pub mod metrics;
 pub mod process_log;
 pub mod server_metrics;
 mod tally;
+
+mod sent_later;

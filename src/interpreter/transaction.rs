@@ -8,20 +8,25 @@
 //! thread waits for these locks while attached to Python, attaches while holding one, or holds both.
 
 use super::events::Record;
+use super::sent_later::{Waiting, send_later};
 use crate::log::{Level, Message, wording};
 use crate::python::lent::{Lendable, Lent, Turn};
 use crate::python::object::Result as PythonResult;
 use crate::python::{Attached, Kept, Object, attach};
-use crate::request::{Body, BodyError, BodyLength, Outcome, Reply};
+use crate::request::{Body, BodyError, BodyLength, Outcome, Pushed, Reply};
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 pub struct Transaction {
+    own: Weak<Transaction>,
+    /// It is among those of `sent_later`.
+    later: AtomicBool,
     incoming: Lent<Bodies>,
     reply: Lent<Replies>,
     pub body: BodyLength,
@@ -60,7 +65,9 @@ impl Transaction {
         waits: Option<Instant>,
         work: impl FnOnce(&Arc<Transaction>) -> R,
     ) -> R {
-        let transaction = Arc::new(Transaction {
+        let transaction = Arc::new_cyclic(|own| Transaction {
+            own: own.clone(),
+            later: AtomicBool::new(false),
             incoming: Lent::new(),
             reply: Lent::new(),
             body: length,
@@ -187,11 +194,23 @@ impl Transaction {
 
     /// Sends the queue without waiting; waits only when too much has piled up.
     pub fn push(&self, py: Attached<'_>) -> io::Result<()> {
-        match self.with(py, |reply| reply.push()) {
-            Some(Ok(false)) => self.with_detached(py, |reply| reply.flush(&[])).unwrap_or(Ok(())),
-            Some(Err(error)) => Err(error),
-            Some(Ok(true)) | None => Ok(()),
+        match self.with(py, |reply| reply.push()).transpose()? {
+            Some(Pushed::Later) if self.is_sent_later() => Ok(()),
+            Some(Pushed::Part | Pushed::Later) => {
+                self.with_detached(py, |reply| reply.flush(&[])).unwrap_or(Ok(()))
+            }
+            Some(Pushed::All) | None => Ok(()),
         }
+    }
+
+    /// Sees to it that what waits is sent. False if that is not possible.
+    fn is_sent_later(&self) -> bool {
+        if !self.later.swap(true, Ordering::Relaxed) {
+            let sees_to_it = self.own.upgrade().is_some_and(|own| send_later(&own));
+            self.later.store(sees_to_it, Ordering::Relaxed);
+            return sees_to_it;
+        }
+        true
     }
 
     /// Whether the request is still running.
@@ -265,6 +284,16 @@ impl Transaction {
             reply.end(outcome);
         });
         turn.take_back();
+    }
+}
+
+impl Waiting for Transaction {
+    fn send_what_waits(&self) -> bool {
+        let Some(mut turn) = self.reply.try_lock() else { return false };
+        let sent = turn.with(|reply| reply.send_what_waits()).unwrap_or(true);
+        // Under the reply's lock, so what comes after this is told of anew.
+        self.later.store(!sent, Ordering::Relaxed);
+        sent
     }
 }
 

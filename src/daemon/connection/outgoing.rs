@@ -5,7 +5,7 @@
 use crate::log::{Code, Level, Message, wording};
 use crate::os::{self, Link};
 use crate::question::Verdict;
-use crate::request::{FilePart, Head, Outcome, Reply, Span, now};
+use crate::request::{FilePart, Head, Outcome, Pushed, Reply, Span, now};
 use crate::wire::frame::{self, Kind, LARGEST_DATA};
 use crate::wire::question;
 use crate::wire::request as payload;
@@ -137,7 +137,7 @@ impl Reply for Outgoing {
         self.flush(&[])
     }
 
-    fn push(&mut self) -> io::Result<bool> {
+    fn push(&mut self) -> io::Result<Pushed> {
         self.check_whole()?;
         while self.sent < self.outbox.len() {
             match os::send_now(self.stream.as_fd(), &self.outbox[self.sent..]) {
@@ -145,13 +145,19 @@ impl Reply for Outgoing {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.outbox.drain(..self.sent);
                     self.sent = 0;
-                    return Ok(self.outbox.len() < MOST_QUEUED);
+                    let waits = self.outbox.len() >= MOST_QUEUED;
+                    return Ok(if waits { Pushed::Part } else { Pushed::All });
                 }
                 Err(error) => return self.keep_in_mind(Err(error)),
             }
         }
         self.emptied();
-        Ok(true)
+        Ok(Pushed::All)
+    }
+
+    /// What is left leaves with the next push: httpd takes it as fast as its client does.
+    fn send_what_waits(&mut self) -> bool {
+        true
     }
 
     fn flush(&mut self, bytes: &[u8]) -> io::Result<()> {

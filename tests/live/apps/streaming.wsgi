@@ -40,6 +40,21 @@ def events_written(environ, start_response):
     return []
 
 
+def pieces(environ, start_response):
+    """Many small ones, one right after the other."""
+    start_response("200 OK", TEXT)
+    for _ in range(64):
+        yield b"a" * 1000
+
+
+def trickle(environ, start_response):
+    """Small pieces until the client is gone."""
+    start_response("200 OK", TEXT)
+    while True:
+        yield b"a" * 1000
+        time.sleep(0.0005)
+
+
 def echo(environ, start_response):
     start_response("200 OK", [("Content-Type", "application/octet-stream")])
     stream = environ["wsgi.input"]

@@ -5,9 +5,12 @@ Server-sent events, both directions at once, Expect: 100-continue and bodies tha
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import select
+import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -96,6 +99,39 @@ def test_events_arrive_at_once(server: Httpd, name: str, port: str, options: dic
     assert any(
         all(arrived < next_yielded for (_, arrived), (next_yielded, _) in zip(times, times[1:])) for times in rounds
     )
+
+
+@pytest.mark.ours
+def test_small_pieces_share_a_write(server: Httpd):
+    """httpd makes a chunk of what is passed on at a time."""
+    with raw_http.Connection(server.ports["PORT"]) as connection:
+        connection.send(head("GET", "/stream/pieces"))
+        received = receive_until(connection, b"0\r\n\r\n")
+    assert received.count(b"a") >= 64_000
+    assert received.count(b"\r\na") <= 20
+
+
+def test_a_client_that_does_not_read_keeps_no_other_from_its_data(server: Httpd):
+    with raw_http.Connection(server.ports["PORT"]) as connection:
+        connection.send(head("GET", "/stream/trickle"))
+        wait_until_full(connection)
+        rounds = [delays(server, "events") for _ in range(5)]
+        assert min(max(arrived - yielded for yielded, arrived in times) for times in rounds) < SOON
+
+
+def wait_until_full(connection: raw_http.Connection) -> None:
+    """Until the server has nothing more to send into: what waits at the client grows no more."""
+
+    def waiting() -> int:
+        return int.from_bytes(fcntl.ioctl(connection.socket, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    known = [waiting()]
+
+    def stands_still() -> bool:
+        known.append(waiting())
+        return known[-1] > 0 and known[-20:] == known[-1:] * 20
+
+    wait_for(stands_still, "the client's side is full")
 
 
 # Both directions at once
