@@ -29,10 +29,14 @@ pub fn run(
     settings: &Settings,
 ) -> Flow {
     let (options, length) = (ResponseOptions::default(), wsgi.body);
+    let mut ready = Vec::new();
     let answer = Turns::new(request, |request| {
-        Answer::new(request, ClientBody::new(request, length, stock), settings, &options)
+        let mut body = ClientBody::new(request, length, stock);
+        // While no other thread waits for this one to let go of Python.
+        ready = body.first(length);
+        Answer::new(request, body, settings, &options)
     });
-    let mut body = LocalBody { answer: &answer, ready: Vec::new(), wanted: 0, ended: false };
+    let mut body = LocalBody { answer: &answer, ready, wanted: 0, ended: false };
     let may_wait = request.client_descriptor().is_some();
     let mut reply = LocalReply { answer: &answer, said: Said::default(), cut: None, may_wait };
     let begun = now();
