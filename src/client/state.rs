@@ -17,7 +17,7 @@ use super::log_budget::LogBudget;
 use crate::config::process_group::ProcessGroup;
 use crate::control::group_page::GroupPage;
 use crate::os::{self, Link, Passed};
-use crate::wire::frame::Inbox;
+use crate::wire::frame::{Inbox, Sender};
 
 /// A process group as seen by one httpd child.
 pub struct Client {
@@ -59,7 +59,7 @@ const MOST_FILES: usize = 1;
 impl Channel {
     pub(super) fn new(stream: UnixStream, closing: &Arc<Closing>) -> Channel {
         let (link, closing) = (Some(Link::new(stream)), Arc::clone(closing));
-        let (inbox, files) = (Inbox::default(), Passed::default());
+        let (inbox, files) = (Inbox::new(Sender::Daemon), Passed::default());
         Channel { link, inbox, files, slot: 0, pid: 0, times: None, closing }
     }
 
