@@ -100,6 +100,7 @@ pub fn request_seeds() -> Vec<Vec<u8>> {
         modified: Some(1),
         head: false,
         active: true,
+        takes_files: true,
         body,
         environ: environ.environ(),
         record: None,
