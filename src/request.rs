@@ -35,6 +35,9 @@ pub struct Request<'a> {
     pub head: bool,
     /// Whether it keeps its process from counting as idle.
     pub active: bool,
+    /// Whether httpd takes the descriptor of a file for the answer, and with it trusts the site not to hold up
+    /// its child (`os::served`).
+    pub takes_files: bool,
     pub body: BodyLength,
     pub environ: Environ<'a>,
     /// Address of httpd's own record of the request, for `WSGIPassApacheRequest`: only where the application

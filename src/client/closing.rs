@@ -2,8 +2,10 @@
 //!
 //! Runs in httpd children, one for each group. Closing can take as long as a site likes: a file of FUSE asks a
 //! program of the site's own, a socket may linger until its peer has read. So no thread of a request closes
-//! a connection, in which descriptors may still wait, or a descriptor that no answer needs. The thread lives
-//! while there is something to close. A group for which too much waits gets no more requests of this child.
+//! a connection, in which descriptors may still wait, or a descriptor that no answer needs. Where a child takes
+//! no descriptors, those that wait are lost with the connection: the kernel then asks no program. The thread
+//! lives while there is something to close. A group for which too much waits gets no more requests of this
+//! child.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -28,14 +30,15 @@ pub struct Closing {
 
 #[derive(Default)]
 struct Waiting {
-    things: Vec<(Link, Vec<OwnedFd>)>,
+    /// With the descriptors that came on a connection; None where none may come.
+    things: Vec<(Link, Option<Vec<OwnedFd>>)>,
     /// A thread closes them, or is about to.
     attended: bool,
 }
 
 impl Closing {
-    pub(super) fn close(self: &Arc<Self>, link: Link, files: Vec<OwnedFd>) {
-        self.count.fetch_add(1 + files.len(), Ordering::Relaxed);
+    pub(super) fn close(self: &Arc<Self>, link: Link, files: Option<Vec<OwnedFd>>) {
+        self.count.fetch_add(things(&files), Ordering::Relaxed);
         let mut waiting = self.waiting.lock();
         waiting.things.push((link, files));
         if !waiting.attended {
@@ -53,20 +56,27 @@ impl Closing {
         // Signals are for the threads that httpd leaves them to.
         SignalMask::all().set();
         while let Some((link, files)) = self.next() {
-            let count = 1 + files.len();
-            close_all(files);
-            empty(&link);
+            let count = things(&files);
+            if let Some(files) = files {
+                close_all(files);
+                empty(&link);
+            }
             drop(link);
             self.count.fetch_sub(count, Ordering::Relaxed);
         }
     }
 
-    fn next(&self) -> Option<(Link, Vec<OwnedFd>)> {
+    fn next(&self) -> Option<(Link, Option<Vec<OwnedFd>>)> {
         let mut waiting = self.waiting.lock();
         let next = waiting.things.pop();
         waiting.attended = next.is_some();
         next
     }
+}
+
+/// A connection and its descriptors.
+fn things(files: &Option<Vec<OwnedFd>>) -> usize {
+    1 + files.as_ref().map_or(0, Vec::len)
 }
 
 /// A socket that is received does not linger; one that is lost with its connection would.
@@ -105,7 +115,7 @@ mod tests {
         for _ in 0..3 {
             let (ours, mut theirs) = UnixStream::pair().unwrap();
             let (mut reader, writer) = os::pipe().map(|(r, w)| (std::fs::File::from(r), w)).unwrap();
-            closing.close(Link::new(ours), vec![writer]);
+            closing.close(Link::new(ours), Some(vec![writer]));
             assert_eq!((theirs.read(&mut [0]).unwrap(), reader.read(&mut [0]).unwrap()), (0, 0));
             waits_for(|| closing.count.load(Ordering::Relaxed) == 0);
         }
@@ -116,7 +126,7 @@ mod tests {
         let closing = Arc::new(Closing::default());
         closing.waiting.lock().attended = true;
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let files = (0..MOST_WAITING).map(|_| os::eventfd().unwrap()).collect();
+        let files = Some((0..MOST_WAITING).map(|_| os::eventfd().unwrap()).collect());
         closing.close(Link::new(ours), files);
         assert!(closing.is_full());
         closing.run();

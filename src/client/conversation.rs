@@ -7,12 +7,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::beside::{Beside, left_until};
+use super::deadline::Deadline;
 use super::log_budget::LogBudget;
 use super::state::{Channel, Client};
 use super::trouble::{Failed, Trouble};
 use crate::os;
 use crate::request::{BodyError, Run, Span};
-use crate::wire::frame::{self, Kind};
+use crate::wire::frame::{self, HEADER, Kind};
 use crate::wire::request as payload;
 
 pub struct Conversation<'a> {
@@ -23,6 +24,8 @@ pub struct Conversation<'a> {
     pub(super) asked: u64,
     /// How long a new connection took, of that time.
     pub(super) connecting: Duration,
+    /// Where request-timeout is set.
+    pub(super) deadline: Option<Deadline>,
 }
 
 impl<'a> Conversation<'a> {
@@ -81,19 +84,35 @@ impl<'a> Conversation<'a> {
     pub fn frame(&mut self, beside: &mut dyn Beside) -> Result<(Kind, &[u8]), Trouble> {
         self.channel.check_files()?;
         while !self.channel.inbox.has_frame() {
+            self.give_up_if_late()?;
             let received = self.client.receive(&mut self.channel, beside);
             let received = received.map_err(Failed::of_a_read_request);
             received.map_err(|trouble| self.client.why(trouble, self.begun))?;
         }
         match self.channel.inbox.next() {
-            Ok(Some(frame)) => Ok(frame),
+            Ok(Some((kind, bytes))) => {
+                let size = HEADER + bytes.len();
+                let in_time = self.deadline.as_mut().is_none_or(|deadline| deadline.allows(size));
+                if in_time { Ok((kind, bytes)) } else { Err(self.client.late()) }
+            }
             Ok(None) | Err(_) => Err(Trouble::Misbehaved("bytes that are no frame".to_string())),
         }
+    }
+
+    fn give_up_if_late(&self) -> Result<(), Trouble> {
+        if !self.deadline.as_ref().is_some_and(Deadline::is_over) {
+            return Ok(());
+        }
+        let more = os::readable(self.channel.fd(), Some(Duration::ZERO));
+        if more.unwrap_or(true) { Ok(()) } else { Err(self.client.late()) }
     }
 
     /// The descriptor of the File frame that was just read. One that is not for httpd to read stays where it
     /// is, and is closed with the connection.
     pub fn file(&mut self) -> Result<OwnedFd, Trouble> {
+        if !self.channel.takes_files() {
+            return Err(Trouble::Misbehaved("a file, where WSGIEnableSendfile is Off".to_string()));
+        }
         match self.channel.files.fds.pop() {
             Some(file) if os::is_servable(file.as_fd()) => Ok(file),
             Some(other) => {

@@ -14,6 +14,7 @@ mod beside;
 mod state;
 
 mod closing;
+mod deadline;
 mod log_budget;
 
 use crate::control::group_page::SLOTS;
@@ -24,6 +25,7 @@ use crate::wire::request as payload;
 pub use beside::Beside;
 use beside::{TICK, left_until};
 pub use conversation::Conversation;
+use deadline::Deadline;
 pub use log_budget::LogTally;
 use patience::Waited;
 use state::Channel;
@@ -68,15 +70,22 @@ impl Client {
             let pooled = self.pooled();
             let is_new = pooled.is_none();
             let attempt = match pooled {
-                Some(channel) => self.submit(channel, parts, queue_end, beside),
+                Some(mut channel) => {
+                    channel.begin(request.takes_files);
+                    self.submit(channel, parts, queue_end, beside)
+                }
                 None => self
                     .connect(queue_end, beside)
                     .map_err(Failed::Trouble)
                     .inspect(|_| connecting = begun.elapsed())
-                    .and_then(|stream| self.introduce(stream, parts, queue_end, beside)),
+                    .map(|stream| Channel::new(stream, request.takes_files, &self.closing))
+                    .and_then(|channel| self.introduce(channel, parts, queue_end, beside)),
             };
             match attempt.and_then(unless_given_back) {
-                Ok(channel) => return Ok(Conversation { client: self, channel, begun, asked, connecting }),
+                Ok(channel) => {
+                    let deadline = self.longest().and_then(Deadline::after);
+                    return Ok(Conversation { client: self, channel, begun, asked, connecting, deadline });
+                }
                 Err(Failed::Trouble(trouble)) => return Err(self.why(trouble, begun)),
                 // Its process has ended or is about to: others can take it. One that only gives back is asked at
                 // once a few times, and then now and then.
@@ -113,6 +122,12 @@ impl Client {
     /// Threads of all its processes together.
     fn threads(&self) -> usize {
         self.group.maximum_processes as usize * self.group.threads as usize
+    }
+
+    /// How long a request may take, with the time that interrupt-timeout leaves it.
+    fn longest(&self) -> Option<Duration> {
+        let limits = &self.group.limits;
+        limits.request.map(|limit| limit.saturating_add(limits.interrupt.unwrap_or_default()))
     }
 
     /// Puts a connection back. With several processes, a child can use no more connections than the group has
@@ -166,12 +181,11 @@ impl Client {
     /// Sends on a new connection, and waits to be accepted before the answer.
     fn introduce(
         &self,
-        stream: UnixStream,
+        mut channel: Channel,
         parts: [&[u8]; 3],
         queue_end: Option<Instant>,
         beside: &mut dyn Beside,
     ) -> Result<Channel, Failed> {
-        let mut channel = Channel::new(stream, &self.closing);
         let [meta, environ, first] = parts;
         self.send(&channel, [&self.secret, meta, environ, first], queue_end)?;
         let deadline = Instant::now() + self.socket_timeout;

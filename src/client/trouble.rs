@@ -91,16 +91,18 @@ impl Client {
     /// A connection that breaks when request-timeout has passed was let go because of that.
     pub(super) fn why(&self, trouble: Trouble, begun: Instant) -> Trouble {
         match self.group.limits.request {
-            Some(timeout) if trouble == Trouble::Died && begun.elapsed() >= timeout => {
-                Trouble::TimedOut(format!(
-                    "the application did not answer within {} s (process group '{}'; request-timeout of \
-                     WSGIDaemonProcess is the limit)",
-                    timeout.as_secs_f64(),
-                    self.group.name
-                ))
-            }
+            Some(timeout) if trouble == Trouble::Died && begun.elapsed() >= timeout => self.late(),
             _ => trouble,
         }
+    }
+
+    pub(super) fn late(&self) -> Trouble {
+        Trouble::TimedOut(format!(
+            "the application did not answer within {} s (process group '{}'; request-timeout of WSGIDaemonProcess is \
+             the limit)",
+            self.group.limits.request.unwrap_or_default().as_secs_f64(),
+            self.group.name
+        ))
     }
 
     pub(super) fn queued(&self) -> Trouble {

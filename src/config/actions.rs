@@ -334,7 +334,13 @@ pub fn map_head_to_get(c: &mut Context<'_>, _: &'static str, words: &[String]) -
 }
 
 pub fn enable_sendfile(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {
-    set(&mut c.settings.enable_sendfile, flag(words))
+    let on = on_off(&words[0])?;
+    c.settings.enable_sendfile = Some(on);
+    // A descriptor can hold up the child that takes it: a site does not ask for that itself.
+    if !(on && c.in_htaccess) {
+        c.settings.takes_files = Some(on);
+    }
+    Ok(())
 }
 
 pub fn ignore_activity(c: &mut Context<'_>, _: &'static str, words: &[String]) -> Outcome {

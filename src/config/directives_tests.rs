@@ -15,6 +15,7 @@ pub struct Site {
     pub server: ServerConfig,
     pub notes: Vec<Message>,
     pub virtual_host: bool,
+    pub in_htaccess: bool,
     /// As `Context::interpreters`.
     pub interpreters: Option<String>,
     pub line: u32,
@@ -43,7 +44,7 @@ impl Site {
             origin: Origin { file: "site.conf".to_string(), line: self.line },
             section: section.map(str::to_string),
             interpreters: self.interpreters.clone(),
-            in_htaccess: false,
+            in_htaccess: self.in_htaccess,
             inside_virtual_host: self.virtual_host,
             accounts: &TestAccounts { root: false },
             resolve_path: &|path| {
@@ -97,6 +98,22 @@ fn aliases_and_their_options() {
     let (site, _) = read(&["WSGIScriptAlias app /b callable-object=a.b"]);
     let codes: Vec<u16> = site.notes.iter().map(|message| message.code.number()).collect();
     assert_eq!(codes, [118, 117]);
+}
+
+#[test]
+fn a_site_does_not_ask_httpd_itself_to_take_its_descriptors() {
+    for (in_htaccess, line, expected) in [
+        (false, "WSGIEnableSendfile On", (Some(true), Some(true))),
+        (true, "WSGIEnableSendfile On", (Some(true), None)),
+        (true, "WSGIEnableSendfile Off", (Some(false), Some(false))),
+    ] {
+        let mut site = Site { in_htaccess, ..Site::default() };
+        site.read(&mut GlobalConfig::default(), line).unwrap();
+        assert_eq!((site.settings.enable_sendfile, site.settings.takes_files), expected);
+    }
+    let allowed = Settings { takes_files: Some(true), ..Settings::default() };
+    assert!(Settings::merge(&allowed, &Settings::default()).takes_files());
+    assert!(!Settings::default().takes_files());
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub struct Settings {
     pub buffered_request: Option<u64>,
     pub map_head_to_get: Option<MapHead>,
     pub enable_sendfile: Option<bool>,
+    /// The same, but On only where no `.htaccess` file says so.
+    pub takes_files: Option<bool>,
     pub ignore_activity: Option<bool>,
     pub pass_apache_request: Option<bool>,
     pub proxy_headers: Option<Arc<[ProxyHeader]>>,
@@ -82,6 +84,7 @@ impl Settings {
             buffered_request: add.buffered_request.or(base.buffered_request),
             map_head_to_get: add.map_head_to_get.or(base.map_head_to_get),
             enable_sendfile: add.enable_sendfile.or(base.enable_sendfile),
+            takes_files: add.takes_files.or(base.takes_files),
             ignore_activity: add.ignore_activity.or(base.ignore_activity),
             pass_apache_request: add.pass_apache_request.or(base.pass_apache_request),
             proxy_headers: inner(&base.proxy_headers, &add.proxy_headers),
@@ -129,6 +132,11 @@ impl Settings {
 
     pub fn enable_sendfile(&self) -> bool {
         self.enable_sendfile.unwrap_or(false)
+    }
+
+    /// Whether a child of httpd takes descriptors of files from the site's processes.
+    pub fn takes_files(&self) -> bool {
+        self.takes_files.unwrap_or(false)
     }
 
     pub fn ignore_activity(&self) -> bool {

@@ -443,7 +443,7 @@ impl Worker<'_> {
         let mut environ = EnvironBuilder::with_capacity(request.environ.0.len() + 64);
         environ.append(request.environ);
         let begun = now();
-        connection.outgoing.begin(begun);
+        connection.outgoing.begin(begun, request.takes_files);
         if request.purpose == Purpose::Application {
             environ.push(b"mod_wsgi.daemon_start", begun.to_string().as_bytes());
         }

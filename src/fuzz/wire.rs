@@ -7,8 +7,8 @@ use crate::log::Level;
 use crate::question::{Purpose, Verdict};
 use crate::request::{BodyError, BodyLength, EnvironBuilder, Head, Outcome, Request, Span};
 use crate::scoreboard::{ProcessScore, Scoreboard, WorkerScore};
-use crate::wire::codec::Decoder;
-use crate::wire::frame::{self, HEADER, Inbox, Kind};
+use crate::wire::codec::{Decoder, Malformed};
+use crate::wire::frame::{self, HEADER, Inbox, Kind, Sender};
 use crate::wire::question::{decode_purpose, decode_verdict, encode_purpose, encode_verdict};
 use crate::wire::request::*;
 use crate::wire::scoreboard::{decode_scoreboard, encode_scoreboard};
@@ -20,11 +20,13 @@ fn encoded(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     out
 }
 
-/// The first byte says in which steps the others arrive. However that is, the frames are the same.
+/// The first byte says who sends and in which steps the others arrive. However that is, the frames are the same,
+/// as far as all of them are that side's.
 pub fn frames(input: &[u8]) {
     let Some((step, mut stream)) = input.split_first() else { return };
-    let (mut inbox, all) = (Inbox::default(), stream);
-    for piece in all.chunks(usize::from(*step).max(1)) {
+    let from = if *step < 128 { Sender::Daemon } else { Sender::Child };
+    let (mut inbox, all) = (Inbox::new(from), stream);
+    for piece in all.chunks(usize::from(*step % 128).max(1)) {
         let space = inbox.space();
         assert!(space.len() >= piece.len() && space.len() <= 2 * all.len() + (128 << 10));
         space[..piece.len()].copy_from_slice(piece);
@@ -32,7 +34,7 @@ pub fn frames(input: &[u8]) {
         loop {
             let has_frame = inbox.has_frame();
             let expected = frame::peek(stream);
-            let Ok(found) = inbox.next() else { return assert!(has_frame && expected.is_err()) };
+            let Ok(found) = inbox.next() else { return assert!(has_frame && is_refused(from, expected)) };
             assert_eq!(found.is_some(), has_frame);
             let Some((kind, payload)) = found else { break };
             assert_eq!(expected, Ok(Some((kind, payload.len()))));
@@ -45,6 +47,10 @@ pub fn frames(input: &[u8]) {
     assert_eq!(inbox.is_empty(), stream.is_empty());
 }
 
+fn is_refused(from: Sender, announced: Result<Option<(Kind, usize)>, Malformed>) -> bool {
+    announced.map_or(true, |found| found.is_some_and(|(kind, _)| kind.sender() != from))
+}
+
 pub fn frame_seeds() -> Vec<Vec<u8>> {
     let answer = encoded(|out| {
         frame::append(out, Kind::Hello, |out| out.extend_from_slice(&[1; 12]));
@@ -54,15 +60,17 @@ pub fn frame_seeds() -> Vec<Vec<u8>> {
         frame::append(out, Kind::Want, |out| out.extend_from_slice(&[0, 1, 0, 0]));
         frame::append(out, Kind::File, |out| encode_file(out, 1, 2));
         frame::append(out, Kind::End, |out| encode_end(out, Outcome::Complete, Span { begun: 1, ended: 2 }));
+        frame::append(out, Kind::Verdict, |out| out.extend_from_slice(b"abc"));
+        frame::append(out, Kind::GiveBack, |_| ());
     });
     let request = encoded(|out| {
-        for kind in
-            [Kind::Request, Kind::Body, Kind::BodyEnd, Kind::BodyFailed, Kind::GiveBack, Kind::Verdict]
-        {
+        for kind in [Kind::Request, Kind::Body, Kind::BodyEnd, Kind::BodyFailed] {
             frame::append(out, kind, |out| out.extend_from_slice(b"abc"));
         }
     });
-    [(0, &answer), (3, &answer), (9, &request)].map(|(step, frames)| [&[step], &frames[..]].concat()).to_vec()
+    [(0, &answer), (3, &answer), (9, &answer), (137, &request)]
+        .map(|(step, frames)| [&[step], &frames[..]].concat())
+        .to_vec()
 }
 
 pub fn requests(input: &[u8]) {
@@ -92,6 +100,7 @@ pub fn request_seeds() -> Vec<Vec<u8>> {
         modified: Some(1),
         head: false,
         active: true,
+        takes_files: true,
         body,
         environ: environ.environ(),
         record: None,

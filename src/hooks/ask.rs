@@ -209,6 +209,7 @@ fn ask(
         modified: settings.script_reloading().then_some(modified),
         head: false,
         active: true,
+        takes_files: false,
         body: BodyLength::Known(0),
         environ: environ.environ(),
         record: settings.pass_apache_request().then(|| request.address()).filter(|_| target.group.is_none()),

@@ -75,6 +75,7 @@ fn serve(request: &RequestRec<'_>, child: &'static Child) -> Result<Flow, HttpEr
         modified: settings.script_reloading().then_some(entry.modified),
         head: request.is_head(),
         active: !settings.ignore_activity(),
+        takes_files: settings.takes_files(),
         body: length,
         environ: environ.environ(),
         record: settings.pass_apache_request().then(|| request.address()).filter(|_| target.group.is_none()),

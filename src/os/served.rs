@@ -1,9 +1,9 @@
 //! Which descriptors httpd may read for an answer: reading and closing them must end soon, whatever the process
 //! that has passed them does.
 //!
-//! Used in daemons, which read all other files themselves and send what they hold, and in httpd children, which
-//! take no other from a daemon. A read from FUSE waits for a program of the site's own, one from NFS for
-//! another machine, a socket may linger when it is closed.
+//! Used where `WSGIEnableSendfile` is On: in daemons, which read all other files themselves and send what they
+//! hold, and in httpd children, which take no other from a daemon. A read from FUSE waits for a program of the
+//! site's own, one from NFS for another machine, a socket may linger when it is closed.
 
 use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;

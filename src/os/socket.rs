@@ -140,6 +140,22 @@ pub fn send_with_fd_now(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>
     send_message(socket, &[IoSlice::new(bytes)], Some(fd), SendFlags::DONTWAIT)
 }
 
+/// SO_PASSRIGHTS, which the headers of older systems do not have.
+const PASS_RIGHTS: libc::c_int = 83;
+
+/// Whether the peer may pass descriptors at all. Linux before 6.16 does not know the option: a receiver that has
+/// no room for them loses them, and they are closed on its thread.
+pub fn let_descriptors_in(socket: BorrowedFd<'_>, may: bool) {
+    if gate("setsockopt").is_err() {
+        return;
+    }
+    let (value, size) = (libc::c_int::from(may), size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: the kernel reads one int, which outlives the call.
+    unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, PASS_RIGHTS, (&raw const value).cast(), size)
+    };
+}
+
 /// What has arrived, at least one byte; 0 at the end of the stream.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     receive_bytes(socket, buffer, RecvFlags::empty())

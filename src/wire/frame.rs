@@ -6,7 +6,7 @@
 //! sends for each request Log and Want at any time, Head before the first Data or File (whose descriptor
 //! travels with it), and End as the last: without End an answer is not complete. A question is answered by
 //! one Verdict in place of Head, Data and File. In place of all these the daemon may give a request back that
-//! no application has seen.
+//! no application has seen. Neither side takes a frame that is the other's to receive.
 
 use super::codec::Malformed;
 use crate::request::LARGEST_HEAD;
@@ -44,7 +44,21 @@ pub enum Kind {
     Verdict = 24,
 }
 
+/// Who sends frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    Child,
+    Daemon,
+}
+
+/// The first of the kinds that a daemon sends.
+const FIRST_OF_DAEMONS: u32 = Kind::Hello as u32;
+
 impl Kind {
+    pub fn sender(self) -> Sender {
+        if self as u32 >= FIRST_OF_DAEMONS { Sender::Daemon } else { Sender::Child }
+    }
+
     /// The longest payload: a peer that announces more is none of ours, or has been broken into.
     fn largest(self) -> usize {
         match self {
@@ -110,8 +124,8 @@ pub fn peek(bytes: &[u8]) -> Result<Option<(Kind, usize)>, Malformed> {
 }
 
 /// Bytes received and not yet read as frames. The buffer is kept from request to request.
-#[derive(Default)]
 pub struct Inbox {
+    from: Sender,
     bytes: Vec<u8>,
     start: usize,
     end: usize,
@@ -120,12 +134,21 @@ pub struct Inbox {
 const ROOM: usize = 64 * 1024;
 
 impl Inbox {
+    pub fn new(from: Sender) -> Inbox {
+        Inbox { from, bytes: Vec::new(), start: 0, end: 0 }
+    }
+
+    /// The frame that begins here. One that only this side sends is none: its limit is that of the other side.
+    fn peek(&self) -> Result<Option<(Kind, usize)>, Malformed> {
+        let found = peek(&self.bytes[self.start..self.end])?;
+        if found.is_some_and(|(kind, _)| kind.sender() != self.from) { Err(Malformed) } else { Ok(found) }
+    }
+
     /// The next whole frame, or None when more must be received first. The frame stays valid until
     /// `space` is called.
     pub fn next(&mut self) -> Result<Option<(Kind, &[u8])>, Malformed> {
-        let pending = &self.bytes[self.start..self.end];
-        let Some((kind, length)) = peek(pending)? else { return Ok(None) };
-        if pending.len() < HEADER + length {
+        let Some((kind, length)) = self.peek()? else { return Ok(None) };
+        if self.end - self.start < HEADER + length {
             return Ok(None);
         }
         let payload = self.start + HEADER..self.start + HEADER + length;
@@ -134,19 +157,18 @@ impl Inbox {
     }
 
     pub fn begins_with(&self, wanted: Kind) -> bool {
-        matches!(peek(&self.bytes[self.start..self.end]), Ok(Some((kind, _))) if kind == wanted)
+        matches!(self.peek(), Ok(Some((kind, _))) if kind == wanted)
     }
 
     /// Whether what is here can be the beginning of this frame only, or nothing is here yet.
     pub fn may_begin_with(&self, wanted: Kind) -> bool {
-        matches!(peek(&self.bytes[self.start..self.end]), Ok(found) if found.is_none_or(|(kind, _)| kind == wanted))
+        matches!(self.peek(), Ok(found) if found.is_none_or(|(kind, _)| kind == wanted))
     }
 
     /// Whether `next` would give a frame, or an error.
     pub fn has_frame(&self) -> bool {
-        let pending = &self.bytes[self.start..self.end];
-        match peek(pending) {
-            Ok(Some((_, length))) => pending.len() >= HEADER + length,
+        match self.peek() {
+            Ok(Some((_, length))) => self.end - self.start >= HEADER + length,
             Ok(None) => false,
             Err(Malformed) => true,
         }
@@ -160,7 +182,7 @@ impl Inbox {
             self.end -= self.start;
             self.start = 0;
         }
-        let announced = match peek(&self.bytes[..self.end]) {
+        let announced = match self.peek() {
             Ok(Some((_, length))) => HEADER + length,
             _ => 0,
         };
@@ -184,7 +206,7 @@ impl Inbox {
     /// Gives a buffer back that one large frame has blown up.
     pub fn shrink(&mut self) {
         if self.is_empty() && self.bytes.len() > 4 * ROOM {
-            *self = Inbox::default();
+            *self = Inbox::new(self.from);
         }
     }
 }
@@ -205,7 +227,7 @@ mod tests {
         append(&mut stream, Kind::Data, |out| out.extend_from_slice(&[7; 300]));
         append(&mut stream, Kind::End, |_| ());
         for step in [1, 3, 8, 100, stream.len()] {
-            let mut inbox = Inbox::default();
+            let mut inbox = Inbox::new(Sender::Daemon);
             let mut seen = Vec::new();
             for piece in stream.chunks(step) {
                 receive(&mut inbox, piece);
@@ -238,6 +260,22 @@ mod tests {
         ] {
             assert_eq!(announced(kind, most), Ok(Some((kind, most as usize))));
             assert_eq!(announced(kind, most + 1), Err(Malformed), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn an_inbox_takes_no_frame_that_its_own_side_sends() {
+        let before = Inbox::new(Sender::Daemon).space().len();
+        for (from, other, good) in
+            [(Sender::Daemon, Kind::Request, Kind::Hello), (Sender::Child, Kind::Head, Kind::Secret)]
+        {
+            let mut inbox = Inbox::new(from);
+            receive(&mut inbox, &header(other, 10));
+            assert!(inbox.has_frame() && !inbox.begins_with(other) && !inbox.may_begin_with(other));
+            assert_eq!((inbox.space().len(), inbox.next()), (before, Err(Malformed)));
+            let mut inbox = Inbox::new(from);
+            receive(&mut inbox, &header(good, 0));
+            assert_eq!(inbox.next(), Ok(Some((good, &[][..]))));
         }
     }
 

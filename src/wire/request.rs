@@ -21,6 +21,7 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) {
     e.u64(request.modified.unwrap_or(0));
     e.bool(request.head);
     e.bool(request.active);
+    e.bool(request.takes_files);
     e.u64(match request.body {
         BodyLength::Known(length) => length,
         BodyLength::Chunked => CHUNKED,
@@ -34,7 +35,7 @@ pub fn decode_request(payload: &[u8]) -> Result<(Request<'_>, &[u8]), Malformed>
     let purpose = question::decode_purpose(&mut d)?;
     let (script, application_group, callable) = (d.bytes()?, d.bytes()?, d.bytes()?);
     let modified = Some(d.u64()?).filter(|modified| *modified > 0);
-    let (head, active) = (d.bool()?, d.bool()?);
+    let (head, active, takes_files) = (d.bool()?, d.bool()?, d.bool()?);
     let body = match d.u64()? {
         CHUNKED => BodyLength::Chunked,
         length => BodyLength::Known(length),
@@ -51,6 +52,7 @@ pub fn decode_request(payload: &[u8]) -> Result<(Request<'_>, &[u8]), Malformed>
         modified,
         head,
         active,
+        takes_files,
         body,
         environ,
         record,
@@ -150,6 +152,7 @@ mod tests {
             modified: Some(1),
             head: false,
             active: true,
+            takes_files: false,
             body: BodyLength::Known(4),
             environ: environ.environ(),
             record: None,

@@ -24,6 +24,7 @@ KINDS = {
 }  # fmt: skip
 HELLO = b"Hello, world!"  # what apps/hello.wsgi answers
 
+# The site may pass descriptors.
 CONFIGURATION = """
 WSGIDaemonProcess good python-home=@PYTHON@ threads=5
 WSGIDaemonProcess evil python-home=@PYTHON@ threads=2 socket-timeout=5
@@ -38,6 +39,7 @@ WSGIDaemonProcess evil python-home=@PYTHON@ threads=2 socket-timeout=5
 </VirtualHost>
 <VirtualHost *:@PORT@>
     ServerName evil.example
+    WSGIEnableSendfile On
     WSGIScriptAlias / @APPS@/wire.wsgi process-group=evil application-group=%{GLOBAL}
 </VirtualHost>
 """

@@ -34,7 +34,7 @@ def request(script: str, environ: dict[str, str]) -> bytes:
         struct.pack("<HI", len(name), len(value)) + name.encode() + value.encode() for name, value in environ.items()
     )
     head = b"\0" + text(script.encode()) + text(b"") + text(b"application") + struct.pack("<Q", 0)
-    return frame(REQUEST, head + b"\0\1" + struct.pack("<QI", 0, len(variables)) + variables)
+    return frame(REQUEST, head + b"\0\1\0" + struct.pack("<QI", 0, len(variables)) + variables)
 
 
 def environ(user: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ use crate::control::secret::Secret;
 use crate::log::wording;
 use crate::os::{self, Link};
 use crate::request::{Body, BodyError, BodyLength};
-use crate::wire::frame::{Inbox, Kind};
+use crate::wire::frame::{Inbox, Kind, Sender};
 use crate::wire::request as payload;
 use std::io;
 use std::os::fd::AsFd;
@@ -37,7 +37,7 @@ pub struct Incoming {
 
 impl Incoming {
     pub(super) fn new(stream: Arc<Link>) -> Incoming {
-        let (inbox, here) = (Inbox::default(), Vec::new());
+        let (inbox, here) = (Inbox::new(Sender::Child), Vec::new());
         Incoming { stream, inbox, here, missing: None, ended: true, broken: false }
     }
 

@@ -22,6 +22,9 @@ pub(super) const MOST_KEPT: usize = 128 * 1024;
 /// Above this many bytes, the queue is sent before more is queued.
 const MOST_QUEUED: usize = 256 * 1024;
 
+/// How much of a file is read at a time.
+const READ_AT_ONCE: usize = 2 * LARGEST_DATA;
+
 pub struct Outgoing {
     stream: Arc<Link>,
     /// Frames on their way out; `sent` bytes of it are gone already.
@@ -29,18 +32,20 @@ pub struct Outgoing {
     sent: usize,
     /// When the daemon read the request, in microseconds since the epoch.
     begun: u64,
+    /// httpd takes descriptors of files for its answer.
+    takes_files: bool,
     /// Sending failed half way: no frame boundary can be relied on any more.
     broken: bool,
 }
 
 impl Outgoing {
     pub(super) fn new(stream: Arc<Link>) -> Outgoing {
-        Outgoing { stream, outbox: Vec::new(), sent: 0, begun: 0, broken: false }
+        Outgoing { stream, outbox: Vec::new(), sent: 0, begun: 0, takes_files: false, broken: false }
     }
 
     /// Another request was read.
-    pub fn begin(&mut self, now: u64) {
-        self.begun = now;
+    pub fn begin(&mut self, now: u64, takes_files: bool) {
+        (self.begun, self.takes_files) = (now, takes_files);
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -63,11 +68,12 @@ impl Outgoing {
         if self.broken { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 
-    /// For files of which httpd takes no descriptor. Theirs are this process's to wait for.
+    /// For files of which httpd takes no descriptor. They are this process's to wait for.
     fn read_and_send(&mut self, file: &File, part: &FilePart) -> io::Result<()> {
-        let (mut piece, mut offset, mut left) = (vec![0; LARGEST_DATA], part.offset, part.length);
+        let within = |left: u64| READ_AT_ONCE.min(usize::try_from(left).unwrap_or(READ_AT_ONCE));
+        let (mut piece, mut offset, mut left) = (vec![0; within(part.length)], part.offset, part.length);
         while left > 0 {
-            let wanted = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let wanted = within(left);
             let count = match file.read_at(&mut piece[..wanted], offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Ok(count) if count > 0 => count,
@@ -106,7 +112,7 @@ impl Reply for Outgoing {
 
     fn file(&mut self, part: &FilePart) -> io::Result<()> {
         let file = os::duplicate(part.descriptor)?;
-        if !os::is_servable(file.as_fd()) {
+        if !self.takes_files || !os::is_servable(file.as_fd()) {
             return self.read_and_send(&File::from(file), part);
         }
         self.flush(&[])?;
@@ -195,9 +201,10 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     /// The frames that reach a child.
-    fn received(file: &FilePart) -> (io::Result<()>, Vec<(Kind, Vec<u8>)>) {
+    fn received(file: &FilePart, takes_files: bool) -> (io::Result<()>, Vec<(Kind, Vec<u8>)>) {
         let (mut child, daemon) = UnixStream::pair().unwrap();
         let mut connection = Connection::new(daemon);
+        connection.outgoing.begin(1, takes_files);
         let sent = connection.outgoing.file(file);
         let _ = connection.flush();
         drop(connection);
@@ -216,16 +223,24 @@ mod tests {
     fn a_file_that_is_not_for_httpd_to_read_goes_as_data() {
         let file = File::open("/proc/self/status").unwrap();
         let mut part = FilePart { descriptor: file.as_raw_fd(), offset: 1, length: 4 };
-        let (sent, frames) = received(&part);
+        let (sent, frames) = received(&part, true);
         assert_eq!((sent.is_ok(), frames), (true, vec![(Kind::Data, b"ame:".to_vec())]));
         part.length = 1 << 40;
-        let (sent, mut frames) = received(&part);
+        let (sent, mut frames) = received(&part, true);
         let (kind, line) = frames.pop().unwrap();
         assert_eq!((sent.is_err(), kind), (true, Kind::Log));
         assert!(String::from_utf8_lossy(&line).ends_with("could not be read on: it became shorter"));
         let memory = os::memfd(c"served", 10).unwrap();
         let part = FilePart { descriptor: memory.as_raw_fd(), offset: 0, length: 10 };
-        assert_eq!(received(&part).1, [(Kind::File, [0, 10].map(u64::to_le_bytes).concat())]);
+        assert_eq!(received(&part, true).1, [(Kind::File, [0, 10].map(u64::to_le_bytes).concat())]);
+    }
+
+    #[test]
+    fn httpd_gets_a_files_bytes_where_it_takes_no_descriptor() {
+        let memory = File::from(os::memfd(c"served", 1000).unwrap());
+        memory.write_all_at(b"0123456789", 0).unwrap();
+        let part = FilePart { descriptor: memory.as_raw_fd(), offset: 3, length: 5 };
+        assert_eq!(received(&part, false).1, [(Kind::Data, b"34567".to_vec())]);
     }
 
     #[test]

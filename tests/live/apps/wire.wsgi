@@ -126,7 +126,12 @@ def exactly(connection, length):
 
 
 def made(_name, data, names):
-    return ["pass made", data, [DESCRIPTORS[name]() for name in names]]
+    return ["pass made", data, [made_of(name) for name in names]]
+
+
+def made_of(name):
+    """`file PATH` for a file that is there."""
+    return os.open(name[5:], os.O_RDONLY) if name.startswith("file ") else DESCRIPTORS[name]()
 
 
 def do(connection, name, *arguments):

@@ -94,7 +94,7 @@ def test_a_child_without_descriptors_answers_503(serve_once):
 
 @pytest.mark.skipif(MPM == "prefork", reason="one child is to serve it all")
 def test_a_child_without_a_descriptor_for_a_file_does_not_blame_the_site(serve_once):
-    server = serve_once(CONFIGURATION.replace("@OPTIONS@", "").replace("faults.wsgi", "file_wrapper.wsgi"))
+    server = serve_once(CONFIGURATION.replace("@OPTIONS@", "").replace("faults.wsgi", "file_wrapper.wsgi") + "WSGIEnableSendfile On\n")
     [child], path = server.children(), f"/raw?path={server.root}/apps/hello.wsgi"
     with server.client() as client:
         assert client.get(path).status_code == 200

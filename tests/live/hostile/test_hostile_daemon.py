@@ -260,6 +260,7 @@ def test_an_answers_frames_need_little_memory(server: Httpd):
         [fill("Log", 64 << 20, announced=64 << 20)],
         [fill("Head", 64 << 20, announced=64 << 20)],
         [fill("End", 64 << 20, announced=64 << 20)],
+        [fill("Request", 64 << 20, announced=64 << 20)],
         [head(b"200 OK", *[(b"X", b"y" * 90)] * 10_000), end()],
         [fill("Head", (1 << 20) - 20, wire.string(b"200 OK")), end()],
         [*OPEN, repeat(100, fill("Data", 65536)), end()],

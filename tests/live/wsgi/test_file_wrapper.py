@@ -1,6 +1,7 @@
 """`wsgi.file_wrapper` gives what `read` of its file object gives, whatever else the object has a descriptor of.
 
-Only an io.FileIO, and a buffered reader straight over one, goes to httpd as a descriptor (its Content-Length shows it).
+Only an io.FileIO, and a buffered reader straight over one, is sent from its descriptor (its Content-Length shows it): by
+the process of the site, or where WSGIEnableSendfile is On by httpd.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.both_modes, pytest.mark.any_mpm]
 
 CONFIGURATION = """
 WSGIDaemonProcess site python-home={home} threads=3
+WSGIEnableSendfile {sendfile}
 WSGIScriptAlias / @APPS@/file_wrapper.wsgi process-group=site application-group=%{{GLOBAL}}
 """
 CONTENT = bytes(range(256)) * 200
@@ -39,9 +41,10 @@ class Site:
         return self.server.get(f"/{kind}", params={"path": str(self.folder / name)})
 
 
-@pytest.fixture(scope="module", params=pythons.VERSIONS)
+@pytest.fixture(scope="module", params=[*((version, "Off") for version in pythons.VERSIONS), (pythons.VERSIONS[0], "On")])
 def site(request: pytest.FixtureRequest, serve, python) -> Iterator[Site]:
-    server = serve.prepare(CONFIGURATION.format(home=python(request.param).home))
+    version, sendfile = request.param
+    server = serve.prepare(CONFIGURATION.format(home=python(version).home, sendfile=sendfile))
     folder = server.root / "files"
     folder.mkdir()
     (folder / "plain").write_bytes(CONTENT)
@@ -58,7 +61,7 @@ def site(request: pytest.FixtureRequest, serve, python) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("kind", ["raw", "buffered", "updated"])
-def test_a_plain_file_is_sent_as_a_descriptor(site: Site, kind: str):
+def test_a_plain_file_is_sent_from_its_descriptor(site: Site, kind: str):
     answer = site.get(kind)
     assert (answer.status_code, answer.content == CONTENT) == (200, True)
     assert answer.headers["Content-Length"] == str(len(CONTENT))
