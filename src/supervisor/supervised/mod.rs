@@ -300,8 +300,9 @@ impl<'a> SupervisedGroup<'a> {
     fn order(&mut self, id: ProcessId, state: SlotState, order: Order) {
         let Some(index) = self.find(id) else { return };
         let sent = self.processes[index].order_into(state, order);
-        // A daemon that lost its control socket, or reads no orders, understands the signal.
-        if matches!(order, Order::Stop(_)) && !sent {
+        // A daemon that lost its control socket, or reads no orders, understands the signal. One that was not told
+        // to serve would never do so: it ends, and another takes its place.
+        if matches!(order, Order::Serve | Order::Stop(_)) && !sent {
             self.signal(id, libc::SIGTERM);
         }
     }
