@@ -84,6 +84,7 @@ messages! {
     RequestGroupForeign = 203, Error;
     EmbeddedForbidden = 204, Error;
     RequestPanicked = 205, Error;
+    DispatchRefused = 206, Error;
     RequestScriptMissing = 211, Error;
     RequestScriptIsDirectory = 212, Error;
     ExecCgiMissing = 213, Error;
