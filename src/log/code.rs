@@ -222,6 +222,7 @@ messages! {
     NotWsgi = 441, Error;
     InterpretersTooMany = 442, Error;
     ForkHangs = 443, Error;
+    LibraryMistrusted = 444, Error;
     QuestionFunctionMissing = 451, Error;
     VerdictUnusable = 452, Error;
 }
