@@ -13,6 +13,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+const BY_GROUP: u32 = 0o020;
+const BY_OTHERS: u32 = 0o002;
+
 /// The first that may be loaded, without links; None where none is there. Or why none of them may be.
 pub fn choose<'a>(
     executable: &Path,
@@ -35,27 +38,22 @@ fn is_python(library: &Path) -> bool {
     name.as_encoded_bytes().starts_with(b"libpython") && library.is_file()
 }
 
-/// Who may have made a library.
+/// Who may have made a library: root, and who can exchange the configured Python itself.
 struct Hands {
     /// The configured Python, without links.
     executable: PathBuf,
-    owner: u32,
-    /// The group that is his own.
-    owners_group: u32,
-    httpd: u32,
-    httpd_groups: Vec<u32>,
+    owners: Vec<u32>,
+    groups: Vec<u32>,
 }
 
 impl Hands {
     fn of(executable: &Path) -> io::Result<Hands> {
         let executable = executable.canonicalize()?;
-        let owner = fs::metadata(&executable)?.uid();
-        let account = SystemAccounts.user(&format!("#{owner}"));
-        let (httpd, gid) = effective_ids();
-        let mut httpd_groups = os::current_groups()?;
-        httpd_groups.push(gid);
-        let owners_group = account.map_or(owner, |account| account.gid);
-        Ok(Hands { executable, owner, owners_group, httpd, httpd_groups })
+        let found = [fs::metadata(&executable)?, fs::metadata(executable.parent().unwrap_or(&executable))?];
+        let owners = found.iter().map(Metadata::uid).chain([0]).collect();
+        let writing = found.iter().filter(|found| found.mode() & BY_GROUP != 0).map(Metadata::gid);
+        let groups = writing.chain(private_group(found[0].uid())?).chain([0]).collect();
+        Ok(Hands { executable, owners, groups })
     }
 
     /// Why it may not be loaded. Directories that the Python itself is in were named with it.
@@ -74,28 +72,30 @@ impl Hands {
                 library.display(),
                 place.display(),
                 self.executable.display(),
-                self.owner
+                self.owners[0]
             ))
         })
     }
 
     fn wrong(&self, found: &Metadata, is_above: bool) -> Option<String> {
         let (uid, gid, mode) = (found.uid(), found.gid(), found.mode());
-        if uid != 0 && uid != self.owner {
+        if !self.owners.contains(&uid) {
             return Some(format!("belongs to user {uid}"));
         }
         // In a sticky directory other users do not move what is not theirs.
         let is_sticky = is_above && mode & 0o1000 != 0;
-        let by_group = mode & 0o020 != 0 && !self.is_private(gid);
-        ((mode & 0o002 != 0 || by_group) && !is_sticky)
+        let by_group = mode & BY_GROUP != 0 && !self.groups.contains(&gid);
+        ((mode & BY_OTHERS != 0 || by_group) && !is_sticky)
             .then(|| format!("lets others write (group {gid}, mode {:04o})", mode & 0o7777))
     }
+}
 
-    /// Whether root or the owner is alone in this group.
-    fn is_private(&self, gid: u32) -> bool {
-        let httpds = self.httpd_groups.contains(&gid) && self.owner != self.httpd;
-        gid == 0 || (gid == self.owners_group && !httpds)
-    }
+/// The group that is this user's own, as it is with umask 002; None if httpd's user is in it too.
+fn private_group(user: u32) -> io::Result<Option<u32>> {
+    let (httpd, gid) = effective_ids();
+    let own = SystemAccounts.user(&format!("#{user}")).map(|account| account.gid);
+    let of_httpd = os::current_groups()?;
+    Ok(own.filter(|own| user == httpd || (*own != gid && !of_httpd.contains(own))))
 }
 
 #[cfg(test)]
@@ -190,5 +190,10 @@ mod tests {
         assert!(place.choose(&[OWN]).is_ok());
         give("python/lib", 1, 2);
         assert!(place.choose(&[OWN]).unwrap_err().contains("group 2, mode 0775"));
+        // As `staff` in /usr/local: that group can exchange the Python itself.
+        give("python/bin", 0, 2);
+        assert!(place.choose(&[OWN]).is_err());
+        place.set("python/bin", 0o775);
+        assert!(place.choose(&[OWN]).is_ok());
     }
 }
