@@ -53,6 +53,8 @@ pub struct Configuration {
     pub group_servers: Vec<Server>,
     /// Whether mod_authn_socache is to remember what `WSGIAuthUserScript` says (`AuthnCacheProvideFor wsgi`).
     pub remembers_users: bool,
+    /// Whether root has started httpd, so that its children run as another user.
+    pub of_root: bool,
     pub generation: u64,
 }
 

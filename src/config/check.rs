@@ -25,6 +25,7 @@ use crate::log::{Code, Message};
 
 struct Check<'a> {
     global: &'a GlobalConfig,
+    surroundings: &'a Surroundings<'a>,
     files: &'a dyn Files,
     notes: Vec<Message>,
 }
@@ -35,7 +36,7 @@ pub fn check(
     servers: &[ConfiguredServer<'_>],
     surroundings: &Surroundings<'_>,
 ) -> Vec<Message> {
-    let mut check = Check { global, files: surroundings.files, notes: Vec::new() };
+    let mut check = Check { global, surroundings, files: surroundings.files, notes: Vec::new() };
     check.socket_prefix();
     let preloads = plan::preloads(global, servers);
     for group in global.groups.groups() {
@@ -136,14 +137,16 @@ impl Check<'_> {
             );
         }
         for path in group.python_path.iter().filter(|path| path.is_absolute()) {
-            self.python_path(&format!("{label}: python-path"), path, &group.seen_from_outside(path));
+            self.python_path(&format!("{label}: python-path"), path, group);
         }
     }
 
     /// Python imports from directories, and from zip files and directories in them.
-    fn python_path(&mut self, label: &str, path: &Path, here: &Path) {
+    fn python_path(&mut self, label: &str, path: &Path, group: &ProcessGroup) {
+        let here = &*group.seen_from_outside(path);
         let there = here.ancestors().find(|path| self.files.exists(path)).unwrap_or(here);
-        if (there == here && self.is_dir(here)) || self.files.is_zip(there) || self.files.is_hidden(there) {
+        let is_zip = || self.files.is_zip(there, self.surroundings.reader(group).as_ref());
+        if (there == here && self.is_dir(here)) || is_zip() || self.files.is_hidden(there) {
             return;
         }
         let text = format!(
@@ -349,13 +352,13 @@ impl Check<'_> {
         let embedded = |alias: &Alias, server| {
             plan::fixed_name(alias, server, GroupKind::Process).is_some_and(|name| name.is_empty())
         };
+        let mut own = ProcessGroup::new("", Origin::default());
         if servers.iter().any(|server| server.config.aliases.iter().any(|alias| embedded(alias, server))) {
-            let mut own = ProcessGroup::new("", Origin::default());
             own.python_home.clone_from(&global.python.home);
             self.interpreter(&own, "embedded mode", "no script runs in httpd's own processes");
         }
         for path in global.python.path.iter().filter(|path| path.is_absolute()) {
-            self.python_path("WSGIPythonPath:", path, path);
+            self.python_path("WSGIPythonPath:", path, &own);
         }
     }
 }

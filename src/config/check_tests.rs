@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::directives::tests::Site;
 use crate::config::global::ServerConfig;
-use crate::config::home::Entry;
+use crate::config::home::{Entry, User};
 use crate::config::options::tests::TestAccounts;
 use crate::config::surroundings::Served;
 use crate::config::walk::tests::Tree;
@@ -39,10 +39,10 @@ impl Files for Invented {
     fn entry(&self, _: &Path) -> Option<Entry> {
         None
     }
-    fn text(&self, _: &Path) -> Option<String> {
+    fn text(&self, _: &Path, _: Option<&User>) -> Option<String> {
         None
     }
-    fn is_zip(&self, path: &Path) -> bool {
+    fn is_zip(&self, path: &Path, _: Option<&User>) -> bool {
         path == Path::new("/srv/a.egg")
     }
 }

@@ -17,14 +17,23 @@ pub trait Files {
     fn is_executable(&self, path: &Path) -> bool;
     /// What a symbolic link has written in it.
     fn link(&self, path: &Path) -> Option<PathBuf>;
-    /// Whether Python can import from it.
-    fn is_zip(&self, path: &Path) -> bool;
+    /// Whether Python can import from it. It is opened with the rights of `reader`, if there is one.
+    fn is_zip(&self, path: &Path, reader: Option<&User>) -> bool;
     /// Whether this process may not look at it.
     fn is_hidden(&self, path: &Path) -> bool;
     /// What its directory says of it, a link being one; None where it cannot be known.
     fn entry(&self, path: &Path) -> Option<Entry>;
-    /// What is in a small file.
-    fn text(&self, path: &Path) -> Option<String>;
+    /// What is in a small file, opened as by `is_zip`.
+    fn text(&self, path: &Path, reader: Option<&User>) -> Option<String>;
+}
+
+/// Whose way to a file it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub name: String,
+    pub uid: u32,
+    /// All groups.
+    pub gids: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

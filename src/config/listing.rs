@@ -7,12 +7,12 @@
 use crate::config::alias::Alias;
 use crate::config::global::{ConfiguredServer, GlobalConfig, GroupKind};
 use crate::config::group_name::GroupName;
+use crate::config::home::User;
 use crate::config::plan;
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::config::script_use::ScriptUse;
 use crate::config::surroundings::Surroundings;
 use crate::config::version;
-use crate::config::walk::User;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -106,7 +106,8 @@ impl Listing<'_> {
         let found = (self.surroundings.python)(group);
         let python = match found.or_else(|| group.interpreters().first().cloned()) {
             Some(python) => {
-                let version = version::of(&group.seen_from_outside(&python), self.surroundings.files);
+                let (files, reader) = (self.surroundings.files, self.surroundings.reader(group));
+                let version = version::of(&group.seen_from_outside(&python), files, reader.as_ref());
                 let version = version.map_or("version unknown".to_string(), |version| version.to_string());
                 format!("{} ({version})", python.display())
             }

@@ -3,10 +3,9 @@
 //!
 //! `hooks::parent` fills it in. Unit tests of the check make it up.
 
-use crate::config::home::Files;
+use crate::config::home::{Files, User};
 use crate::config::options::{Account, Accounts};
 use crate::config::process_group::{Origin, ProcessGroup};
-use crate::config::walk::User;
 use std::path::{Path, PathBuf};
 
 pub struct Surroundings<'a> {
@@ -46,6 +45,12 @@ impl Surroundings<'_> {
             self.accounts.running_as_root().then(|| self.accounts.httpd_user())?;
         let gids = self.accounts.groups_of(&name, gid).into_iter().chain([gid]).collect();
         Some(User { name: named(&name, uid), uid, gids })
+    }
+
+    /// With whose rights a group's own files are opened; None where all are this process's. A group without a
+    /// user stands for embedded mode.
+    pub fn reader(&self, group: &ProcessGroup) -> Option<User> {
+        self.user_of(group).or_else(|| self.httpd_user())
     }
 
     /// Name of a user, or its number.

@@ -3,7 +3,7 @@
 //! Runs in the httpd parent, in the check of the configuration and for the list of all that runs. Nothing is
 //! executed: the parent is root as a rule, and another user may have written the interpreter.
 
-use crate::config::home::Files;
+use crate::config::home::{Files, User};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -25,10 +25,10 @@ impl fmt::Display for Version {
 }
 
 /// The file that a link to an interpreter leads to has the version in its name, and the `pyvenv.cfg` of an
-/// environment has it too. That may be the version of a Python that was upgraded since.
-pub fn of(interpreter: &Path, files: &dyn Files) -> Option<Version> {
+/// environment has it too, read with the rights of `reader`. That may be the version of a Python that was upgraded since.
+pub fn of(interpreter: &Path, files: &dyn Files, reader: Option<&User>) -> Option<Version> {
     let environment = interpreter.parent().and_then(Path::parent);
-    let noted = environment.and_then(|home| files.text(&home.join("pyvenv.cfg")));
+    let noted = environment.and_then(|home| files.text(&home.join("pyvenv.cfg"), reader));
     let noted = noted.and_then(|text| of_environment(&text));
     let real = real(interpreter, files);
     let named = real.file_name().and_then(|name| in_name(&name.to_string_lossy()));
@@ -76,7 +76,7 @@ mod tests {
     use crate::config::walk::tests::Tree;
 
     fn version(lines: &[&str], interpreter: &str) -> Option<String> {
-        of(Path::new(interpreter), &Tree::new(lines)).map(|version| version.to_string())
+        of(Path::new(interpreter), &Tree::new(lines), None).map(|version| version.to_string())
     }
 
     #[test]

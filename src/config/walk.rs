@@ -4,7 +4,7 @@
 //! (owner, group and mode), since the parent cannot ask the kernel on behalf of another user. What it cannot
 //! know counts as open: a place that cannot be looked at, or that has an access control list.
 
-use crate::config::home::{Entry, Files, Kind};
+use crate::config::home::{Entry, Files, Kind, User};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
@@ -13,15 +13,6 @@ pub const MOST_LINKS: usize = 40;
 
 const READ: u32 = 0o4;
 const EXECUTE: u32 = 0o1;
-
-/// Whose way it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    pub name: String,
-    pub uid: u32,
-    /// All groups.
-    pub gids: Vec<u32>,
-}
 
 /// What is to be done at the end of the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -48,7 +48,7 @@ impl Files for Tree {
         let (entry, target) = self.places.get(path)?;
         (entry.kind == Kind::Link).then(|| target.into())
     }
-    fn is_zip(&self, _: &Path) -> bool {
+    fn is_zip(&self, _: &Path, _: Option<&User>) -> bool {
         false
     }
     fn is_hidden(&self, _: &Path) -> bool {
@@ -58,7 +58,7 @@ impl Files for Tree {
         self.places.get(path).map(|(entry, _)| *entry)
     }
     /// What follows the path of a file, with `;` for the ends of lines.
-    fn text(&self, path: &Path) -> Option<String> {
+    fn text(&self, path: &Path, _: Option<&User>) -> Option<String> {
         self.places.get(path).map(|(_, text)| text.replace(';', "\n"))
     }
 }

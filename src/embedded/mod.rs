@@ -7,6 +7,7 @@
 
 mod probe;
 
+mod library_place;
 mod options;
 
 use crate::apache::log;

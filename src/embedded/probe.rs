@@ -3,6 +3,7 @@
 //! Runs in httpd children, which have dropped their privileges, before `python::library` loads anything:
 //! an interpreter that cannot even start by itself would end the child.
 
+use super::library_place;
 use super::options::Options;
 use crate::log::{Code, Message, wording};
 use crate::os;
@@ -10,6 +11,7 @@ use crate::site::interpreter;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -37,7 +39,9 @@ pub fn probe(options: &Options) -> Result<Python, Message> {
     let mut lines = said.lines();
     let version = lines.next().unwrap_or_default();
     check_version(&executable, version)?;
-    let library = lines.map(Path::new).find(|library| library.is_file()).ok_or_else(|| {
+    let library = library_place::choose(&executable, lines.map(Path::new))
+        .map_err(|why| Message::new(Code::LibraryMistrusted, why))?;
+    let library = library.ok_or_else(|| {
         let short = version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
         let text = format!(
             "{} is Python {version} without a shared library, which embedded mode needs. Daemon mode \
@@ -48,7 +52,7 @@ pub fn probe(options: &Options) -> Result<Python, Message> {
         );
         Message::new(Code::LibraryMissing, text)
     })?;
-    Ok(Python { library: library.to_owned(), executable })
+    Ok(Python { library, executable })
 }
 
 fn check_version(executable: &Path, version: &str) -> Result<(), Message> {
@@ -63,13 +67,17 @@ fn check_version(executable: &Path, version: &str) -> Result<(), Message> {
     Err(Message::new(Code::PythonTooOld, text))
 }
 
-/// What the probe prints, or why it printed nothing.
+/// What the probe prints, or why it printed nothing. It prints to a socket: another process of httpd's user could
+/// open a pipe through /proc, and write there too.
 fn ask(executable: &Path, flags: &[String]) -> Result<String, String> {
     let mut command = Command::new(executable);
     command.args(flags).arg("-c").arg(PROGRAM).env_remove("PYTHONHOME").env_remove("__PYVENV_LAUNCHER__");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (printed, output) = UnixStream::pair().map_err(|error| wording(&error))?;
+    command.stdin(Stdio::null()).stdout(OwnedFd::from(output)).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| wording(&error))?;
-    let pipes = [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];
+    // It has an end of the socket too.
+    drop(command);
+    let pipes = [Some(OwnedFd::from(printed)), child.stderr.take().map(OwnedFd::from)];
     let read = read_all(pipes.map(|pipe| pipe.map(File::from)));
     if read.is_none() {
         // Ended already is as good.

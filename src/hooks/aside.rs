@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use crate::log::{Code, Level, Message};
+use crate::log::{Code, Level, Message, wording};
 use crate::os;
 
 /// A check takes milliseconds where all file systems answer.
@@ -22,9 +22,19 @@ type Notes = Vec<(u16, u8, String)>;
 pub fn notes(check: impl Fn() -> Vec<Message>) -> Vec<Message> {
     match looked(&check) {
         Ok(Some(notes)) => notes.into_iter().filter_map(message).collect(),
-        Ok(None) => vec![unanswered()],
-        // Without resources for another process the parent looks itself.
-        Err(_) => check(),
+        Ok(None) => {
+            let seconds = PATIENCE.as_secs();
+            vec![unchecked(&format!(
+                "a file system has not answered within {seconds} s; see `df` and `mount` for one whose server has gone. \
+                 httpd goes on, and so do the sites elsewhere"
+            ))]
+        }
+        // The parent does not look itself: it keeps its rights to files for as long as it lives.
+        Err(error) => vec![unchecked(&format!(
+            "there is no process to look at them: {}; see the limits of the service that starts httpd (TasksMax, \
+             LimitNPROC)",
+            wording(&error)
+        ))],
     }
 }
 
@@ -74,12 +84,8 @@ fn message((number, level, text): (u16, u8, String)) -> Option<Message> {
     Some(Message { code, level, text })
 }
 
-fn unanswered() -> Message {
-    let text = format!(
-        "the places that the configuration names were not checked: a file system has not answered within {} s; see \
-         `df` and `mount` for one whose server has gone. httpd goes on, and so do the sites elsewhere",
-        PATIENCE.as_secs()
-    );
+fn unchecked(why: &str) -> Message {
+    let text = format!("the places that the configuration names were not checked: {why}");
     Message::new(Code::CheckUnanswered, text)
 }
 

@@ -9,17 +9,16 @@ use crate::apache::auth::{self, Authentication, Authorization};
 use crate::apache::log;
 use crate::apache::module::Flow;
 use crate::apache::tree::lines_without;
-use crate::config::group_name::GroupName;
 use crate::config::script_use::ScriptUse;
-use crate::config::settings::Settings;
 use crate::config::words;
 use crate::exchange::{self, RecordFacts};
+use crate::hooks::choice::Choice;
 use crate::hooks::runner::{self, HttpError};
 use crate::log::{Code, Message, wording};
 use crate::process::{CHILD, Child};
 use crate::question::{Purpose, Verdict};
 use crate::request::{BodyLength, Request};
-use crate::target;
+use crate::target::{self, Target};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -129,17 +128,17 @@ pub fn check_groups(line: &[u8]) -> Result<(), String> {
 }
 
 /// `WSGIDispatchScript`: what it puts in the place of the configuration's names.
-pub fn dispatch(
+pub fn dispatch<'s>(
     request: &RequestRec<'_>,
     child: &'static Child,
-    script: &ScriptUse,
-) -> Result<Settings, HttpError> {
-    let Verdict::Target(chosen) = ask(request, child, script, Purpose::Dispatch)? else {
+    script: &'s ScriptUse,
+) -> Result<Choice<'s>, HttpError> {
+    let target = target_of(request, child, script)?;
+    let Verdict::Target(chosen) = ask(request, child, script, &target, Purpose::Dispatch)? else {
         return Err(HttpError { status: 500, message: None });
     };
-    let [process_group, application_group, callable_object] =
-        chosen.map(|name| name.map(|name| GroupName::parse(&String::from_utf8_lossy(&name))));
-    Ok(Settings { process_group, application_group, callable_object, ..Settings::default() })
+    let daemon = target.group.map(|_| target.process_group);
+    Choice::new(script, chosen, daemon).map_err(|message| HttpError::new(500, message))
 }
 
 /// Making the hash of a password takes time, so it is made only where it is wanted.
@@ -175,7 +174,8 @@ fn places(missing: &str, directives: &[&str], word: &str, end: &[u8]) -> String 
 /// The verdict; None where there is none: the reason is in the log.
 fn verdict(request: &RequestRec<'_>, script: &ScriptUse, purpose: Purpose<'_>) -> Option<Verdict> {
     let child = runner::child(request)?;
-    ask(request, child, script, purpose)
+    target_of(request, child, script)
+        .and_then(|target| ask(request, child, script, &target, purpose))
         .inspect_err(|error| {
             if let Some(message) = &error.message {
                 log::request_message(request, message);
@@ -184,21 +184,29 @@ fn verdict(request: &RequestRec<'_>, script: &ScriptUse, purpose: Purpose<'_>) -
         .ok()
 }
 
+/// Where the script itself runs.
+fn target_of(
+    request: &RequestRec<'_>,
+    child: &'static Child,
+    script: &ScriptUse,
+) -> Result<Target, HttpError> {
+    let global = &child.configuration.global;
+    let facts = RecordFacts::new(request, global.case_sensitive);
+    target::of_question(script, global, &facts).map_err(|refusal| {
+        let said = format!(" ({} at {})", script.directive, script.origin);
+        HttpError::new(500, refusal.message(&said))
+    })
+}
+
 fn ask(
     request: &RequestRec<'_>,
     child: &'static Child,
     script: &ScriptUse,
+    target: &Target,
     purpose: Purpose<'_>,
 ) -> Result<Verdict, HttpError> {
     let modified = modified(script)?;
-    let global = &child.configuration.global;
-    let facts = RecordFacts::new(request, global.case_sensitive);
-    let target = target::of_question(script, global, &facts);
-    let target = target.map_err(|refusal| {
-        let said = format!(" ({} at {})", script.directive, script.origin);
-        HttpError::new(500, refusal.message(&said))
-    })?;
-    let (runner, path) = runner::find(child, &target)?;
+    let (runner, path) = runner::find(child, target)?;
     let settings = request.settings();
     let environ = exchange::environ_of_question(request, child, settings, purpose);
     let question = Request {

@@ -101,8 +101,13 @@ fn embedded_options(configuration: &Configuration) -> embedded::Options {
     group.python_path.clone_from(&global.python.path);
     group.switch_interval = global.python.switch_interval;
     let (processes, threads) = server::capacity();
+    let mut flags = plan::python_flags(&global.python);
+    if configuration.of_root {
+        // Packages below the home directory of root, or of the user of httpd, are no site's.
+        flags.push("-s".to_string());
+    }
     embedded::Options {
-        flags: plan::python_flags(&global.python),
+        flags,
         module: module_file().loaded_as.clone(),
         facts: ProcessFacts {
             process_group: String::new(),

@@ -44,10 +44,9 @@ fn is_ours(handler: &[u8]) -> bool {
 fn serve(request: &RequestRec<'_>, child: &'static Child) -> Result<Flow, HttpError> {
     let entry = entry::find(request)?;
     let base = entry.settings();
-    let chosen = match &base.dispatch_script {
-        Some(script) => Some(Settings::merge(base, &ask::dispatch(request, child, script)?)),
-        None => None,
-    };
+    let dispatch = base.dispatch_script.as_ref();
+    let choice = dispatch.map(|script| ask::dispatch(request, child, script)).transpose()?;
+    let chosen = choice.as_ref().map(|choice| Settings::merge(base, &choice.names));
     let settings = chosen.as_ref().unwrap_or(base);
     let facts = RecordFacts::new(request, child.configuration.global.case_sensitive);
     let facts = if entry.any_url { facts.of_script(&entry.script) } else { facts };
@@ -60,6 +59,8 @@ fn serve(request: &RequestRec<'_>, child: &'static Child) -> Result<Flow, HttpEr
         };
         HttpError::new(500, refusal.message(&said))
     })?;
+    let allowed = choice.map_or(Ok(()), |choice| choice.check(&target, settings));
+    allowed.map_err(|message| HttpError::new(500, message))?;
     let (runner, script) = runner::find(child, &target)?;
     let length = body_length(request, settings)?;
     let gathered = exchange::gather(request, settings, length);

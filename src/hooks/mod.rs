@@ -12,6 +12,7 @@ mod entry;
 
 pub mod ask;
 
+mod choice;
 mod runner;
 
 mod plan;

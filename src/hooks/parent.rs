@@ -184,6 +184,7 @@ fn configuration(generation: u64) -> Configuration {
         preloads,
         group_servers,
         remembers_users: !lines("AuthnCacheProvideFor", "wsgi").is_empty(),
+        of_root: SystemAccounts.running_as_root(),
         generation,
     }
 }

@@ -84,6 +84,7 @@ messages! {
     RequestGroupForeign = 203, Error;
     EmbeddedForbidden = 204, Error;
     RequestPanicked = 205, Error;
+    DispatchRefused = 206, Error;
     RequestScriptMissing = 211, Error;
     RequestScriptIsDirectory = 212, Error;
     ExecCgiMissing = 213, Error;
@@ -221,6 +222,7 @@ messages! {
     NotWsgi = 441, Error;
     InterpretersTooMany = 442, Error;
     ForkHangs = 443, Error;
+    LibraryMistrusted = 444, Error;
     QuestionFunctionMissing = 451, Error;
     VerdictUnusable = 452, Error;
 }

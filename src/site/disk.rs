@@ -3,8 +3,8 @@
 //! Used in the httpd parent for the whole configuration, and by the supervisor and httpd's children when they
 //! look for an interpreter. What this process may not look at counts as there.
 
-use crate::config::home::{Entry, Files, Kind};
-use crate::os;
+use crate::config::home::{Entry, Files, Kind, User};
+use crate::os::{self, FileRights, Ids};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -30,8 +30,8 @@ impl Files for Disk {
         path.read_link().ok()
     }
 
-    fn is_zip(&self, path: &Path) -> bool {
-        has_zip_directory(path).unwrap_or(false)
+    fn is_zip(&self, path: &Path, reader: Option<&User>) -> bool {
+        has_zip_directory(path, reader).unwrap_or_else(|error| error.kind() == ErrorKind::PermissionDenied)
     }
 
     fn is_hidden(&self, path: &Path) -> bool {
@@ -49,27 +49,40 @@ impl Files for Disk {
         Some(Entry { kind, mode, uid, gid, has_acl: os::has_acl(path) })
     }
 
-    fn text(&self, path: &Path) -> Option<String> {
+    fn text(&self, path: &Path, reader: Option<&User>) -> Option<String> {
         const MOST: u64 = 0xffff;
-        let (file, _) = open(path).ok().filter(|(_, length)| *length <= MOST)?;
+        let (file, _) = open(path, reader).ok().filter(|(_, length)| *length <= MOST)?;
         let mut text = String::new();
         file.take(MOST).read_to_string(&mut text).ok()?;
         Some(text)
     }
 }
 
-/// Opens a regular file, and says how long it is.
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let file = os::open_regular(path)?;
+/// Opens a regular file, and says how long it is. What a site can change may be a link to what root alone may read:
+/// the kernel decides whether the reader may.
+fn open(path: &Path, reader: Option<&User>) -> io::Result<(File, u64)> {
+    let file = match reader {
+        None => os::open_regular(path)?,
+        Some(User { uid, gids, .. }) => {
+            let ids = Ids::current()?;
+            let own = FileRights { uid: ids.users[1], gid: ids.groups[1], groups: os::current_groups()? };
+            // Which of the groups is the first makes no difference to what may be read.
+            let gid = *gids.first().ok_or(ErrorKind::PermissionDenied)?;
+            FileRights { uid: *uid, gid, groups: gids.clone() }.take()?;
+            let opened = os::open_regular(path);
+            own.take()?;
+            opened?
+        }
+    };
     let length = file.metadata()?.len();
     Ok((file, length))
 }
 
 /// Looks where Python does: the directory of a zip file is at its end, with a comment of up to 64 KB after
 /// it.
-fn has_zip_directory(path: &Path) -> io::Result<bool> {
+fn has_zip_directory(path: &Path, reader: Option<&User>) -> io::Result<bool> {
     const MOST: u64 = 22 + 0xffff;
-    let ((mut file, length), mut end) = (open(path)?, Vec::new());
+    let ((mut file, length), mut end) = (open(path, reader)?, Vec::new());
     file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
     file.take(MOST).read_to_end(&mut end)?;
     Ok(end.windows(4).any(|window| window == b"PK\x05\x06"))
@@ -88,10 +101,14 @@ mod tests {
             (b"", false),
         ] {
             fs::write(&path, content).unwrap();
-            assert_eq!(Disk.is_zip(&path), zip);
+            assert_eq!(Disk.is_zip(&path, None), zip);
         }
         fs::remove_file(&path).unwrap();
-        assert!(!Disk.is_zip(&path) && !Disk.is_zip(Path::new("/")) && !Disk.is_zip(Path::new("/dev/zero")));
+        assert!(
+            !Disk.is_zip(&path, None)
+                && !Disk.is_zip(Path::new("/"), None)
+                && !Disk.is_zip(Path::new("/dev/zero"), None)
+        );
         assert!(
             !Disk.exists(&path)
                 && !Disk.exists(Path::new("/etc/passwd/below"))

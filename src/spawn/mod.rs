@@ -8,7 +8,8 @@
 
 mod privileges;
 
-use std::ffi::OsString;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -118,8 +119,8 @@ impl Launcher {
         // Where Python is, and what it is, was decided above.
         command.env_remove("PYTHONHOME").env_remove("__PYVENV_LAUNCHER__");
         if group.identity.is_some() {
-            // They tell of the user who started httpd, also where nothing takes their place.
-            for name in USER_NAMES.iter().chain(&["HOME"]) {
+            // Also where nothing takes their place.
+            for (name, _) in env::vars_os().filter(|(name, _)| is_of_a_session(name)) {
                 command.env_remove(name);
             }
         }
@@ -152,6 +153,16 @@ impl Launcher {
 
 /// Variables that hold the name of the user.
 const USER_NAMES: [&str; 3] = ["USER", "LOGNAME", "USERNAME"];
+
+/// Others that tell of the user who started httpd, and of the session that user was logged in with.
+const OF_SESSIONS: [&str; 6] =
+    ["HOME", "MAIL", "XDG_RUNTIME_DIR", "XDG_SEAT", "XDG_VTNR", "DBUS_SESSION_BUS_ADDRESS"];
+const BEGIN_OF_SESSIONS: [&str; 3] = ["SUDO_", "SSH_", "XDG_SESSION_"];
+
+fn is_of_a_session(name: &OsStr) -> bool {
+    let begins = |begin: &&str| name.as_encoded_bytes().starts_with(begin.as_bytes());
+    USER_NAMES.iter().chain(&OF_SESSIONS).any(|one| name == *one) || BEGIN_OF_SESSIONS.iter().any(begins)
+}
 
 /// Has a template fork a process; who it is, it says itself (`Report::Born`).
 pub fn fork_from(template: &ControlSupervisor, launch: &Launch) -> io::Result<Spawned> {

@@ -40,11 +40,13 @@ fn of_path(
         return Vec::new();
     }
     let python = (surroundings.python)(group);
-    let own = python.and_then(|python| version::of(&group.seen_from_outside(&python), surroundings.files));
+    let (files, reader) = (surroundings.files, surroundings.reader(group));
+    let own =
+        python.and_then(|python| version::of(&group.seen_from_outside(&python), files, reader.as_ref()));
     let other = |entry: &PathBuf| another_version(label, entry, own.as_ref()?);
     let nowhere = |entry: &PathBuf| {
         let place = group.seen_from_outside(&working_directory.join(entry));
-        let missing = entry.is_relative() && !surroundings.files.exists(&place);
+        let missing = entry.is_relative() && !files.exists(&place);
         missing.then(|| relative(label, entry, &working_directory.join(entry)))
     };
     path.iter().filter_map(|entry| other(entry).or_else(|| nowhere(entry))).collect()
@@ -56,7 +58,8 @@ fn outdated(label: &str, group: &ProcessGroup, surroundings: &Surroundings<'_>) 
     let (python, files) = ((surroundings.python)(group)?, surroundings.files);
     let home = python.parent()?.parent()?;
     let outside = group.seen_from_outside(home);
-    let own = version::of(&group.seen_from_outside(&python), files)?;
+    let reader = surroundings.reader(group);
+    let own = version::of(&group.seen_from_outside(&python), files, reader.as_ref())?;
     let has_packages = |name: &str| files.is_dir(&outside.join("lib").join(name).join("site-packages"));
     let of_own = |suffix: &str| has_packages(&format!("python{}.{}{suffix}", own.major, own.minor));
     if !files.exists(&outside.join("pyvenv.cfg")) || of_own("") || of_own("t") {

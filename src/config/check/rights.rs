@@ -6,13 +6,13 @@
 
 use crate::config::alias::Alias;
 use crate::config::global::{ConfiguredServer, GlobalConfig, GroupKind};
-use crate::config::home::Kind;
+use crate::config::home::{Kind, User};
 use crate::config::plan;
 use crate::config::process_group::{Origin, ProcessGroup};
 use crate::config::script_use::ScriptUse;
 use crate::config::surroundings::Surroundings;
 use crate::config::version;
-use crate::config::walk::{self, Closed, Need, User};
+use crate::config::walk::{self, Closed, Need};
 use crate::log::{Code, Message};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -118,7 +118,8 @@ impl Rights<'_> {
         if let Some(python) = (self.surroundings.python)(group) {
             self.walk(group, &python, Need::Execute, user, who, format!("the Python {}", python.display()));
             if let Some(home) = &group.python_home
-                && let Some(version) = version::of(&group.seen_from_outside(&python), self.surroundings.files)
+                && let Some(version) =
+                    version::of(&group.seen_from_outside(&python), self.surroundings.files, Some(user))
             {
                 let packages =
                     home.join(format!("lib/python{}.{}/site-packages", version.major, version.minor));

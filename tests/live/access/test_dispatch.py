@@ -13,6 +13,7 @@ WSGIDaemonProcess site python-home=@PYTHON@ threads=2
 WSGIDaemonProcess other python-home=@PYTHON@ threads=2
 WSGIDaemonProcess third python-home=@PYTHON@
 WSGIRestrictEmbedded On
+WSGIRestrictProcess site other sit %{GLOBAL}
 WSGIProcessGroup site
 WSGIApplicationGroup configured
 WSGIScriptAlias /app @APPS@/environ.wsgi

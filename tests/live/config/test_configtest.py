@@ -48,6 +48,27 @@ def of_nobody(serve_once):
 
 
 @NEEDS_ROOT
+def test_what_root_alone_may_read_is_not_opened_for_a_site(serve_once):
+    """The site may have put a link to it into its environment."""
+    gid = pwd.getpwnam("nobody").pw_gid
+    server = serve_once.prepare(
+        f"WSGIDaemonProcess site python-home=@ROOT@/venv user=nobody group=#{gid}\n"
+        "WSGIScriptAlias / @APPS@/hello.wsgi process-group=site\n"
+    )
+    venv, secret = server.root / "venv", server.root / "secret"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "lib/python3.9/site-packages").mkdir(parents=True)
+    shutil.copy("/bin/true", venv / "bin/python3")
+    secret.write_text("version = 3.7.7\n")
+    secret.chmod(0o600)
+    (venv / "pyvenv.cfg").symlink_to(secret)
+    assert said(server, 148) == []
+    secret.chmod(0o644)
+    (line,) = said(server, 148)
+    assert "is Python 3.7.7 now" in line
+
+
+@NEEDS_ROOT
 def test_a_home_that_keeps_both_users_out(of_nobody):
     server = of_nobody("home=@ROOT@/home", "Alias /static @ROOT@/home/static\n")
     home = server.root / "home"

@@ -46,6 +46,8 @@ WSGIScriptAlias /unnamed @APPS@/privileges.wsgi process-group=unnamed
 """
 # The environment of httpd beside PATH and LANG.
 OF_HTTPD = {"USER": "root", "USERNAME": "root", "LOGNAME": "root", "HOME": "/root", "OF_HTTPD": "yes"}
+OF_HTTPD |= {"XDG_CACHE_HOME": "/var/cache/sites", "SSH_AUTH_SOCK": "/root/agent", "SUDO_USER": "admin", "MAIL": "/var/mail/root"}
+OF_HTTPD |= {"XDG_RUNTIME_DIR": "/run/user/0", "XDG_SESSION_ID": "1", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/0/bus"}
 STARTER = f"""#!{sys.executable}
 import os, resource, signal, sys
 os.dup2(os.open(@SECRET@, os.O_RDONLY), 7)
@@ -122,6 +124,7 @@ def test_what_nobody_asked_for_is_as_httpd_has_it(server: Httpd):
 
 def test_the_environment(server: Httpd):
     by_design = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "OF_HTTPD": "yes", "PYTHON_GIL": "1"}
+    by_design["XDG_CACHE_HOME"] = "/var/cache/sites"
 
     def account(name: str) -> dict[str, str]:
         return {"USER": name, "USERNAME": name, "LOGNAME": name, "HOME": pwd.getpwnam(name).pw_dir}
