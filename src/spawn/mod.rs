@@ -180,6 +180,7 @@ fn equip(launch: &Launch) -> io::Result<(Spawned, Theirs)> {
     }
     let memory = activity_page::create(launch.group.threads)?;
     let activity = ActivityPage::from_fd(memory.as_fd())?;
+    activity.keep_from_forks();
     let theirs = Theirs { control: daemon_control, output: daemon_output, activity: memory };
     Ok((Spawned { pid: 0, control, output, activity }, theirs))
 }
