@@ -51,6 +51,11 @@ impl ActivityPage {
         self.memory.keep_from_copies();
     }
 
+    /// In a supervisor, whose other daemons are not to have it for the moment until they are executed.
+    pub fn keep_from_forks(&self) {
+        self.memory.keep_from_forks();
+    }
+
     /// The thread (numbers count from 1) takes a request; `active` says that this keeps the process from
     /// counting as idle.
     pub fn begin(&self, work: Work, active: bool) {

@@ -97,6 +97,11 @@ impl GroupPage {
         self.memory.keep_from_copies();
     }
 
+    /// In a supervisor, whose daemons map it on their own.
+    pub fn keep_from_forks(&self) {
+        self.memory.keep_from_forks();
+    }
+
     /// A free slot, marked as starting; None when all are taken.
     pub fn claim_slot(&self, generation: u64) -> Option<usize> {
         let claim = |slot: &Slot| slot.pid.compare_exchange(0, -1, AcqRel, Relaxed).is_ok();

@@ -2,19 +2,23 @@
 //! supervisor writes when one of them asks.
 //!
 //! Made by the supervisor, one for a group, and found open by its daemons. They could write there too, and
-//! would deceive only themselves; its size is sealed, so they can make it no larger.
+//! would deceive only themselves; its size is sealed, so they can make it no larger. The supervisor writes
+//! through memory that it has mapped: a call that writes to the file would wait for one that a site makes last.
 
-use crate::os;
+use crate::os::{self, SharedMemory};
 use crate::scoreboard::Scoreboard;
 use crate::wire::scoreboard::{decode_scoreboard, encode_scoreboard};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
-/// Version and length, before the bytes. The version is odd while they are being written.
-const HEADER: usize = 16;
+/// Version and length, a word each, before the bytes. The version is odd while they are being written.
+const HEADER: usize = 2 * WORD;
+const WORD: usize = size_of::<u64>();
 
 /// Room for what one worker, and one process, can take at most.
 const OF_WORKER: usize = 256;
@@ -23,7 +27,14 @@ const OF_PROCESS: usize = 64;
 /// How often a daemon looks for the answer.
 const LOOK: Duration = Duration::from_millis(1);
 
-pub struct ScoreboardPage(File);
+/// The supervisor's.
+pub struct ScoreboardPage {
+    file: OwnedFd,
+    memory: SharedMemory,
+}
+
+/// A daemon's.
+pub struct ScoreboardView(File);
 
 impl ScoreboardPage {
     /// Large enough for every later scoreboard of this httpd.
@@ -31,23 +42,47 @@ impl ScoreboardPage {
         let number = |limit: i64| usize::try_from(limit).unwrap_or(0);
         let process = OF_PROCESS + number(scoreboard.thread_limit) * OF_WORKER;
         let size = HEADER + OF_PROCESS + number(scoreboard.server_limit) * process;
-        os::shared_memory(c"mod_wsgi_rs-scoreboard", size).map(ScoreboardPage::from_fd)
+        let file = os::shared_memory(c"mod_wsgi_rs-scoreboard", size.next_multiple_of(WORD))?;
+        let memory = SharedMemory::map(file.as_fd())?;
+        memory.keep_from_forks();
+        Ok(ScoreboardPage { file, memory })
     }
 
-    pub fn from_fd(fd: OwnedFd) -> ScoreboardPage {
-        ScoreboardPage(File::from(fd))
-    }
-
-    /// In the supervisor.
     pub fn show(&self, scoreboard: &Scoreboard) -> io::Result<()> {
         let bytes = encode_scoreboard(scoreboard);
-        let version = self.header()?.0 & !1;
-        self.write_header(version.wrapping_add(1), 0)?;
-        self.0.write_all_at(&bytes, HEADER as u64)?;
-        self.write_header(version.wrapping_add(2), bytes.len())
+        let [version, length, room @ ..] = self.memory.words() else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        if bytes.len() > size_of_val(room) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        // Whatever a site has written there.
+        let before = version.load(Relaxed) & !1;
+        version.store(before.wrapping_add(1), Relaxed);
+        fence(Release);
+        for (word, bytes) in room.iter().zip(bytes.chunks(WORD)) {
+            let mut whole = [0; WORD];
+            whole[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_ne_bytes(whole), Relaxed);
+        }
+        length.store(bytes.len() as u64, Relaxed);
+        version.store(before.wrapping_add(2), Release);
+        Ok(())
+    }
+}
+
+impl AsFd for ScoreboardPage {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl ScoreboardView {
+    pub fn from_fd(fd: OwnedFd) -> ScoreboardView {
+        ScoreboardView(File::from(fd))
     }
 
-    /// In a daemon: what is shown after `ask`, if that is soon.
+    /// What is shown after `ask`, if that is soon.
     pub fn see(&self, ask: impl FnOnce() -> io::Result<()>, patience: Duration) -> io::Result<Scoreboard> {
         let (before, _) = self.header()?;
         ask()?;
@@ -63,6 +98,7 @@ impl ScoreboardPage {
             }
             let mut bytes = vec![0; length];
             self.0.read_exact_at(&mut bytes, HEADER as u64)?;
+            fence(Acquire);
             if self.header()?.0 == version
                 && let Ok(scoreboard) = decode_scoreboard(&bytes)
             {
@@ -75,20 +111,10 @@ impl ScoreboardPage {
     fn header(&self) -> io::Result<(u64, usize)> {
         let mut header = [0; HEADER];
         self.0.read_exact_at(&mut header, 0)?;
-        let (version, length) = header.split_at(size_of::<u64>());
-        let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+        fence(Acquire);
+        let (version, length) = header.split_at(WORD);
+        let number = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
         Ok((number(version), usize::try_from(number(length)).unwrap_or(usize::MAX)))
-    }
-
-    fn write_header(&self, version: u64, length: usize) -> io::Result<()> {
-        let header = [version.to_le_bytes(), (length as u64).to_le_bytes()].concat();
-        self.0.write_all_at(&header, 0)
-    }
-}
-
-impl AsFd for ScoreboardPage {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }
 
@@ -123,26 +149,32 @@ mod tests {
         }
     }
 
+    fn page_and_view() -> (ScoreboardPage, ScoreboardView) {
+        let page = ScoreboardPage::create(&full(0)).unwrap();
+        let view = ScoreboardView::from_fd(page.as_fd().try_clone_to_owned().unwrap());
+        (page, view)
+    }
+
     #[test]
     fn what_is_seen_was_shown_after_the_question() {
-        let page = ScoreboardPage::create(&full(0)).unwrap();
+        let (page, view) = page_and_view();
         page.show(&full(1)).unwrap();
         for time in [2, 3] {
             let ask = || page.show(&full(time));
-            assert_eq!(page.see(ask, Duration::from_secs(10)).unwrap(), full(time));
+            assert_eq!(view.see(ask, Duration::from_secs(10)).unwrap(), full(time));
         }
-        let unanswered = page.see(|| Ok(()), Duration::from_millis(5)).unwrap_err();
+        let unanswered = view.see(|| Ok(()), Duration::from_millis(5)).unwrap_err();
         assert_eq!(unanswered.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]
     fn it_is_whole_however_often_it_is_written() {
-        let page = ScoreboardPage::create(&full(0)).unwrap();
+        let (page, view) = page_and_view();
         thread::scope(|scope| {
             scope.spawn(|| (1..500).for_each(|time| page.show(&full(time)).unwrap()));
             for _ in 0..20 {
                 // Each is one that was shown, or nothing is written any more.
-                let seen = page.see(|| Ok(()), Duration::from_millis(50));
+                let seen = view.see(|| Ok(()), Duration::from_millis(50));
                 assert!(seen.is_err() || seen.is_ok_and(|seen| seen == full(seen.current_time)));
             }
         });

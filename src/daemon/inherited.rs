@@ -15,7 +15,7 @@ use crate::control::group_page::GroupPage;
 use crate::control::launch::{
     ACTIVITY_PAGE_FD, CONTROL_FD, GROUP_PAGE_FD, LISTENER_FD, REPORT_FD, SCOREBOARD_PAGE_FD,
 };
-use crate::control::scoreboard_page::ScoreboardPage;
+use crate::control::scoreboard_page::ScoreboardView;
 use crate::os;
 
 /// What a daemon finds open.
@@ -38,10 +38,10 @@ pub fn inherited() -> io::Result<Inherited> {
 }
 
 /// The same for the scoreboard page, where the launch says that there is one. Once.
-pub fn inherited_scoreboard() -> io::Result<ScoreboardPage> {
+pub fn inherited_scoreboard() -> io::Result<ScoreboardView> {
     let page = take(SCOREBOARD_PAGE_FD)?;
     os::keep_from_copies(page.as_fd());
-    Ok(ScoreboardPage::from_fd(page))
+    Ok(ScoreboardView::from_fd(page))
 }
 
 fn take(number: i32) -> io::Result<OwnedFd> {

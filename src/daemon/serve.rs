@@ -20,7 +20,7 @@ use crate::control::group_page::GroupPage;
 use crate::control::launch::{Launch, NoLaunch, bound};
 use crate::control::message::Report;
 use crate::control::reason::Reason;
-use crate::control::scoreboard_page::ScoreboardPage;
+use crate::control::scoreboard_page::ScoreboardView;
 use crate::interpreter::interpreters::Interpreters;
 use crate::interpreter::process_log::write_message;
 use crate::interpreter::server_metrics::ScoreboardSource;
@@ -203,12 +203,12 @@ fn facts(
     launch: &Launch,
     ties: &Arc<Mutex<Ties>>,
     scripts: &Arc<LoadedScripts>,
-    scoreboard_page: Option<ScoreboardPage>,
+    scoreboard_page: Option<ScoreboardView>,
     page: &Arc<GroupPage>,
 ) -> ProcessFacts {
     let (of_loading, of_scoreboard, scripts) = (Arc::clone(ties), Arc::clone(ties), Arc::clone(scripts));
     let page_of_loading = Arc::clone(page);
-    let scoreboard = move |page: &ScoreboardPage| {
+    let scoreboard = move |page: &ScoreboardView| {
         let control = Arc::clone(&of_scoreboard.lock().control);
         // An application that is told nothing asks again, or does without.
         page.see(|| control.send(&Report::AskScoreboard), SCOREBOARD_PATIENCE).ok()

@@ -2,7 +2,7 @@
 //!
 //! Every process of the module uses it where it needs more of the kernel than std offers. Each file has one
 //! family: `descriptor` (pipes, memory, poll), `epoll`, `socket` and `message`, `shared` (mapped memory),
-//! `copies`, `link`, `fork` and `fork_watch` (what a fork copies and does), `process` (signals, children), `image`,
+//! `copies`, `link`, `fork` and `fork_watch` (what a fork copies and does), `process` (signals, children), `session`, `image`,
 //! `signal_event` and `mask`, `title`, `clock`, `usage`, `build`, `fault` (has a call fail for a test), `identity`
 //! (the rights and limits of a process), and `mount` (what it sees of the file system).
 //!
@@ -34,6 +34,7 @@ mod signal_event;
 mod descriptor;
 mod image;
 mod process;
+mod session;
 
 mod acl;
 mod build;
@@ -70,10 +71,11 @@ pub use mount::{
 };
 pub use process::{
     Exit, SignalFd, adopt_orphans, default_signal, die_with_parent, exit_now, forbid_new_privileges,
-    forbids_new_privileges, fork_process, has_ended, ignore_signal, kill, new_session, parent_and_user,
-    parent_pid, pidfd, reap, reset_signals, resident_memory, set_umask,
+    forbids_new_privileges, fork_process, has_ended, ignore_signal, kill, parent_and_user, parent_pid, pidfd,
+    reap, reset_signals, resident_memory, set_umask,
 };
 pub use served::{is_servable, trust_overlay_of_root};
+pub use session::{new_session, new_session_keyring, set_session_priority};
 pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;
 pub use socket::{

@@ -198,13 +198,6 @@ pub fn parent_pid() -> i32 {
     std::os::unix::process::parent_id() as i32
 }
 
-/// Takes the process out of the terminal's reach: the terminal's Ctrl-C is for httpd alone.
-pub fn new_session() -> io::Result<()> {
-    gate("setsid")?;
-    rustix::process::setsid()?;
-    Ok(())
-}
-
 /// Forks a process that has one thread only: httpd's parent, or the supervisor. `child` runs in the new process,
 /// which then ends without any of httpd's cleanups.
 pub fn fork_process(child: impl FnOnce()) -> io::Result<i32> {

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU64;
 
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use super::copies::keep_memory_from_copies;
 use super::descriptor::{memfd, seal_size};
@@ -53,6 +53,16 @@ impl SharedMemory {
         keep_memory_from_copies(self.start.as_ptr(), self.size);
     }
 
+    /// What this process forks has nothing in its place. A fork is then not slower for the memory, nor does it
+    /// wait for another process that has it, and that keeps the kernel busy with it.
+    pub fn keep_from_forks(&self) {
+        // SAFETY: mapped by `map` with this size; the advice changes nothing in this process.
+        let advised =
+            unsafe { rustix::mm::madvise(self.start.as_ptr().cast(), self.size, Advice::LinuxDontFork) };
+        // Advice that is not taken costs time only.
+        let _ = advised;
+    }
+
     /// In bytes.
     pub fn size(&self) -> usize {
         self.size
@@ -84,6 +94,17 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
+    use crate::os::{Exit, fork_for_test, wait_for_test};
+
+    #[test]
+    fn a_fork_has_none_of_it() {
+        let memory = SharedMemory::map(shared_memory(c"of-one-process", 4096).unwrap().as_fd()).unwrap();
+        let is_mapped = || std::fs::read_to_string("/proc/self/maps").unwrap().contains("of-one-process");
+        memory.keep_from_forks();
+        let pid = fork_for_test(|| assert!(!is_mapped()));
+        assert_eq!(wait_for_test(pid), Exit::Status(0));
+        assert!(is_mapped());
+    }
 
     #[test]
     fn two_mappings_are_the_same_memory() {

@@ -191,6 +191,7 @@ fn equip(launch: &Launch) -> io::Result<(Spawned, Theirs)> {
     }
     let memory = activity_page::create(launch.group.threads)?;
     let activity = ActivityPage::from_fd(memory.as_fd())?;
+    activity.keep_from_forks();
     let theirs = Theirs { control: daemon_control, output: daemon_output, activity: memory };
     Ok((Spawned { pid: 0, control, output, activity }, theirs))
 }
@@ -253,11 +254,17 @@ struct Start<'a> {
 fn become_daemon(start: &Start<'_>, ends: &Ends<'_>) -> Message {
     let Start { group, launcher, supervisor, .. } = *start;
     os::play("starting");
-    let prepared = os::reset_signals().and_then(|()| place_descriptors(ends));
+    // A session of its own: what a site says of its session's place in the scheduler's order, or sends to its
+    // process group, concerns no other.
+    let prepared =
+        os::reset_signals().and_then(|()| os::new_session()).and_then(|()| place_descriptors(ends));
     if let Err(error) = prepared {
         return Message::new(
             Code::StartStepFailed,
-            format!("the step 'descriptors' before the start of Python failed: {}", wording(&error)),
+            format!(
+                "the step 'session and descriptors' before the start of Python failed: {}",
+                wording(&error)
+            ),
         );
     }
     let mut command = match start.command() {

@@ -39,6 +39,9 @@ pub fn take_on(
         step("chroot=", cure, chroot(root).and_then(|()| env::set_current_dir("/")))?;
         step("chroot=", cure, new.and_then(|new| verify(Place::of(Path::new("/"))? == new)))?;
     }
+    // Before the user is changed: it counts as root's, whose quota no site can use up. Where the kernel or a
+    // container has no keys, httpd's is out of reach too.
+    let _ = os::new_session_keyring();
     if let (Some(identity), Some(groups)) = (&group.identity, groups) {
         become_user(identity, &groups)?;
     }
@@ -95,6 +98,8 @@ fn limits(group: &ProcessGroup) -> Result<(), Message> {
         let cure = "only root may choose a value below the one that httpd has";
         let set = os::set_priority(nice).and_then(|()| verify(os::priority()? == nice.clamp(-20, 19)));
         step("cpu-priority=", cure, set)?;
+        // Beside other sessions only this counts, where the kernel knows it.
+        let _ = os::set_session_priority(nice);
     }
     Ok(())
 }

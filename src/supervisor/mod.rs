@@ -95,6 +95,7 @@ struct Supervisor<'a> {
 pub fn run(plan: Plan, journal: &dyn Journal) {
     os::play("supervisor");
     let Plan { groups, generation, watch, start, parent } = plan;
+    groups.iter().for_each(|plan| plan.listener.page.keep_from_forks());
     let leave = leave_httpd();
     let log = LogWriter::start(journal);
     let shared = Shared { generation, start, journal: &log, images: RefCell::default() };

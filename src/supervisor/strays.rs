@@ -13,6 +13,9 @@ use crate::os::{self, Image};
 /// Images that are kept whatever becomes of their processes.
 const KEPT: usize = 512;
 
+/// To look which are of use is to look at all processes of the machine, those that a site makes included.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+
 /// Between SIGTERM and SIGKILL.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -27,10 +30,11 @@ pub struct Images {
     images: Vec<Image>,
     /// So many make it worth while to look which are still of use.
     enough: usize,
+    looked: Option<Instant>,
 }
 
 impl Images {
-    /// To be called when a process has said something; one that has not executed its program yet has the
+    /// To be called once for a process, when it has said something; one that has not executed its program yet has the
     /// supervisor's own.
     pub fn note(&mut self, pid: i32) {
         let (image, own) = (os::image(pid), os::image(std::process::id() as i32));
@@ -38,14 +42,16 @@ impl Images {
             return;
         };
         self.images.push(image);
-        if self.images.len() > self.enough.max(KEPT) {
+        let soon = self.looked.is_some_and(|looked| looked.elapsed() < BETWEEN_LOOKS);
+        if self.images.len() > self.enough.max(KEPT) && !soon {
             // The newest are of processes that are there.
             let newest = self.images.split_off(self.images.len() - KEPT / 2);
             let forks = os::forks_below(&self.images).unwrap_or_default();
-            let used: Vec<Image> = forks.into_iter().filter_map(os::image).collect();
+            let used: HashSet<Image> = forks.into_iter().filter_map(os::image).collect();
             self.images.retain(|image| used.contains(image));
             self.images.extend(newest);
             self.enough = self.images.len() + KEPT / 2;
+            self.looked = Some(Instant::now());
         }
     }
 

@@ -3,6 +3,7 @@
 //! Runs in the supervisor. `supervisor::group` knows the same process as a member, by its id.
 
 use std::io::ErrorKind;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::os;
 use crate::spawn::Spawned;
 use crate::supervisor::group::ProcessId;
 use crate::supervisor::output::Output;
+use crate::supervisor::strays::Images;
 
 /// A process's place on the group page. It is free again when the value is dropped.
 pub struct ClaimedSlot {
@@ -98,13 +100,15 @@ pub struct Handle {
     serves: bool,
     /// Once it has served, with the moment of the next look.
     watch: Option<(Watch, Option<Instant>)>,
+    /// Its program is known (`strays`).
+    noted: bool,
 }
 
 impl Handle {
     pub fn new(id: ProcessId, slot: ClaimedSlot, spawned: Spawned) -> Handle {
         let Spawned { pid, control, output, activity } = spawned;
         let (slot, control, output) = (Some(slot), Some(control), Output::new(output));
-        Handle { id, pid, slot, control, output, activity, serves: false, watch: None }
+        Handle { id, pid, slot, control, output, activity, serves: false, watch: None, noted: false }
     }
 
     pub fn pid(&self) -> i32 {
@@ -118,6 +122,13 @@ impl Handle {
     pub fn born(&mut self, pid: i32) {
         self.pid = pid;
         self.slot.iter().for_each(|slot| slot.set_pid(pid));
+    }
+
+    /// Its program is noted once: a process may execute itself, and say that it is ready, as often as it likes.
+    pub fn note_program(&mut self, images: &mut Images) {
+        if !mem::replace(&mut self.noted, true) {
+            images.note(self.pid);
+        }
     }
 
     /// What a process that is forked from a template writes before it has said who it is waits in the pipe.

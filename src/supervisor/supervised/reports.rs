@@ -100,14 +100,14 @@ impl SupervisedGroup<'_> {
             }
             Report::Ready { loads, python } => {
                 process.set_loaded(loads.loaded);
-                self.shared.images.borrow_mut().note(process.pid());
+                process.note_program(&mut self.shared.images.borrow_mut());
                 Event::Ready { process: id, able: self.is_able(loads), is: self.describe(python) }
             }
             Report::Held { script, holding } => Event::Held { process: id, script, holding },
             Report::Reload { path, modified } => Event::Reload { path, modified },
             Report::ReloadRequired { path } => Event::ReloadRequired(id, path),
             Report::Failed(message) => {
-                self.shared.images.borrow_mut().note(process.pid());
+                process.note_program(&mut self.shared.images.borrow_mut());
                 Event::Failed(id, message)
             }
             Report::Renew(reason) => Event::Renew(id, reason),

@@ -65,7 +65,9 @@ impl SupervisedGroup<'_> {
             let Heard::Report(report) = hear(&mut template.control) else { continue };
             match report {
                 Report::Ready { loads, .. } => {
-                    self.shared.images.borrow_mut().note(template.pid);
+                    if !template.ready {
+                        self.shared.images.borrow_mut().note(template.pid);
+                    }
                     self.template_is_ready(index, loads.failed == 0 && loads.forgotten == 0)
                 }
                 Report::Failed(message) => template.failure = Some(message),

@@ -145,7 +145,7 @@ def test_a_user_without_a_name_has_no_groups_of_others(server: Httpd):
 def test_privileges_signals_and_parent(server: Httpd, group: str, no_new_privileges: str):
     (supervisor,) = server.supervisors()
     process = seen(server, f"/{group}")
-    assert (process["parent"], process["session"]) == (supervisor.pid, supervisor.pid)
+    assert (process["parent"], process["session"]) == (supervisor.pid, process["pid"])
     none = "0" * 16
     # What Python ignores in every process.
     ignored = sum(1 << number - 1 for number in (signal.SIGPIPE, signal.SIGXFSZ))
