@@ -117,8 +117,9 @@ impl<'a> Groups<'a> {
     /// Sees to all processes that have ended.
     pub fn reap(&mut self) {
         while let Some((pid, exit)) = os::reap() {
-            if let Some(group) = self.groups.iter_mut().find(|group| group.has(pid)) {
-                group.ended(pid, exit);
+            match self.groups.iter_mut().find(|group| group.has(pid)) {
+                Some(group) => group.ended(pid, exit),
+                None => self.groups.iter_mut().for_each(|group| group.reader_ended(pid)),
             }
         }
     }
