@@ -122,6 +122,8 @@ impl<'a> Groups<'a> {
                 None => self.groups.iter_mut().for_each(|group| group.reader_ended(pid)),
             }
         }
+        let now = Instant::now();
+        self.groups.iter_mut().for_each(|group| group.settle_ends(now));
     }
 
     /// Looks at what no event tells of: limits, demand, deadlines.

@@ -30,7 +30,6 @@ impl SupervisedGroup<'_> {
             template.slot = None;
             template.end.see(exit, now);
         }
-        self.settle_ends(now);
     }
 
     /// A child of the supervisor that is no daemon has ended.
@@ -43,7 +42,8 @@ impl SupervisedGroup<'_> {
         self.processes.iter().map(|process| &process.end).chain(of_templates)
     }
 
-    pub(super) fn settle_ends(&mut self, now: Instant) {
+    /// Does what follows from ends whose last words are there, or are late.
+    pub fn settle_ends(&mut self, now: Instant) {
         let of_process = |group: &Self| {
             group.processes.iter().find_map(|process| Some((process.id, process.end.settled(now)?)))
         };

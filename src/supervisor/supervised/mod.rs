@@ -152,7 +152,6 @@ impl<'a> SupervisedGroup<'a> {
     }
 
     pub fn tick(&mut self, now: Instant) {
-        self.settle_ends(now);
         self.look_for_older();
         if self.group.deadline().is_some_and(|deadline| deadline <= now) {
             self.tell(Event::Tick);
