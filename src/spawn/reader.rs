@@ -32,7 +32,7 @@ const AT_ONCE: usize = 32;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// After the end of a daemon, for what its pipes can hold at most (1 MB), and less than the supervisor waits.
-const LAST_TURNS: u32 = 400;
+const LAST_TURNS: u32 = 200;
 
 /// Above the numbers that the pipes have in the process.
 const SAFE_NUMBER: i32 = 16;
