@@ -213,8 +213,8 @@ pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor from `first` upwards, whatever owns it: in a forked process that uses none of its owners
-/// any more, and ends without them.
+/// Closes every descriptor from `first` upwards, whatever owns it: in a forked process that uses none of its
+/// owners any more, and ends without them.
 pub fn close_from(first: RawFd) -> io::Result<()> {
     let range = (first as libc::c_uint, libc::c_uint::MAX, 0);
     // SAFETY: takes three integers; the caller uses no descriptor of that range any more.

@@ -1,9 +1,10 @@
 //! The process that reads what a daemon writes and reports, in the supervisor's place.
 //!
-//! Into a pipe a site can put a page of a file (splice(2)) of a file system that is a program of its own. A read
-//! waits for that page as long as the program likes, be the pipe non-blocking, and no signal ends the wait. So
-//! the supervisor reads no pipe that a site can write to. A reader does, one for each daemon: it copies the bytes
-//! into pipes that only it can write to. One that stands still keeps the words of its own daemon.
+//! Into a pipe a site can put a page of a file (splice(2)) of a file system that is a program of its own. A
+//! read waits for that page as long as the program likes, be the pipe non-blocking, and no signal ends the
+//! wait. So the supervisor reads no pipe that a site can write to. A reader does, one for each daemon: it
+//! copies the bytes into pipes that only it can write to. One that stands still keeps the words of its own
+//! daemon.
 //!
 //! A reader is a fork of the supervisor with nothing open but those pipes. It ends when all of them have, or
 //! with the supervisor.
@@ -40,14 +41,15 @@ const SAFE_NUMBER: i32 = 16;
 /// The process as the supervisor knows it.
 pub struct Reader {
     pub pid: i32,
-    /// It is told by a byte to begin, and by the end that the daemon has ended; it closes its own end when it has
-    /// handed over the last words.
+    /// It is told by a byte to begin, and by the end that the daemon has ended; it closes its own end when it
+    /// has handed over the last words.
     line: UnixStream,
 }
 
 impl Reader {
-    /// Starts the process for the reading ends of a daemon's pipes, which are non-blocking; what is to be read in their
-    /// place. It has the writing ends, too, until it begins: the last process to close one may have to wait.
+    /// Starts the process for the reading ends of a daemon's pipes, which are non-blocking; what is to be
+    /// read in their place. It has the writing ends, too, until it begins: the last process to close one may
+    /// have to wait.
     pub fn start(group: &str, from: Ends<'_>, writers: Ends<'_>) -> io::Result<(Reader, Three)> {
         let ((output, to_output), (error, to_error)) = (os::pipe()?, os::pipe()?);
         let ((reports, to_reports), (line, its_line)) = (os::message_pipe()?, UnixStream::pair()?);
@@ -115,7 +117,8 @@ fn alone_with(from: Ends<'_>, to: &Three, line: BorrowedFd<'_>, writers: Ends<'_
 }
 
 struct Stream {
-    /// From the daemon, and to the supervisor. None once no more can come, or the supervisor has closed its end.
+    /// From the daemon, and to the supervisor. None once no more can come, or the supervisor has closed its
+    /// end.
     pipes: Option<(OwnedFd, OwnedFd)>,
     /// There was no room in the supervisor's pipe.
     full: bool,

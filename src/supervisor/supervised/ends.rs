@@ -1,7 +1,7 @@
 //! Processes and templates of a group that have ended, and what reads for them (`spawn::reader`).
 //!
-//! Runs in the supervisor. The end of a process counts once its last words are there: they say why it ended, and
-//! its reader hands them over meanwhile. A reader that stands still is not waited for.
+//! Runs in the supervisor. The end of a process counts once its last words are there: they say why it ended,
+//! and its reader hands them over meanwhile. A reader that stands still is not waited for.
 
 use std::time::Instant;
 
