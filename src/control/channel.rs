@@ -45,11 +45,17 @@ pub fn pair() -> io::Result<(ControlSupervisor, ControlDaemon)> {
     let (supervisor, daemon) = os::seqpacket_pair()?;
     os::refuse_input(supervisor.as_fd())?;
     let (reader, writer) = os::message_pipe()?;
+    os::make_room_for_messages(writer.as_fd());
     let supervisor = ControlSupervisor { orders: supervisor, reports: reader.into() };
     Ok((supervisor, ControlDaemon::new(daemon, writer)))
 }
 
 impl ControlSupervisor {
+    /// From now on reports come through this pipe; another process reads the daemon's own.
+    pub fn hear_through(&mut self, pipe: OwnedFd) {
+        self.reports = pipe.into();
+    }
+
     /// Never waits: the socket is empty when the launch is sent.
     pub fn send_launch(&self, launch: &Launch) -> io::Result<()> {
         let bytes = launch.encode()?;

@@ -7,9 +7,9 @@
 //! through a socket, and one that takes long to close would keep the supervisor.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-use crate::os;
+use crate::os::{self, PollFd};
 
 /// The parent's and the children's end. Closing it, or ending, is all that a child does with it.
 pub struct GenerationHolder {
@@ -68,15 +68,21 @@ impl GenerationWatch {
         Ok(GenerationWatch { holders: self.holders.try_clone()?, announcements })
     }
 
-    /// What to poll.
-    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    /// What to wait for.
+    pub fn waits_for(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let announcements = self.announcements.as_ref().map(|pipe| PollFd::reading(pipe.as_fd()));
+        [PollFd::hanging_up(self.holders.as_fd())].into_iter().chain(announcements)
+    }
+
+    #[cfg(test)]
+    pub fn fds(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
         [Some(&self.holders), self.announcements.as_ref()].into_iter().flatten().map(AsFd::as_fd)
     }
 
     /// The holders first: who has gone had announced before what comes after.
     pub fn read(&mut self) -> io::Result<Tidings> {
-        // What a child may write there means nothing.
-        let ended = os::read_now(self.holders.as_fd(), &mut [0; 4096])? == Some(0);
+        // It is not read: what a child may write there means nothing, and could keep the reader.
+        let ended = os::has_hung_up(self.holders.as_fd());
         let announced = match &self.announcements {
             Some(announcements) => os::read_now(announcements.as_fd(), &mut [0; 16])?,
             None => None,

@@ -132,7 +132,7 @@ messages! {
     DescriptorsScarce = 308, Warning;
     DescriptorsRaised = 309, Info;
 
-    // 310 to 367: the supervisor starts and watches processes.
+    // 310 to 369: the supervisor starts and watches processes.
     PythonMissing = 310, Error;
     PythonNotExecuted = 311, Error;
     StartStepFailed = 312, Error;
@@ -171,6 +171,8 @@ messages! {
     SignalNotTold = 362, Error;
     StraysEnded = 364, Info;
     WallsNotBuilt = 367, Error;
+    ReaderLate = 368, Error;
+    ReadersKept = 369, Error;
 
     // 381 to 399: inside daemons, and in the httpd parent.
     WaitFailed = 381, Error;

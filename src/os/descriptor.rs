@@ -120,9 +120,12 @@ pub fn message_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     gate("message_pipe")?;
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT)?;
     set_nonblocking(reader.as_fd(), true)?;
-    // Where the system allows no more, sixteen messages have room.
-    let _ = rustix::pipe::fcntl_setpipe_size(&writer, MESSAGES);
     Ok((reader, writer))
+}
+
+/// Makes room in one for many messages; where the system allows no more, there is room for sixteen.
+pub fn make_room_for_messages(pipe: BorrowedFd<'_>) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, MESSAGES);
 }
 
 /// In bytes: each of up to 256 messages has a page.
@@ -210,6 +213,20 @@ pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes every descriptor from `first` upwards, whatever owns it: in a forked process that uses none of its
+/// owners any more, and ends without them.
+pub fn close_from(first: RawFd) -> io::Result<()> {
+    let range = (first as libc::c_uint, libc::c_uint::MAX, 0);
+    // SAFETY: takes three integers; the caller uses no descriptor of that range any more.
+    if unsafe { libc::syscall(libc::SYS_close_range, range.0, range.1, range.2) } == 0 {
+        return Ok(());
+    }
+    let names = std::fs::read_dir("/proc/self/fd")?.flatten();
+    let numbers: Vec<RawFd> = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    numbers.into_iter().filter(|number| *number >= first).for_each(|number| drop(adopt_descriptor(number)));
+    Ok(())
+}
+
 /// One descriptor to wait for.
 #[repr(transparent)]
 pub struct PollFd<'fd>(rustix::event::PollFd<'fd>);
@@ -223,6 +240,11 @@ impl<'fd> PollFd<'fd> {
     /// Waits for room to write, or the end of the reader.
     pub fn writing(fd: BorrowedFd<'fd>) -> Self {
         Self::waiting(fd, PollFlags::OUT)
+    }
+
+    /// Waits until no process has the other end of a pipe any more, whatever is in it.
+    pub fn hanging_up(fd: BorrowedFd<'fd>) -> Self {
+        Self::waiting(fd, PollFlags::empty())
     }
 
     fn waiting(fd: BorrowedFd<'fd>, events: PollFlags) -> Self {

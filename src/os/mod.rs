@@ -48,10 +48,10 @@ pub use build::build;
 pub use clock::{milliseconds_now, thread_time};
 pub use copies::{Host, keep_from_copies, put_away_in_copies};
 pub use descriptor::{
-    PollFd, adopt_descriptor, clear_event, close_on_exec_from, descriptor_path, duplicate, duplicate_above,
-    event, eventfd, fill_with_random, give_to, has_hung_up, memfd, message_pipe, open_place, open_regular,
-    pipe, place_descriptor, poll, read_now, readable, set_close_on_exec, set_nonblocking, writable,
-    write_now,
+    PollFd, adopt_descriptor, clear_event, close_from, close_on_exec_from, descriptor_path, duplicate,
+    duplicate_above, event, eventfd, fill_with_random, give_to, has_hung_up, make_room_for_messages, memfd,
+    message_pipe, open_place, open_regular, pipe, place_descriptor, poll, read_now, readable,
+    set_close_on_exec, set_nonblocking, writable, write_now,
 };
 pub use epoll::Epoll;
 pub use fault::{gate, play};

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod privileges;
+mod reader;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -32,6 +33,7 @@ use crate::config::process_group::ProcessGroup;
 use crate::log::{Code, Message, wording};
 use crate::os;
 use crate::site::{environment, interpreter};
+pub use reader::Reader;
 
 /// What the daemon's Python runs. It is also what makes the memory of the arguments long enough for
 /// every title.
@@ -66,9 +68,10 @@ pub struct Spawned {
     /// 0 where it is not known yet.
     pub pid: i32,
     pub control: ControlSupervisor,
-    /// Reading ends, non-blocking.
+    /// Reading ends, non-blocking, of what its reader hands over.
     pub output: Pipes,
     pub activity: ActivityPage,
+    pub reader: Reader,
 }
 
 /// What all processes of a group have.
@@ -169,6 +172,8 @@ pub fn fork_from(template: &ControlSupervisor, launch: &Launch) -> io::Result<Sp
     let (spawned, theirs) = equip(launch)?;
     spawned.control.send_equipment(&theirs.output, theirs.activity.as_fd())?;
     template.send_fork(&theirs.control)?;
+    drop(theirs);
+    spawned.reader.begin();
     Ok(spawned)
 }
 
@@ -181,19 +186,23 @@ struct Theirs {
 
 /// Both ends for a process that is still to be; it has been sent its launch.
 fn equip(launch: &Launch) -> io::Result<(Spawned, Theirs)> {
-    let (control, daemon_control) = channel::pair()?;
+    let (mut control, daemon_control) = channel::pair()?;
     control.send_launch(launch)?;
     let ((output, daemon_output), (error, daemon_error)) = (os::pipe()?, os::pipe()?);
-    let output = Pipes { output, error };
-    let daemon_output = Pipes { output: daemon_output, error: daemon_error };
-    for pipe in [&output.output, &output.error] {
+    for pipe in [&output, &error] {
         os::set_nonblocking(pipe.as_fd(), true)?;
     }
     let memory = activity_page::create(launch.group.threads)?;
     let activity = ActivityPage::from_fd(memory.as_fd())?;
     activity.keep_from_forks();
+    let ends = [output.as_fd(), error.as_fd(), control.as_fd()];
+    let writers = [daemon_output.as_fd(), daemon_error.as_fd(), daemon_control.reports()];
+    let (reader, [output, error, reports]) = Reader::start(&launch.group.name, ends, writers)?;
+    control.hear_through(reports);
+    let output = Pipes { output, error };
+    let daemon_output = Pipes { output: daemon_output, error: daemon_error };
     let theirs = Theirs { control: daemon_control, output: daemon_output, activity: memory };
-    Ok((Spawned { pid: 0, control, output, activity }, theirs))
+    Ok((Spawned { pid: 0, control, output, activity, reader }, theirs))
 }
 
 fn user_environment(group: &ProcessGroup) -> Vec<(&'static str, OsString)> {
@@ -238,7 +247,11 @@ fn fork_daemon(
             let _ = ends.theirs.control.send(&Report::Failed(failure));
             os::exit_now(REPORTED)
         }
-        pid => Ok(Spawned { pid, ..spawned }),
+        pid => {
+            drop(ends);
+            spawned.reader.begin();
+            Ok(Spawned { pid, ..spawned })
+        }
     }
 }
 

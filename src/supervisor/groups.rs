@@ -117,10 +117,13 @@ impl<'a> Groups<'a> {
     /// Sees to all processes that have ended.
     pub fn reap(&mut self) {
         while let Some((pid, exit)) = os::reap() {
-            if let Some(group) = self.groups.iter_mut().find(|group| group.has(pid)) {
-                group.ended(pid, exit);
+            match self.groups.iter_mut().find(|group| group.has(pid)) {
+                Some(group) => group.ended(pid, exit),
+                None => self.groups.iter_mut().for_each(|group| group.reader_ended(pid)),
             }
         }
+        let now = Instant::now();
+        self.groups.iter_mut().for_each(|group| group.settle_ends(now));
     }
 
     /// Looks at what no event tells of: limits, demand, deadlines.

@@ -182,7 +182,7 @@ impl<'a> Supervisor<'a> {
         self.groups.watch_sleepers();
         let mut fds = vec![PollFd::reading(self.signals.as_fd())];
         if !self.all_gone {
-            fds.extend(self.watch.fds().map(PollFd::reading));
+            fds.extend(self.watch.waits_for());
         }
         if self.ending.is_none() {
             fds.extend(self.parent_watch.as_ref().map(|parent| PollFd::reading(parent.as_fd())));

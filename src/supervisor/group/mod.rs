@@ -263,10 +263,15 @@ impl Group {
         Some(self.members.remove(index))
     }
 
+    fn record(&mut self, message: Message) {
+        let message = self.named(message);
+        self.actions.push(Action::Record(message));
+    }
+
     /// Every message of a group says which group, and where it was configured.
-    fn record(&mut self, mut message: Message) {
+    pub fn named(&self, mut message: Message) -> Message {
         let GroupSettings { name, place, .. } = &self.settings;
         message.text = format!("process group '{name}' (WSGIDaemonProcess at {place}): {}", message.text);
-        self.actions.push(Action::Record(message));
+        message
     }
 }

@@ -1,9 +1,10 @@
 //! What a daemon writes to its standard output and error, as lines for httpd's error log.
 //!
-//! Used by the supervisor, at the reading ends of the two pipes that are a daemon's descriptors 1 and 2, and
-//! those of the processes it starts. However much a site writes, a bounded part of it is read, and a smaller
-//! one logged; one turn of the supervisor takes a small part, the next one goes on. The last lines are kept for the message when a daemon cannot start; lines can be held back
-//! until it is known whether they repeat what an earlier attempt wrote.
+//! Used by the supervisor, at the reading ends of two pipes into which the daemon's reader (`spawn::reader`)
+//! copies what comes through its descriptors 1 and 2, and those of the processes it starts. However much a site
+//! writes, a bounded part of it is read, and a smaller one logged; one turn of the supervisor takes a small part,
+//! the next one goes on. The last lines are kept for the message when a daemon cannot start; lines can be held
+//! back until it is known whether they repeat what an earlier attempt wrote.
 
 mod lines;
 

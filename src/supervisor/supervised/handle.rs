@@ -15,8 +15,8 @@ use crate::control::channel::ControlSupervisor;
 use crate::control::group_page::{GroupPage, SlotState};
 use crate::control::message::{Order, Report};
 use crate::log::{Code, Message};
-use crate::os;
-use crate::spawn::Spawned;
+use crate::os::{self, Exit};
+use crate::spawn::{Reader, Spawned};
 use crate::supervisor::group::ProcessId;
 use crate::supervisor::output::Output;
 use crate::supervisor::strays::Images;
@@ -86,6 +86,54 @@ pub fn hear(control: &mut Option<ControlSupervisor>) -> Heard {
     }
 }
 
+/// How long the last words of a process may be on their way.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The end of a process, and what reads for it.
+pub struct End {
+    reader: Reader,
+    /// How it ended, and until when its reader has time.
+    seen: Option<(Exit, Instant)>,
+}
+
+/// An end that follows from nothing more.
+pub struct Settled {
+    pub exit: Exit,
+    /// A reader that has not handed over all in time.
+    pub late: Option<i32>,
+}
+
+impl End {
+    pub fn of(reader: Reader) -> End {
+        End { reader, seen: None }
+    }
+
+    pub fn see(&mut self, exit: Exit, now: Instant) {
+        self.reader.hurry();
+        self.seen = Some((exit, now + LAST_WORDS));
+    }
+
+    /// Its pid may be another's.
+    pub fn is_seen(&self) -> bool {
+        self.seen.is_some()
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.seen.map(|(_, until)| until)
+    }
+
+    /// What to wait for once it is seen.
+    pub fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+        self.seen.map(|_| self.reader.line())
+    }
+
+    pub fn settled(&self, now: Instant) -> Option<Settled> {
+        let (exit, until) = self.seen?;
+        let done = self.reader.is_done();
+        (done || until <= now).then_some(Settled { exit, late: (!done).then_some(self.reader.pid) })
+    }
+}
+
 pub struct Handle {
     pub id: ProcessId,
     /// 0 until a process that is forked from a template has said who it is.
@@ -102,13 +150,15 @@ pub struct Handle {
     watch: Option<(Watch, Option<Instant>)>,
     /// Its program is known (`strays`).
     noted: bool,
+    pub end: End,
 }
 
 impl Handle {
     pub fn new(id: ProcessId, slot: ClaimedSlot, spawned: Spawned) -> Handle {
-        let Spawned { pid, control, output, activity } = spawned;
+        let Spawned { pid, control, output, activity, reader } = spawned;
         let (slot, control, output) = (Some(slot), Some(control), Output::new(output));
-        Handle { id, pid, slot, control, output, activity, serves: false, watch: None, noted: false }
+        let end = End::of(reader);
+        Handle { id, pid, slot, control, output, activity, serves: false, watch: None, noted: false, end }
     }
 
     pub fn pid(&self) -> i32 {
@@ -137,8 +187,8 @@ impl Handle {
     }
 
     /// What to poll for reports.
-    pub fn control(&self) -> Option<BorrowedFd<'_>> {
-        self.control.as_ref().map(AsFd::as_fd)
+    pub fn control(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.control.as_ref().map(AsFd::as_fd).into_iter().chain(self.end.waits_for())
     }
 
     /// What to poll for output.
@@ -149,6 +199,7 @@ impl Handle {
     /// Another process may have the slot from now on.
     pub fn leave_slot(&mut self) {
         self.slot = None;
+        self.serves = false;
     }
 
     pub fn set_loaded(&self, scripts: u32) {

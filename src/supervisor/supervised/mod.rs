@@ -3,6 +3,7 @@
 //! What its processes say, write and come to become events for the group's state machine
 //! (`supervisor::group`); what that answers is carried out here.
 
+mod ends;
 mod looks;
 mod reports;
 mod templates;
@@ -36,7 +37,7 @@ use crate::log::Message;
 use crate::os::{self, Exit};
 use crate::spawn::{Common, Spawned};
 use demand::Demand;
-use handle::{ClaimedSlot, Handle};
+use handle::{ClaimedSlot, End, Handle};
 use learned::Learned;
 use remains::Remains;
 pub use state::{GroupSource, Shared, SupervisedGroup};
@@ -51,6 +52,7 @@ impl<'a> SupervisedGroup<'a> {
             processes: Vec::new(),
             templates: Vec::new(),
             remains: Remains::default(),
+            readers: Vec::new(),
             learned: Learned::default(),
             allowance: Allowance::default(),
             // Without memory for it they see nothing.
@@ -97,8 +99,9 @@ impl<'a> SupervisedGroup<'a> {
 
     /// Whether the process is one of the group's.
     pub fn has(&self, pid: i32) -> bool {
-        self.processes.iter().any(|process| process.pid() == pid)
-            || self.templates.iter().any(|template| template.pid == pid)
+        let of_process = |process: &Handle| process.pid() == pid && !process.end.is_seen();
+        let of_template = |template: &Template| template.pid == pid && !template.end.is_seen();
+        self.processes.iter().any(of_process) || self.templates.iter().any(of_template)
     }
 
     /// When something is due that no descriptor tells of.
@@ -107,8 +110,9 @@ impl<'a> SupervisedGroup<'a> {
         let demand = self.demand.deadline().filter(|_| !self.group.is_superseded());
         let looks = self.processes.iter().filter_map(Handle::next_look);
         let outputs = self.outputs().filter_map(|(_, output)| output.deadline());
+        let ends = self.ends().filter_map(End::deadline);
         let rest = [self.group.deadline(), demand, self.remains.deadline()];
-        looks.chain(outputs).chain(rest.into_iter().flatten()).min()
+        looks.chain(outputs).chain(ends).chain(rest.into_iter().flatten()).min()
     }
 
     /// What to wait for; descriptors of one source stand together.
@@ -116,11 +120,12 @@ impl<'a> SupervisedGroup<'a> {
         let of_processes = self.processes.iter().flat_map(|process| {
             let id = process.id;
             let control = process.control().map(move |fd| (GroupSource::Process(id), fd));
-            control.into_iter().chain(process.output().map(move |fd| (GroupSource::Output(id), fd)))
+            control.chain(process.output().map(move |fd| (GroupSource::Output(id), fd)))
         });
         let of_templates = self.templates.iter().flat_map(|template| {
             let control = template.control.as_ref().map(AsFd::as_fd);
-            control.into_iter().chain(template.output.fds()).map(|fd| (GroupSource::Templates, fd))
+            let control = control.into_iter().chain(template.end.waits_for());
+            control.chain(template.output.fds()).map(|fd| (GroupSource::Templates, fd))
         });
         let of_remains = self.remains.descriptors().map(|fd| (GroupSource::Remains, fd));
         of_processes.chain(of_templates).chain(of_remains)
@@ -183,15 +188,6 @@ impl<'a> SupervisedGroup<'a> {
         let newest = self.page().newest_ready();
         if newest > self.shared.generation && !self.group.is_superseded() {
             self.tell(Event::Superseded);
-        }
-    }
-
-    /// Sees to a process of the group that has ended.
-    pub fn ended(&mut self, pid: i32, exit: Exit) {
-        let known = self.processes.iter().find(|process| process.pid() == pid);
-        match known.map(|process| process.id) {
-            Some(id) => self.gone(id, exit),
-            None => self.template_ended(pid, exit),
         }
     }
 
@@ -269,6 +265,7 @@ impl<'a> SupervisedGroup<'a> {
 
     /// The slot of a process that is about to be started; the launch says which.
     fn claim_slot(&self, launch: &mut Launch) -> Result<ClaimedSlot, Message> {
+        self.look_at_readers()?;
         let slot = ClaimedSlot::claim(self.page(), self.shared.generation)?;
         launch.slot = slot.number();
         Ok(slot)
@@ -279,6 +276,7 @@ impl<'a> SupervisedGroup<'a> {
         let slot = self.claim_slot(&mut launch)?;
         let spawned = self.spawn(&launch, &slot)?;
         self.group.started(id, spawned.pid);
+        self.readers.push(spawned.reader.pid);
         self.processes.push(Handle::new(id, slot, spawned));
         Ok(())
     }
@@ -308,7 +306,11 @@ impl<'a> SupervisedGroup<'a> {
     }
 
     fn signal(&mut self, id: ProcessId, signal: i32) {
-        match self.find(id).map(|index| self.processes[index].pid()) {
+        let process = self.find(id).map(|index| &self.processes[index]);
+        if process.is_some_and(|process| process.end.is_seen()) {
+            return;
+        }
+        match process.map(Handle::pid) {
             None => self.end_template_of(id),
             // Without its control socket it ends as soon as it lives.
             Some(0) => {

@@ -33,6 +33,8 @@ pub struct SupervisedGroup<'a> {
     pub(super) processes: Vec<Handle>,
     pub(super) templates: Vec<Template>,
     pub(super) remains: Remains,
+    /// The pids of what reads for its processes, and for those whose words remain.
+    pub(super) readers: Vec<i32>,
     pub(super) learned: Learned,
     /// What its processes may still write.
     pub(super) allowance: Allowance,

@@ -2,7 +2,7 @@
 //!
 //! Runs in the supervisor. `templates` says when there is one.
 
-use super::handle::ClaimedSlot;
+use super::handle::{ClaimedSlot, End};
 use crate::control::channel::ControlSupervisor;
 use crate::log::Message;
 use crate::os;
@@ -24,12 +24,13 @@ pub struct Template {
     /// Why it could not load anything.
     pub failure: Option<Message>,
     pub told_to_end: bool,
+    pub end: End,
 }
 
 impl Template {
     /// One that has been started for a process.
     pub fn new(edition: u32, slot: ClaimedSlot, spawned: Spawned, first: ProcessId) -> Template {
-        let Spawned { pid, control, output, .. } = spawned;
+        let Spawned { pid, control, output, reader, .. } = spawned;
         Template {
             edition,
             pid,
@@ -40,6 +41,7 @@ impl Template {
             ready: false,
             failure: None,
             told_to_end: false,
+            end: End::of(reader),
         }
     }
 

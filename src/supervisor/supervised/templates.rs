@@ -38,6 +38,7 @@ impl SupervisedGroup<'_> {
         launch.template = true;
         launch.group.display_name.push_str(" template");
         let spawned = self.spawn(&launch, &slot)?;
+        self.readers.push(spawned.reader.pid);
         self.templates.push(Template::new(edition, slot, spawned, id));
         Ok(())
     }
@@ -53,6 +54,7 @@ impl SupervisedGroup<'_> {
                 format!("the template of the group cannot be asked for a process: {}", wording(&error));
             Message::new(Code::TemplateUnresponsive, text)
         })?;
+        self.readers.push(spawned.reader.pid);
         self.processes.push(Handle::new(id, slot, spawned));
         Ok(())
     }
@@ -122,16 +124,13 @@ impl SupervisedGroup<'_> {
         self.templates.iter_mut().find(|template| template.waiting.contains(&id))
     }
 
-    /// If it was a template that has ended, all that waited for it have failed.
-    pub(super) fn template_ended(&mut self, pid: i32, exit: Exit) {
-        let Some(index) = self.templates.iter().position(|template| template.pid == pid) else { return };
+    /// A template has ended: all that waited for it have failed.
+    pub(super) fn template_gone(&mut self, index: usize, exit: Exit) {
         // Its last words first.
         self.hear_templates();
         self.hear_templates();
         self.read_template_output(index, Output::read_rest);
         let template = &mut self.templates[index];
-        template.told_to_end = true;
-        template.slot = None;
         let output = template.output.last_lines();
         let (waiting, failure) = (template.waiting.clone(), template.failure.clone());
         for process in waiting {
@@ -141,7 +140,7 @@ impl SupervisedGroup<'_> {
             self.tell(Event::Exited { process, exit, output: output.clone() });
         }
         // Others may have been started meanwhile, behind it.
-        let Template { output, .. } = self.templates.swap_remove(index);
+        let Template { pid, output, .. } = self.templates.swap_remove(index);
         self.remains.keep(pid, output);
     }
 

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.any_mpm,
     pytest.mark.waits,
     pytest.mark.ours,
-    pytest.mark.skipif(PLENTY < 12_000, reason="a thousand groups need a hard limit of 12,000 descriptors"),
+    pytest.mark.skipif(PLENTY < 15_000, reason="a thousand groups need a hard limit of 15,000 descriptors"),
 ]
 
 STARTER = f"""#!{sys.executable}
