@@ -13,6 +13,7 @@ use crate::process::Child;
 use crate::question::{Purpose, SSL_VARIABLE};
 use crate::request::EnvironBuilder;
 use crate::target::Target;
+use once_cell::unsync::OnceCell;
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,33 +21,32 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct RecordFacts<'a, 'r> {
     request: &'a RequestRec<'r>,
     case_sensitive: bool,
-    server_name: String,
-    host: Option<String>,
-    script_name: String,
+    /// As names ask for them, which few do.
+    server_name: OnceCell<String>,
+    host: OnceCell<Option<String>>,
+    script_name: OnceCell<String>,
 }
 
 impl<'a, 'r> RecordFacts<'a, 'r> {
     pub fn new(request: &'a RequestRec<'r>, case_sensitive: bool) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        RecordFacts {
-            request,
-            case_sensitive,
-            server_name: request.server().name(),
-            host: request.get(Table::HeadersIn, c"Host").map(text),
-            script_name: text(&script_name(request)),
-        }
+        let (server_name, host, script_name) = Default::default();
+        RecordFacts { request, case_sensitive, server_name, host, script_name }
     }
 
     /// For a script that answers for any number of URLs, as those of `WSGIHandlerScript` and
     /// `WSGIScriptAliasMatch` do: each would have an interpreter of its own.
     pub fn of_script(self, script: &str) -> Self {
-        RecordFacts { script_name: script.to_string(), ..self }
+        RecordFacts { script_name: OnceCell::with_value(script.to_string()), ..self }
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl group_name::RequestFacts for RecordFacts<'_, '_> {
     fn server_name(&self) -> &str {
-        &self.server_name
+        self.server_name.get_or_init(|| self.request.server().name())
     }
 
     /// A client may write any port into its `Host` header, and each would make a name of its own: what is
@@ -58,11 +58,12 @@ impl group_name::RequestFacts for RecordFacts<'_, '_> {
     }
 
     fn host_header(&self) -> Option<&str> {
-        self.host.as_deref()
+        let host = || self.request.get(Table::HeadersIn, c"Host").map(text);
+        self.host.get_or_init(host).as_deref()
     }
 
     fn script_name(&self) -> &str {
-        &self.script_name
+        self.script_name.get_or_init(|| text(&script_name(self.request)))
     }
 
     fn environment(&self, name: &str) -> Option<String> {

@@ -179,7 +179,7 @@ pub fn check_status(status: &[u8]) -> Result<(), String> {
 
 /// Checks one header; gives the number if it is Content-Length.
 pub fn check_header(name: &[u8], value: &[u8]) -> Result<Option<u64>, String> {
-    let shown = String::from_utf8_lossy(name);
+    let shown = || String::from_utf8_lossy(name);
     if name.is_empty() {
         return Err("a header has an empty name".into());
     }
@@ -192,12 +192,16 @@ pub fn check_header(name: &[u8], value: &[u8]) -> Result<Option<u64>, String> {
     if let Some(byte) = name.iter().find(|byte| !is_token(**byte)) {
         let byte = char::from(*byte);
         return Err(format!(
-            "header name {shown:?} contains {byte:?}, which RFC 9110 does not allow in a name"
+            "header name {:?} contains {byte:?}, which RFC 9110 does not allow in a name",
+            shown()
         ));
     }
     if let Some(byte) = value.iter().find(|byte| is_control(**byte)) {
         let byte = char::from(*byte);
-        return Err(format!("the value of header {shown:?} contains {byte:?}; a header is one line of text"));
+        return Err(format!(
+            "the value of header {:?} contains {byte:?}; a header is one line of text",
+            shown()
+        ));
     }
     if name.eq_ignore_ascii_case(b"content-length") {
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -218,8 +222,24 @@ fn is_control(byte: u8) -> bool {
 
 /// A character of an RFC 9110 token.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    TOKEN[usize::from(byte)]
 }
+
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"!#$%&'*+-.^_`|~";
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
