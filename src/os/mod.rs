@@ -70,9 +70,9 @@ pub use mount::{
     make_read_only, mount_again, mount_memory, mount_namespace,
 };
 pub use process::{
-    Exit, SignalFd, adopt_orphans, default_signal, die_with_parent, exit_now, forbid_new_privileges,
-    forbids_new_privileges, fork_process, has_ended, ignore_signal, kill, parent_and_user, parent_pid, pidfd,
-    reap, reset_signals, resident_memory, set_umask,
+    Exit, SignalFd, adopt_orphans, default_signal, die_with_parent, drop_capabilities, exit_now,
+    forbid_new_privileges, forbids_new_privileges, fork_process, has_ended, ignore_signal, kill,
+    parent_and_user, parent_pid, pidfd, reap, reset_signals, resident_memory, set_umask,
 };
 pub use served::{is_servable, trust_overlay_of_root};
 pub use session::{new_session, new_session_keyring, set_session_priority};

@@ -17,6 +17,7 @@ use nix::sys::signal::{self, SigSet};
 use nix::sys::signalfd::{self, SfdFlags};
 use rustix::fs::Mode;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
+use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::call::retry;
 use super::fault::gate;
@@ -232,6 +233,13 @@ pub fn forbid_new_privileges() -> io::Result<()> {
 /// Whether `forbid_new_privileges` is in force.
 pub fn forbids_new_privileges() -> bool {
     rustix::thread::no_new_privs().unwrap_or(false)
+}
+
+/// Gives up what root may do, but not its uid: other users still may not send the process a signal.
+pub fn drop_capabilities() -> io::Result<()> {
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
 /// Has the kernel send this signal to the calling process when its parent ends. A change of the uid cancels

@@ -6,8 +6,8 @@
 //! copies the bytes into pipes that only it can write to. One that stands still keeps the words of its own
 //! daemon.
 //!
-//! A reader is a fork of the supervisor with nothing open but those pipes. It ends when all of them have, or
-//! with the supervisor.
+//! A reader is a fork of the supervisor with nothing open but those pipes, and without root's capabilities. It
+//! ends when all of the pipes have ended, or with the supervisor.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -62,6 +62,8 @@ impl Reader {
         let pid = os::fork_process(|| {
             os::play("");
             let _ = os::set_title(&title);
+            // An httpd that root did not start has none.
+            let _ = os::drop_capabilities();
             if os::die_with_parent(libc::SIGKILL).is_ok()
                 && os::parent_pid() == supervisor
                 && let Ok([from, to, [line, ..], writers]) = alone_with(from, &to, its_line.as_fd(), writers)
