@@ -35,8 +35,8 @@ pub struct Request<'a> {
     pub head: bool,
     /// Whether it keeps its process from counting as idle.
     pub active: bool,
-    /// Whether httpd takes the descriptor of a file for the answer, and with it trusts the site not to hold up
-    /// its child (`os::served`).
+    /// Whether httpd takes the descriptor of a file for the answer, and with it trusts the site not to hold
+    /// up its child (`os::served`).
     pub takes_files: bool,
     pub body: BodyLength,
     pub environ: Environ<'a>,
@@ -45,7 +45,8 @@ pub struct Request<'a> {
     pub record: Option<NonZero<usize>>,
 }
 
-/// CGI and server variables, or the headers of an answer, flat: for each two lengths (u16, u32), the name and the value.
+/// CGI and server variables, or the headers of an answer, flat: for each two lengths (u16, u32), the name and
+/// the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Environ<'a>(pub &'a [u8]);
 
@@ -206,8 +207,6 @@ pub struct FilePart {
     pub length: u64,
 }
 
-/// The answer on its way to the client. All but `file`, `ask` and `flush` only queue and never block, so
-/// they may be called attached to Python.
 /// What is left after a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
@@ -219,6 +218,8 @@ pub enum Pushed {
     Later,
 }
 
+/// The answer on its way to the client. All but `file`, `ask` and `flush` only queue and never block, so
+/// they may be called attached to Python.
 pub trait Reply: Send {
     fn head(&mut self, head: Head);
     fn data(&mut self, bytes: &[u8]);

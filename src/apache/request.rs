@@ -510,10 +510,26 @@ impl<'r> RequestRec<'r> {
         (status == 0 && descriptor >= 0).then(|| unsafe { BorrowedFd::borrow_raw(descriptor) })
     }
 
-    /// Whether the client's connection takes some data at once; true where that cannot be known.
-    pub fn client_takes_data(&self) -> bool {
-        let writable = |descriptor| os::writable(descriptor, Some(Duration::ZERO)).unwrap_or(true);
-        self.client_descriptor().is_none_or(writable)
+    /// Whether the client's connection surely takes so much data without waiting, with an answer's head.
+    pub fn client_takes(&self, size: usize) -> bool {
+        const HEAD: usize = 4 * 1024;
+        self.client_descriptor().is_some_and(|client| os::has_room(client, size + HEAD))
+    }
+
+    /// Whether all output filters are of those that httpd has for every answer, and TLS: others may wait (as
+    /// mod_ratelimit's), or have another request run (mod_include's).
+    pub fn only_known_filters(&self) -> bool {
+        let mut next = self.record().output_filters;
+        // SAFETY: a chain's filters and their records live as long as the request.
+        while let Some(filter) = unsafe { next.as_ref() } {
+            // SAFETY: as above.
+            let kind = unsafe { (*filter.frec).ftype };
+            if kind != ap_filter_type_AP_FTYPE_PROTOCOL && kind < ap_filter_type_AP_FTYPE_CONNECTION {
+                return false;
+            }
+            next = filter.next;
+        }
+        true
     }
 
     pub fn is_aborted(&self) -> bool {

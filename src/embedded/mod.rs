@@ -106,6 +106,11 @@ impl Embedded {
         Ok(())
     }
 
+    /// Whether httpd's child has more than one thread for requests.
+    pub fn has_threads(&self) -> bool {
+        self.options.facts.threads > 1
+    }
+
     fn interpreters(&'static self) -> Result<&'static Interpreters, Message> {
         if let Some(running) = self.interpreters.get() {
             return Ok(running);

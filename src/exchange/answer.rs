@@ -349,6 +349,11 @@ impl<'a, 'r> Answer<'a, 'r> {
         shortened
     }
 
+    /// How much waits for more, or for the end.
+    pub fn gathered(&self) -> usize {
+        self.gathered.len()
+    }
+
     /// Whether there is something to flush.
     pub fn is_waiting(&self) -> bool {
         (self.waiting || !self.gathered.is_empty()) && !self.ended

@@ -35,7 +35,7 @@ impl<'a, 'r> ClientBody<'a, 'r> {
         ClientBody { request, input, stock, filtered: false }
     }
 
-    /// What of it is there before the application runs, and travels with the request to a daemon.
+    /// What of it travels with the request.
     pub fn first(&mut self, length: BodyLength) -> Vec<u8> {
         let mut first = Vec::new();
         let small = matches!(length, BodyLength::Known(length) if length > 0 && length <= TRAVELLING as u64);

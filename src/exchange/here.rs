@@ -29,15 +29,12 @@ pub fn run(
     settings: &Settings,
 ) -> Flow {
     let (options, length) = (ResponseOptions::default(), wsgi.body);
-    let mut ready = Vec::new();
     let answer = Turns::new(request, |request| {
-        let mut body = ClientBody::new(request, length, stock);
-        // While no other thread waits for this one to let go of Python.
-        ready = body.first(length);
-        Answer::new(request, body, settings, &options)
+        Answer::new(request, ClientBody::new(request, length, stock), settings, &options)
     });
-    let mut body = LocalBody { answer: &answer, ready, wanted: 0, ended: false };
-    let may_wait = request.client_descriptor().is_some();
+    let mut body = LocalBody { answer: &answer, ready: Vec::new(), wanted: 0, ended: false };
+    let may_wait =
+        python.has_threads() && request.client_descriptor().is_some() && request.only_known_filters();
     let mut reply = LocalReply { answer: &answer, said: Said::default(), cut: None, may_wait };
     let begun = now();
     let ran = python.run(wsgi, &mut body, &mut reply);
@@ -117,8 +114,9 @@ struct LocalReply<'t, 'a, 'r> {
     said: Said,
     /// Nothing more can be passed on.
     cut: Option<Cut>,
-    /// Little data waits for more (`interpreter::sent_later`). Not in a stream of HTTP/2, of which nothing tells
-    /// whether it takes data.
+    /// Little data waits for more (`interpreter::sent_later`). Not in a stream of HTTP/2, of which nothing
+    /// tells whether it takes data, not where a filter may wait or run Python itself, and not in a child of
+    /// one thread, which a signal ends in the middle of a request.
     may_wait: bool,
 }
 
@@ -220,9 +218,13 @@ impl Reply for LocalReply<'_, '_, '_> {
     }
 
     fn send_what_waits(&mut self) -> bool {
+        if self.cut.is_some() {
+            return true;
+        }
         let said = &mut self.said;
         let sent = self.answer.try_with(|answer| {
-            answer.request().client_takes_data().then(|| said.pass(answer).and_then(|()| answer.flush()))
+            let takes = answer.request().client_takes(said.data.len() + answer.gathered());
+            takes.then(|| said.pass(answer).and_then(|()| answer.flush()))
         });
         match sent.flatten() {
             Some(passed) => self.cut = self.cut.or(passed.err()),

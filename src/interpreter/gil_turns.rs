@@ -1,14 +1,15 @@
 //! Whose turn it is to run Python, among threads that share a GIL.
 //!
-//! Runs in daemons and in httpd children with embedded mode. Threads that all want the GIL make each other slow:
-//! an application lets go of it at every query and every file, another thread takes it, and the first waits in
-//! line again for each of these small steps. So requests take turns: a few are inside, the others wait in the
-//! order in which they came.
+//! Runs in daemons and in httpd children with embedded mode. Threads that all want the GIL make each other
+//! slow: an application lets go of it at every query and every file, another thread takes it, and the first
+//! waits in line again for each of these small steps. So requests take turns: a few are inside, the others
+//! wait in the order in which they came.
 //!
-//! How many are inside is measured. Of the turns that others waited for, some are looked at: which part of its
-//! time did the thread compute? If those inside mostly wait for something else, or do not wait at all, more are
-//! let in from then on; if they wait for each other, fewer. And where the queue stands still, the first is let in
-//! all the same, as a probe: if the GIL is free, or withheld for long, more follow. So no request waits for
+//! How many are inside is measured. Of the turns that others waited for, some are looked at: which part of
+//! its time did the thread compute? If those inside mostly wait for something else, or do not wait at all,
+//! more are let in from then on; if they wait for each other, fewer. And where the queue stands still, the
+//! first is let in all the same, as a probe: if the GIL is free, those inside count no more, and if it is
+//! withheld for long, more follow. A turn that lasts counts no more either. So no request waits for long for
 //! another that waits itself.
 
 mod order;
@@ -34,7 +35,7 @@ thread_local! {
 /// A thread's turn, until it is dropped.
 pub struct GilTurn<'a> {
     /// None inside of another turn.
-    turns: Option<&'a GilTurns>,
+    turns: Option<(&'a GilTurns, u64)>,
     look: Option<Look>,
 }
 
@@ -52,16 +53,19 @@ impl GilTurns {
         if HAS_TURN.replace(true) {
             return GilTurn { turns: None, look: None };
         }
-        let enters = self.0.lock().enters();
-        let look = if enters { None } else { self.wait() };
-        GilTurn { turns: Some(self), look }
+        let entered = self.0.lock().enter(Instant::now());
+        let (turn, look) = entered.map_or_else(|| self.wait(), |turn| (turn, None));
+        GilTurn { turns: Some((self, turn)), look }
     }
 
     /// Stands in the queue until the thread is called.
-    fn wait(&self) -> Option<Look> {
+    fn wait(&self) -> (u64, Option<Look>) {
         let waiter = own_waiter();
-        let queued = self.0.lock().queue(&waiter);
-        while queued && !waiter.is_called() {
+        let entered = self.0.lock().queue(&waiter, Instant::now());
+        if let Some(turn) = entered {
+            return (turn, None);
+        }
+        while !waiter.is_called() {
             match waiter.watches() {
                 true => {
                     thread::park_timeout(order::STILL);
@@ -71,8 +75,8 @@ impl GilTurns {
                 false => thread::park(),
             }
         }
-        let looked_at = queued.then(|| waiter.looked_at()).flatten();
-        looked_at.map(|is_probe| Look { is_probe, since: Instant::now(), computed: os::thread_time() })
+        let look = |is_probe| Look { is_probe, since: Instant::now(), computed: os::thread_time() };
+        (waiter.turn(), waiter.looked_at().map(look))
     }
 }
 
@@ -91,10 +95,10 @@ fn wake(called: Vec<Arc<Waiter>>) {
 impl GilTurn<'_> {
     /// The thread has the GIL now.
     pub fn has_gil(&self) {
-        if let GilTurn { turns: Some(turns), look: Some(look) } = self
+        if let GilTurn { turns: Some((turns, turn)), look: Some(look) } = self
             && look.is_probe
         {
-            let called = turns.0.lock().probed(look.since.elapsed(), Instant::now());
+            let called = turns.0.lock().probed(*turn, look.since.elapsed(), Instant::now());
             wake(called);
         }
     }
@@ -102,13 +106,13 @@ impl GilTurn<'_> {
 
 impl Drop for GilTurn<'_> {
     fn drop(&mut self) {
-        let Some(turns) = self.turns else { return };
+        let Some((turns, turn)) = self.turns else { return };
         HAS_TURN.set(false);
         let share = self.look.as_ref().map(|look| {
             let computed = os::thread_time().saturating_sub(look.computed);
             computed.as_secs_f32() / look.since.elapsed().as_secs_f32().max(1e-6)
         });
-        let called = turns.0.lock().leave(share, Instant::now());
+        let called = turns.0.lock().leave(turn, share, Instant::now());
         wake(called);
     }
 }

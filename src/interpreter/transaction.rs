@@ -24,6 +24,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 pub struct Transaction {
+    /// For `sent_later`.
     own: Weak<Transaction>,
     /// It is among those of `sent_later`.
     later: AtomicBool,
@@ -195,7 +196,7 @@ impl Transaction {
     /// Sends the queue without waiting; waits only when too much has piled up.
     pub fn push(&self, py: Attached<'_>) -> io::Result<()> {
         match self.with(py, |reply| reply.push()).transpose()? {
-            Some(Pushed::Later) if self.is_sent_later() => Ok(()),
+            Some(Pushed::Later) if self.leaves_later() => Ok(()),
             Some(Pushed::Part | Pushed::Later) => {
                 self.with_detached(py, |reply| reply.flush(&[])).unwrap_or(Ok(()))
             }
@@ -204,11 +205,13 @@ impl Transaction {
     }
 
     /// Sees to it that what waits is sent. False if that is not possible.
-    fn is_sent_later(&self) -> bool {
+    fn leaves_later(&self) -> bool {
         if !self.later.swap(true, Ordering::Relaxed) {
-            let sees_to_it = self.own.upgrade().is_some_and(|own| send_later(&own));
-            self.later.store(sees_to_it, Ordering::Relaxed);
-            return sees_to_it;
+            let leaves = self.own.upgrade().is_some_and(|own| send_later(&own));
+            if !leaves {
+                self.later.store(false, Ordering::Relaxed);
+            }
+            return leaves;
         }
         true
     }

@@ -79,8 +79,8 @@ pub use session::{new_session, new_session_keyring, set_session_priority};
 pub use shared::{SharedMemory, shared_memory};
 pub use signal_event::SignalEvent;
 pub use socket::{
-    accept, bind_listener, connect, forget_linger, is_unread, let_descriptors_in, peer_credentials, receive,
-    receive_now, receive_with_fd, receive_with_fds, receive_with_fds_now, refuse_input, send_all,
+    accept, bind_listener, connect, forget_linger, has_room, is_unread, let_descriptors_in, peer_credentials,
+    receive, receive_now, receive_with_fd, receive_with_fds, receive_with_fds_now, refuse_input, send_all,
     send_all_waiting, send_now, send_with_fd, send_with_fd_now, seqpacket_pair, set_receive_buffer,
     set_send_buffer,
 };

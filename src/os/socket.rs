@@ -117,11 +117,27 @@ pub fn send_all_waiting(
 
 /// Whether the peer has yet to read any of what was sent.
 pub fn is_unread(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(unread(socket)? > 0)
+}
+
+/// What of the data sent waits, here or at the peer; with TCP, what the peer's kernel has not acknowledged.
+fn unread(socket: BorrowedFd<'_>) -> io::Result<usize> {
     gate("ioctl")?;
     let mut bytes: libc::c_int = 0;
     // SAFETY: TIOCOUTQ, which is SIOCOUTQ, writes one int during the call. (rustix and nix have no SIOCOUTQ.)
     Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
-    Ok(bytes > 0)
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// Whether so much can be sent over TCP without waiting: nothing else waits, or there is room for twice as
+/// much, since the kernel counts its own records too.
+pub fn has_room(socket: BorrowedFd<'_>, size: usize) -> bool {
+    let room = || -> io::Result<bool> {
+        let waits = unread(socket)?;
+        Ok(waits == 0 || sockopt::socket_send_buffer_size(socket)? >= 2 * (waits + size))
+    };
+    // What is wrong with the connection shows when something is sent.
+    room().unwrap_or(true)
 }
 
 /// Sends as much as goes without waiting; `WouldBlock` if that is nothing.
@@ -143,8 +159,8 @@ pub fn send_with_fd_now(socket: BorrowedFd<'_>, bytes: &[u8], fd: BorrowedFd<'_>
 /// SO_PASSRIGHTS, which the headers of older systems do not have.
 const PASS_RIGHTS: libc::c_int = 83;
 
-/// Whether the peer may pass descriptors at all. Linux before 6.16 does not know the option: a receiver that has
-/// no room for them loses them, and they are closed on its thread.
+/// Whether the peer may pass descriptors at all. Linux before 6.16 does not know the option: a receiver that
+/// has no room for them loses them, and they are closed on its thread.
 pub fn let_descriptors_in(socket: BorrowedFd<'_>, may: bool) {
     if gate("setsockopt").is_err() {
         return;

@@ -139,7 +139,9 @@ fn copy([mut output, mut error, mut reports]: [Stream; 3], line: OwnedFd) {
         fds.extend(line.as_ref().filter(|_| !told).map(|line| PollFd::reading(line.as_fd())));
         let patience = told.then_some(PAUSE);
         if os::poll(&mut fds, patience).is_err() {
-            return;
+            // The kernel has no memory for it now.
+            thread::sleep(PAUSE);
+            continue;
         }
         // What a daemon has written before it reports comes before the report.
         for stream in [&mut output, &mut error, &mut reports] {

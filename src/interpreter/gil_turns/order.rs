@@ -1,11 +1,11 @@
 //! Who is inside, who waits, and how many may be inside.
 //!
-//! Used by `gil_turns` under its lock: nothing here waits or wakes a thread. What changes the order returns the
-//! waiters that are to be woken.
+//! Used by `gil_turns` under its lock: nothing here waits or wakes a thread. What changes the order returns
+//! the waiters that are to be woken.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,10 @@ const BUSY: f32 = 0.85;
 /// One that computes for this share of its time waits for no other.
 const ALONE: f32 = 0.9;
 
+/// A turn that lasts for longer is one of a request that waits (for a client, an event, another server) or
+/// that computes for long. It counts no more.
+const LONG: Duration = Duration::from_millis(100);
+
 /// The most by which the number of those allowed inside rises at a time.
 const LARGEST_STEP: usize = 16;
 
@@ -37,6 +41,8 @@ const LARGEST_STEP: usize = 16;
 pub struct Waiter {
     pub thread: Thread,
     state: AtomicU8,
+    /// Its turn, once it is called.
+    turn: AtomicU64,
     /// Looks whether the queue stands still.
     watches: AtomicBool,
 }
@@ -48,11 +54,16 @@ const CALLED_AS_PROBE: u8 = 3;
 
 impl Waiter {
     pub fn new(thread: Thread) -> Waiter {
-        Waiter { thread, state: AtomicU8::new(WAITS), watches: AtomicBool::new(false) }
+        let (state, turn, watches) = (AtomicU8::new(WAITS), AtomicU64::new(0), AtomicBool::new(false));
+        Waiter { thread, state, turn, watches }
     }
 
     pub fn is_called(&self) -> bool {
         self.state.load(Ordering::Acquire) != WAITS
+    }
+
+    pub fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Relaxed)
     }
 
     pub fn watches(&self) -> bool {
@@ -70,7 +81,9 @@ impl Waiter {
 }
 
 pub struct Order {
-    inside: usize,
+    /// The turns that count, in the order in which they began.
+    inside: VecDeque<(u64, Instant)>,
+    last_turn: u64,
     allowed: usize,
     queue: VecDeque<Arc<Waiter>>,
     /// By how much `allowed` rises next.
@@ -85,45 +98,65 @@ pub struct Order {
 impl Default for Order {
     fn default() -> Order {
         let now = Instant::now();
-        let queue = VecDeque::new();
-        Order { inside: 0, allowed: FEWEST, queue, step: 1, share: None, moved: now, looked: now }
+        let (inside, queue) = (VecDeque::new(), VecDeque::new());
+        let (allowed, step, share) = (FEWEST, 1, None);
+        Order { inside, last_turn: 0, allowed, queue, step, share, moved: now, looked: now }
     }
 }
 
 impl Order {
-    /// True if there is room; the thread is inside then.
-    pub fn enters(&mut self) -> bool {
-        let enters = self.queue.is_empty() && self.inside < self.allowed;
-        self.inside += usize::from(enters);
-        enters
+    /// The thread's turn, if there is room.
+    pub fn enter(&mut self, now: Instant) -> Option<u64> {
+        let enters = self.queue.is_empty() && self.has_room(now);
+        enters.then(|| self.begin(now))
     }
 
-    /// False if there is room now.
-    pub fn queue(&mut self, waiter: &Arc<Waiter>) -> bool {
-        if self.enters() {
-            return false;
+    fn has_room(&mut self, now: Instant) -> bool {
+        if self.inside.len() >= self.allowed {
+            while self.inside.front().is_some_and(|(_, since)| now > *since + LONG) {
+                self.inside.pop_front();
+            }
+        }
+        self.inside.len() < self.allowed
+    }
+
+    fn begin(&mut self, now: Instant) -> u64 {
+        self.last_turn += 1;
+        self.inside.push_back((self.last_turn, now));
+        self.last_turn
+    }
+
+    /// The thread's turn, if there is room now; else it is in the queue.
+    pub fn queue(&mut self, waiter: &Arc<Waiter>, now: Instant) -> Option<u64> {
+        let turn = self.enter(now);
+        if turn.is_some() {
+            return turn;
         }
         waiter.state.store(WAITS, Ordering::Relaxed);
         waiter.watches.store(self.queue.is_empty(), Ordering::Relaxed);
         if self.queue.is_empty() {
-            self.moved = Instant::now();
+            self.moved = now;
         }
         self.queue.push_back(Arc::clone(waiter));
-        true
+        None
     }
 
     /// The waiter that watches has waited for `STILL`. Returns those to wake, as the others do.
     pub fn watch(&mut self, waiter: &Waiter, now: Instant) -> Vec<Arc<Waiter>> {
-        let mut called = Vec::new();
+        let mut called = self.call_all(now);
         if waiter.watches() && now >= self.moved + STILL {
             self.moved = now;
-            self.call(CALLED_AS_PROBE, &mut called);
+            self.call(CALLED_AS_PROBE, now, &mut called);
         }
         called
     }
 
     /// A probe has waited for the GIL for this long.
-    pub fn probed(&mut self, took: Duration, now: Instant) -> Vec<Arc<Waiter>> {
+    pub fn probed(&mut self, turn: u64, took: Duration, now: Instant) -> Vec<Arc<Waiter>> {
+        if took < FREE {
+            // The others wait, for something else and for long.
+            self.inside.retain(|(inside, _)| *inside == turn);
+        }
         if took < FREE || took > WITHHELD {
             self.moved = now;
             self.allow_more();
@@ -132,11 +165,11 @@ impl Order {
     }
 
     /// A turn ends, of which the thread has computed for this share, if it was looked at.
-    pub fn leave(&mut self, share: Option<f32>, now: Instant) -> Vec<Arc<Waiter>> {
-        if let Some(share) = share {
-            self.learn(share);
+    pub fn leave(&mut self, turn: u64, share: Option<f32>, now: Instant) -> Vec<Arc<Waiter>> {
+        if let Some(index) = self.inside.iter().position(|(inside, _)| *inside == turn) {
+            share.iter().for_each(|share| self.learn(*share));
+            self.inside.remove(index);
         }
-        self.inside -= 1;
         self.moved = now;
         self.call_all(now)
     }
@@ -145,7 +178,7 @@ impl Order {
         let before = self.share.unwrap_or(share);
         let lately = before + (share - before) / 4.0;
         self.share = Some(lately);
-        if lately > ALONE || lately * (self.inside as f32) < BUSY {
+        if lately > ALONE || lately * (self.inside.len() as f32) < BUSY {
             self.allow_more();
         } else {
             self.allowed = (self.allowed - 1).max(FEWEST);
@@ -155,7 +188,7 @@ impl Order {
 
     fn allow_more(&mut self) {
         if !self.queue.is_empty() {
-            self.allowed = self.allowed.max(self.inside) + self.step;
+            self.allowed = self.allowed.max(self.inside.len()) + self.step;
             self.step = (self.step * 2).min(LARGEST_STEP);
         }
     }
@@ -163,19 +196,19 @@ impl Order {
     /// Lets in as many as there is room for.
     fn call_all(&mut self, now: Instant) -> Vec<Arc<Waiter>> {
         let mut called = Vec::new();
-        while self.inside < self.allowed && !self.queue.is_empty() {
+        while !self.queue.is_empty() && self.has_room(now) {
             let looks = now >= self.looked + LOOKS;
             if looks {
                 self.looked = now;
             }
-            self.call(if looks { CALLED_LOOKED_AT } else { CALLED }, &mut called);
+            self.call(if looks { CALLED_LOOKED_AT } else { CALLED }, now, &mut called);
         }
         called
     }
 
-    fn call(&mut self, state: u8, called: &mut Vec<Arc<Waiter>>) {
+    fn call(&mut self, state: u8, now: Instant, called: &mut Vec<Arc<Waiter>>) {
         let Some(waiter) = self.queue.pop_front() else { return };
-        self.inside += 1;
+        waiter.turn.store(self.begin(now), Ordering::Relaxed);
         if waiter.watches.swap(false, Ordering::Relaxed)
             // The last one will be here for the longest.
             && let Some(last) = self.queue.back()
@@ -190,7 +223,7 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use super::{FEWEST, Order, STILL, Waiter};
+    use super::{FEWEST, LONG, Order, STILL, Waiter};
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
@@ -201,9 +234,9 @@ mod tests {
     /// As many inside as at first, and these behind them.
     fn full(queued: usize) -> (Order, Vec<Arc<Waiter>>) {
         let mut order = Order::default();
-        assert!((0..FEWEST).all(|_| order.enters()));
+        assert!((0..FEWEST).all(|_| order.enter(Instant::now()).is_some()));
         let waiters: Vec<_> = (0..queued).map(|_| waiter()).collect();
-        assert!(waiters.iter().all(|waiter| order.queue(waiter)));
+        assert!(waiters.iter().all(|waiter| order.queue(waiter, Instant::now()).is_none()));
         (order, waiters)
     }
 
@@ -211,20 +244,25 @@ mod tests {
         waiters.iter().filter(|waiter| waiter.is_called()).count()
     }
 
+    fn first_leaves(order: &mut Order, share: Option<f32>) -> Vec<Arc<Waiter>> {
+        let (turn, _) = order.inside[0];
+        order.leave(turn, share, Instant::now())
+    }
+
     #[test]
     fn who_leaves_lets_the_first_in() {
         let (mut order, waiters) = full(3);
         assert_eq!(called(&waiters), 0);
-        order.leave(None, Instant::now());
+        first_leaves(&mut order, None);
         assert!(waiters[0].is_called() && called(&waiters) == 1);
-        assert!(!order.enters(), "passed those that wait");
+        assert!(order.enter(Instant::now()).is_none(), "passed those that wait");
     }
 
     #[test]
     fn one_of_those_that_wait_watches() {
         let (mut order, waiters) = full(3);
         assert!(waiters[0].watches());
-        let woken = order.leave(None, Instant::now());
+        let woken = first_leaves(&mut order, None);
         assert!(waiters[2].watches() && woken.len() == 2, "the last in the queue is woken to watch");
     }
 
@@ -232,7 +270,7 @@ mod tests {
     fn more_are_let_in_where_those_inside_wait_for_something_else() {
         let (mut order, waiters) = full(40);
         for _ in 0..5 {
-            order.leave(Some(0.05), Instant::now());
+            first_leaves(&mut order, Some(0.05));
         }
         assert!(called(&waiters) > 15, "{}", called(&waiters));
     }
@@ -240,18 +278,18 @@ mod tests {
     #[test]
     fn more_are_let_in_where_those_inside_do_not_wait_for_each_other() {
         let (mut order, waiters) = full(9);
-        order.leave(Some(0.99), Instant::now());
+        first_leaves(&mut order, Some(0.99));
         assert_eq!(called(&waiters), 2);
     }
 
     #[test]
     fn fewer_are_let_in_where_those_inside_wait_for_each_other() {
         let (mut order, waiters) = full(40);
-        order.leave(Some(0.05), Instant::now());
-        order.leave(Some(0.05), Instant::now());
+        first_leaves(&mut order, Some(0.05));
+        first_leaves(&mut order, Some(0.05));
         let before = called(&waiters);
         for _ in 0..20 {
-            order.leave(Some(0.5), Instant::now());
+            first_leaves(&mut order, Some(0.5));
         }
         assert_eq!(order.allowed, FEWEST);
         assert!(called(&waiters) < before + 20);
@@ -276,8 +314,26 @@ mod tests {
             let (mut order, waiters) = full(3);
             let later = Instant::now() + STILL * 2;
             order.watch(&waiters[0], later);
-            order.probed(took, later);
+            order.probed(waiters[0].turn(), took, later);
             assert_eq!(waiters[1].is_called(), others, "{took:?}");
         }
+    }
+
+    #[test]
+    fn those_that_stay_do_not_keep_others_in_the_queue() {
+        let (mut order, waiters) = full(1);
+        let later = Instant::now() + STILL * 2;
+        order.watch(&waiters[0], later);
+        order.probed(waiters[0].turn(), Duration::ZERO, later);
+        order.leave(waiters[0].turn(), Some(0.5), later);
+        assert!(order.enter(later).is_some(), "the two that stay count no more");
+        let (mut order, _) = full(0);
+        let begun = Instant::now();
+        assert!(order.enter(begun).is_none());
+        assert!(order.enter(begun + LONG * 2).is_some(), "their turns are long");
+        let (stayed, _) = order.inside[0];
+        order.leave(stayed, None, begun + LONG * 2);
+        order.leave(1, None, begun + LONG * 2);
+        assert!(order.inside.is_empty(), "one that has counted no more leaves");
     }
 }
