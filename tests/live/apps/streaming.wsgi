@@ -47,6 +47,19 @@ def pieces(environ, start_response):
         yield b"a" * 1000
 
 
+def held(environ, start_response):
+    """As an event stream without events."""
+    _, wait_for_mark = marks(environ)
+    start_response("200 OK", TEXT)
+    yield b"begun"
+    wait_for_mark("go")
+
+
+def short(environ, start_response):
+    start_response("200 OK", TEXT)
+    return [b"short"]
+
+
 def trickle(environ, start_response):
     """Small pieces until the client is gone."""
     start_response("200 OK", TEXT)

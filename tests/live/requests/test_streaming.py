@@ -5,6 +5,7 @@ Server-sent events, both directions at once, Expect: 100-continue and bodies tha
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -117,6 +118,23 @@ def test_a_client_that_does_not_read_keeps_no_other_from_its_data(server: Httpd)
         wait_until_full(connection)
         rounds = [delays(server, "events") for _ in range(5)]
         assert min(max(arrived - yielded for yielded, arrived in times) for times in rounds) < SOON
+
+
+def test_streams_keep_no_other_request_waiting(server: Httpd, marks: Path):
+    """More of them than threads take turns at the GIL at first."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            held = stack.enter_context(raw_http.Connection(server.ports["PORT"]))
+            held.send(head("GET", f"/stream/held?{marks}"))
+            receive_until(held, b"begun\r\n")
+        stack.callback((marks / "go").touch)
+        with server.client() as client:
+            times = []
+            for _ in range(30):
+                begun = time.monotonic()
+                assert client.get("/stream/short").content == b"short"
+                times.append(time.monotonic() - begun)
+    assert min(times[10:]) < 0.004
 
 
 def wait_until_full(connection: raw_http.Connection) -> None:
