@@ -103,6 +103,7 @@ def test_events_arrive_at_once(server: Httpd, name: str, port: str, options: dic
 
 
 @pytest.mark.ours
+@pytest.mark.skipif(MPM == "prefork", reason="each piece leaves at once there in embedded mode")
 def test_small_pieces_share_a_write(server: Httpd):
     """httpd makes a chunk of what is passed on at a time."""
     with raw_http.Connection(server.ports["PORT"]) as connection:
