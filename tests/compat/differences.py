@@ -116,6 +116,7 @@ DIFFERENCES = {
         r"environ path match.* \| environ mod_wsgi.application_group: ",
         r"environ (absolute URI|host with port) \| environ mod_wsgi.application_group: \['str', 'localhost:\d+\|/sub'\]",
     ),
+    "user-packages": (r"^(embedded|modes) \| python flags \| body: .*no_user_site=1",),
     "process-state": (r"^(daemon|embedded) \| python (cwd|environment|globals) \| ",),
     "two-modes": (
         r"^modes \| python (cwd|environment) \| ",
