@@ -218,8 +218,8 @@ pub enum Pushed {
     Later,
 }
 
-/// The answer on its way to the client. All but `file`, `ask` and `flush` only queue and never block, so
-/// they may be called attached to Python.
+/// The answer on its way to the client. All but `file`, `ask`, `flush` and `send_what_waits` only queue and
+/// never block, so they may be called attached to Python.
 pub trait Reply: Send {
     fn head(&mut self, head: Head);
     fn data(&mut self, bytes: &[u8]);

@@ -96,7 +96,7 @@ fn ask(executable: &Path, flags: &[String]) -> Result<String, String> {
     Err(format!("it ends with {status}{}{last}", if last.is_empty() { "" } else { ": " }))
 }
 
-/// Both pipes to their ends; None when that takes too long.
+/// What it prints and its errors, each to the end; None when that takes too long.
 fn read_all(pipes: [Option<File>; 2]) -> Option<[Vec<u8>; 2]> {
     let deadline = Instant::now() + PATIENCE;
     let mut read = [Vec::new(), Vec::new()];
